@@ -34,6 +34,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
+	select {
+	case <-s.gone: // both were so, and this is the better news
+		return err
+	default:
+	}
 	s.cut()
 	return ctx.Err()
 }

@@ -17,7 +17,7 @@ func (c *Conn) CanStartTLS() bool {
 // 6.2.1; RFC 2595, section 4). It is called after the go-ahead was written, by
 // the goroutine that reads. The caller guarantees that it holds no bytes that
 // were read before: plaintext sent ahead of the handshake must not be taken for
-// the client's (RFC 9051, section 11.1).
+// the client's (RFC 9051, section 6.2.1).
 //
 // The handshake must end within Limits.HandshakeTimeout and the time left to
 // authenticate. A shutdown interrupts it, unless the connection is busy, with

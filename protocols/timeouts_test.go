@@ -1,0 +1,222 @@
+package protocols_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashmail/mailaccess/protocols"
+)
+
+// Time is synctest's in all of these: it stands still unless everybody waits.
+
+func TestIdleTimeout(t *testing.T) {
+	tests := []struct {
+		name string
+		idle time.Duration // of Limits
+		set  func(c *protocols.Conn)
+		says []time.Duration // after which pauses the client says something
+		want time.Duration   // when the connection ends
+	}{
+		{"silent", time.Minute, nil, nil, time.Minute},
+		{"each word begins the time anew", time.Minute, nil,
+			[]time.Duration{30 * time.Second, 59 * time.Second, 0, time.Second}, 150 * time.Second},
+		{"default", 0, nil, nil, 30 * time.Minute},
+		{"shorter", time.Minute, func(c *protocols.Conn) { c.SetIdleTimeout(time.Second) }, nil, time.Second},
+		{"longer", time.Minute, func(c *protocols.Conn) { c.SetIdleTimeout(time.Hour) }, nil, time.Hour},
+		{"restored", time.Minute, func(c *protocols.Conn) { c.SetIdleTimeout(time.Hour); c.SetIdleTimeout(0) }, nil, time.Minute},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				var got error
+				s := &protocols.Server{
+					Limits: &protocols.Limits{IdleTimeout: tt.idle, AuthTimeout: -1},
+					Protocol: serveFunc(func(ctx context.Context, c *protocols.Conn) error {
+						if tt.set != nil {
+							tt.set(c)
+						}
+						got = untilEnd(ctx, c)
+						return got
+					}),
+				}
+				client, ended := connect(s)
+				for _, pause := range tt.says {
+					time.Sleep(pause) // fake time
+					send(t, client, "x")
+				}
+				if said := all(t, client); said != got.Error()+"\n" {
+					t.Errorf("the protocol could say %q after its error", said)
+				}
+				<-ended
+				if got != protocols.ErrIdle || !errors.Is(got, os.ErrDeadlineExceeded) {
+					t.Errorf("Read returned %v, want ErrIdle", got)
+				}
+				if d := time.Since(start); d != tt.want {
+					t.Errorf("ended after %v, want %v", d, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// SetIdleTimeout reaches the Read that waits already, in either direction.
+func TestSetIdleTimeoutDuringRead(t *testing.T) {
+	for _, d := range []time.Duration{time.Minute, 3 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			conns := make(chan *protocols.Conn, 1)
+			s := &protocols.Server{
+				Limits: &protocols.Limits{IdleTimeout: time.Hour, AuthTimeout: -1},
+				Protocol: serveFunc(func(ctx context.Context, c *protocols.Conn) error {
+					conns <- c
+					return untilEnd(ctx, c)
+				}),
+			}
+			client, ended := connect(s)
+			synctest.Wait()
+			(<-conns).SetIdleTimeout(d)
+			all(t, client)
+			<-ended
+			if got := time.Since(start); got != d {
+				t.Errorf("ended after %v, want %v", got, d)
+			}
+		})
+	}
+}
+
+func TestNoIdleTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &protocols.Server{
+			Limits: &protocols.Limits{IdleTimeout: time.Minute, AuthTimeout: -1},
+			Protocol: serveFunc(func(ctx context.Context, c *protocols.Conn) error {
+				c.Read(make([]byte, 1)) // arms a deadline that must not count later
+				c.SetIdleTimeout(-1)
+				return untilEnd(ctx, c)
+			}),
+		}
+		client, ended := connect(s)
+		send(t, client, "x")
+		time.Sleep(1000 * time.Hour) // fake time
+		send(t, client, "x")
+		client.Close()
+		<-ended
+	})
+}
+
+func TestAuthTimeout(t *testing.T) {
+	limits := &protocols.Limits{AuthTimeout: time.Minute, IdleTimeout: 45 * time.Second}
+	t.Run("absolute", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			client, ended := connect(&protocols.Server{Limits: limits, Protocol: serveFunc(untilEnd)})
+			for range 5 {
+				time.Sleep(11 * time.Second) // fake time
+				send(t, client, "still here")
+			}
+			if got, want := all(t, client), protocols.ErrAuthTimeout.Error()+"\n"; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			<-ended
+			if got := time.Since(start); got != time.Minute {
+				t.Errorf("ended after %v", got)
+			}
+		})
+	})
+	t.Run("ended by SetUser, begun anew by the empty user", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := &protocols.Server{Limits: limits, Protocol: serveFunc(func(ctx context.Context, c *protocols.Conn) error {
+				buf := make([]byte, 1)
+				for _, user := range []string{"anna", ""} {
+					if _, err := c.Read(buf); err != nil {
+						return err
+					}
+					if err := c.SetUser(user); err != nil {
+						return err
+					}
+				}
+				c.SetIdleTimeout(time.Hour)
+				return untilEnd(ctx, c)
+			})}
+			client, ended := connect(s)
+			time.Sleep(40 * time.Second) // fake time
+			send(t, client, "x")         // anna
+			time.Sleep(40 * time.Second) // fake time: past a minute since the beginning
+			send(t, client, "x")         // nobody
+			start := time.Now()
+			if got, want := all(t, client), protocols.ErrAuthTimeout.Error()+"\n"; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			<-ended
+			if got := time.Since(start); got != time.Minute {
+				t.Errorf("ended %v after the user was gone", got)
+			}
+		})
+	})
+}
+
+func TestWriteTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var wrote, read, again, cause error
+		s := &protocols.Server{
+			Limits: &protocols.Limits{WriteTimeout: time.Minute},
+			Protocol: serveFunc(func(ctx context.Context, c *protocols.Conn) error {
+				_, wrote = c.Write([]byte("nobody listens"))
+				_, read = c.Read(make([]byte, 1))
+				_, again = c.Write([]byte("x"))
+				cause = context.Cause(ctx)
+				return wrote
+			}),
+		}
+		client, ended := connect(s)
+		defer client.Close()
+		<-ended
+		for _, err := range []error{wrote, read, again, cause} {
+			if err != protocols.ErrWriteTimeout {
+				t.Errorf("got write %v, read %v, write %v, cause %v: want ErrWriteTimeout each", wrote, read, again, cause)
+			}
+		}
+		if got := time.Since(start); got != time.Minute {
+			t.Errorf("ended after %v", got)
+		}
+	})
+}
+
+// A client may be slow, as long as it takes 64 KiB within the timeout: a long
+// write is not bound to it as a whole, and an earlier write's deadline does not
+// cut a later one.
+func TestWriteTimeoutSlowClient(t *testing.T) {
+	const size = 10 * 64 << 10
+	synctest.Test(t, func(t *testing.T) {
+		want := bytes.Repeat([]byte("0123456789abcdef"), size/16)
+		s := &protocols.Server{
+			Limits: &protocols.Limits{WriteTimeout: time.Minute},
+			Protocol: serveFunc(func(ctx context.Context, c *protocols.Conn) error {
+				n, err := c.Write(want)
+				if n != len(want) {
+					t.Errorf("wrote %d of %d bytes", n, len(want))
+				}
+				return err
+			}),
+		}
+		client, ended := connect(s)
+		var got bytes.Buffer
+		for got.Len() < size {
+			time.Sleep(50 * time.Second) // fake time
+			if _, err := io.CopyN(&got, client, 64<<10); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-ended
+		if !bytes.Equal(got.Bytes(), want) {
+			t.Error("the bytes read are not those written")
+		}
+	})
+}
