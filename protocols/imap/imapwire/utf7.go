@@ -1,0 +1,166 @@
+package imapwire
+
+import (
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Modified UTF-7 (RFC 3501, section 5.1.3): printable ASCII stands for itself,
+// "&" is "&-", and everything else is UTF-16 in a base64 that has "," for "/"
+// and no padding, between "&" and "-". Every string has exactly one encoding.
+
+const base64Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,"
+
+// base64Values is never written to; 0xff marks what is no digit.
+var base64Values = makeBase64Values()
+
+func makeBase64Values() (t [256]byte) {
+	for i := range t {
+		t[i] = 0xff
+	}
+	for i := range len(base64Digits) {
+		t[base64Digits[i]] = byte(i)
+	}
+	return t
+}
+
+func printable(c rune) bool { return 0x20 <= c && c <= 0x7e }
+
+// AppendUTF7 appends s, which is UTF-8, in modified UTF-7. Octets that are not
+// UTF-8 come out as U+FFFD.
+func AppendUTF7(dst []byte, s string) []byte {
+	var bits uint32 // the lowest n bits wait for a digit
+	n := 0
+	shifted := false
+	unit := func(u uint16) {
+		bits, n = bits<<16|uint32(u), n+16
+		for n >= 6 {
+			n -= 6
+			dst = append(dst, base64Digits[bits>>n&0x3f])
+		}
+	}
+	unshift := func() {
+		if !shifted {
+			return
+		}
+		if n > 0 {
+			dst = append(dst, base64Digits[bits<<(6-n)&0x3f])
+		}
+		dst = append(dst, '-')
+		bits, n, shifted = 0, 0, false
+	}
+	for _, c := range s {
+		if printable(c) {
+			unshift()
+			dst = append(dst, byte(c))
+			if c == '&' {
+				dst = append(dst, '-')
+			}
+			continue
+		}
+		if !shifted {
+			dst = append(dst, '&')
+			shifted = true
+		}
+		if hi, lo := utf16.EncodeRune(c); hi != utf8.RuneError {
+			unit(uint16(hi))
+			unit(uint16(lo))
+		} else {
+			unit(uint16(c))
+		}
+	}
+	unshift()
+	return dst
+}
+
+// EncodeUTF7 returns s, which is UTF-8, in modified UTF-7.
+func EncodeUTF7(s string) string {
+	if plainUTF7(s) {
+		return s
+	}
+	return string(AppendUTF7(nil, s))
+}
+
+// DecodeUTF7 returns the UTF-8 of s, which is modified UTF-7. It is strict, so
+// that no two forms mean the same name: octets outside printable ASCII, a
+// missing "-", an empty or superfluous shift, printable ASCII in base64, an
+// unpaired surrogate and bits left over are ErrUTF7.
+func DecodeUTF7[S ~[]byte | ~string](s S) (string, error) {
+	if plainUTF7(s) {
+		return string(s), nil
+	}
+	dst := make([]byte, 0, len(s)+len(s)/2)
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if !printable(rune(c)) {
+			return "", ErrUTF7
+		}
+		if c != '&' {
+			dst = append(dst, c)
+			continue
+		}
+		start := i + 1
+		for i = start; i < len(s) && s[i] != '-'; i++ {
+		}
+		if i == len(s) {
+			return "", ErrUTF7
+		}
+		if i == start {
+			dst = append(dst, '&')
+			continue
+		}
+		var ok bool
+		if dst, ok = appendShifted(dst, s[start:i]); !ok {
+			return "", ErrUTF7
+		}
+		// "-&" may only be followed by "-": two sections in a row are one.
+		if i+1 < len(s) && s[i+1] == '&' && !(i+2 < len(s) && s[i+2] == '-') {
+			return "", ErrUTF7
+		}
+	}
+	return string(dst), nil
+}
+
+// plainUTF7 reports whether s is the same in UTF-8 and modified UTF-7.
+func plainUTF7[S ~[]byte | ~string](s S) bool {
+	for i := range len(s) {
+		if c := s[i]; !printable(rune(c)) || c == '&' {
+			return false
+		}
+	}
+	return true
+}
+
+// appendShifted appends the UTF-8 of what is between "&" and "-".
+func appendShifted[S ~[]byte | ~string](dst []byte, s S) ([]byte, bool) {
+	var bits uint32
+	n := 0
+	var high rune // a high surrogate that waits for its pair
+	for i := range len(s) {
+		v := base64Values[s[i]]
+		if v == 0xff {
+			return nil, false
+		}
+		bits, n = bits<<6|uint32(v), n+6
+		if n < 16 {
+			continue
+		}
+		n -= 16
+		c := rune(bits >> n & 0xffff)
+		bits &= 1<<n - 1
+		switch {
+		case high != 0:
+			if c = utf16.DecodeRune(high, c); c == utf8.RuneError {
+				return nil, false
+			}
+			high = 0
+		case 0xd800 <= c && c < 0xdc00:
+			high = c
+			continue
+		case 0xdc00 <= c && c < 0xe000, printable(c):
+			return nil, false
+		}
+		dst = utf8.AppendRune(dst, c)
+	}
+	return dst, high == 0 && n < 6 && bits == 0
+}

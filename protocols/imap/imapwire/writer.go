@@ -1,0 +1,233 @@
+package imapwire
+
+import (
+	"bytes"
+	"io"
+	"sync"
+)
+
+const (
+	flushSize = 16 << 10 // what waits is sent from this size on
+	writeSize = 32 << 10
+)
+
+// writePool is a cache; what is in it cannot be observed.
+var writePool = sync.Pool{New: func() any { return new([writeSize]byte) }}
+
+// A Writer collects responses and sends them. It holds a pooled buffer only
+// while something waits to be sent, that is until [Writer.Flush]. The first
+// error of the connection sticks: every later call returns it and sends
+// nothing. It is not safe for concurrent use.
+type Writer struct {
+	dst    io.Writer
+	buf    []byte // what waits
+	pooled *[writeSize]byte
+	err    error
+	lit    literalWriter
+}
+
+// NewWriter returns a writer to dst.
+func NewWriter(dst io.Writer) *Writer { return &Writer{dst: dst} }
+
+// Reset makes w write to dst from now on, as after STARTTLS or COMPRESS. What
+// waits is thrown away, and so is the error: call [Writer.Flush] before.
+func (w *Writer) Reset(dst io.Writer) {
+	w.release()
+	w.dst, w.err = dst, nil
+}
+
+// Err returns the error that sticks.
+func (w *Writer) Err() error { return w.err }
+
+// Buffered returns the number of octets that wait to be sent.
+func (w *Writer) Buffered() int { return len(w.buf) }
+
+// Begin returns a buffer to append a response to; what waits already is at its
+// beginning and must be left there. [Writer.End] takes it back: nothing else of
+// w may be called in between.
+func (w *Writer) Begin() []byte {
+	if w.buf == nil {
+		w.pooled = writePool.Get().(*[writeSize]byte)
+		w.buf = w.pooled[:0]
+	}
+	return w.buf
+}
+
+// End takes back the buffer that Begin has returned, with more appended, and
+// sends it if it is large.
+func (w *Writer) End(b []byte) error {
+	w.buf = b
+	return w.flushFrom(flushSize)
+}
+
+// Write appends p to what waits. A large p is sent at once, without a copy.
+func (w *Writer) Write(p []byte) (int, error) {
+	if len(p) < flushSize {
+		if err := w.End(append(w.Begin(), p...)); err != nil {
+			return 0, err
+		}
+		return len(p), nil
+	}
+	if err := w.flushFrom(1); err != nil {
+		return 0, err
+	}
+	return w.send(p)
+}
+
+// WriteString appends s to what waits.
+func (w *Writer) WriteString(s string) (int, error) {
+	if err := w.End(append(w.Begin(), s...)); err != nil {
+		return 0, err
+	}
+	return len(s), nil
+}
+
+// Flush sends what waits and gives the buffer back.
+func (w *Writer) Flush() error {
+	err := w.flushFrom(1)
+	w.release()
+	return err
+}
+
+// flushFrom sends what waits if that is at least n octets.
+func (w *Writer) flushFrom(n int) error {
+	if w.err == nil && len(w.buf) < n {
+		return nil
+	}
+	if w.err == nil {
+		_, _ = w.send(w.buf) // its error sticks
+	}
+	if w.pooled != nil {
+		w.buf = w.pooled[:0] // also when b had outgrown it
+	}
+	return w.err
+}
+
+func (w *Writer) send(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	n, err := w.dst.Write(p)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	w.err = err
+	return n, err
+}
+
+func (w *Writer) release() {
+	if w.pooled != nil {
+		writePool.Put(w.pooled)
+	}
+	w.buf, w.pooled = nil, nil
+}
+
+// A LiteralKind says how [Writer.WriteLiteral] sends the data.
+type LiteralKind uint8
+
+const (
+	// LiteralText is "{n}"; NUL comes as 0x80, so that any message can be
+	// sent.
+	LiteralText LiteralKind = iota
+	// LiteralClean is "{n}" for data known to hold no NUL. It is not looked
+	// at: what the write function gets implements io.ReaderFrom, so that the
+	// kernel may copy from a file.
+	LiteralClean
+	// LiteralBinary is "~{n}", a literal8, for any data, also not looked at.
+	LiteralBinary
+)
+
+// WriteLiteral sends a literal of n octets. write must send exactly that many
+// to the writer that it gets and must not keep it; large pieces go straight to
+// the connection. If it writes fewer, or tries to write more, or returns an
+// error, then the client waits for octets that never come: the error sticks
+// (ErrLiteralSize, or that of write), and the connection must be closed.
+func (w *Writer) WriteLiteral(n int64, kind LiteralKind, write func(io.Writer) error) error {
+	if err := w.End(AppendLiteralHeader(w.Begin(), n, kind == LiteralBinary)); err != nil {
+		return err
+	}
+	w.lit = literalWriter{w: w, left: n, clean: kind != LiteralText}
+	var dst io.Writer = &w.lit
+	if w.lit.clean {
+		dst = readerFromWriter{&w.lit}
+	}
+	err := write(dst)
+	if w.err == nil {
+		switch {
+		case err != nil:
+			w.err = err
+		case w.lit.left != 0:
+			w.err = ErrLiteralSize
+		}
+	}
+	w.lit = literalWriter{}
+	return w.err
+}
+
+// literalWriter counts the octets of a literal.
+type literalWriter struct {
+	w     *Writer
+	left  int64
+	clean bool
+}
+
+func (l *literalWriter) Write(p []byte) (int, error) {
+	if l.w == nil {
+		return 0, io.ErrClosedPipe
+	}
+	if int64(len(p)) > l.left {
+		l.w.err = ErrLiteralSize
+		return 0, l.w.err
+	}
+	if !l.clean && len(p) > 0 && bytes.IndexByte(p, 0) >= 0 {
+		return l.writeReplaced(p)
+	}
+	n, err := l.w.Write(p)
+	l.left -= int64(n)
+	return n, err
+}
+
+// writeReplaced writes p, which is the caller's and not to be changed, piece by
+// piece through the buffer.
+func (l *literalWriter) writeReplaced(p []byte) (int, error) {
+	done := 0
+	for done < len(p) {
+		piece := p[done:min(done+flushSize, len(p))]
+		b := append(l.w.Begin(), piece...)
+		replaceNUL(b[len(b)-len(piece):])
+		if err := l.w.End(b); err != nil {
+			return done, err
+		}
+		done += len(piece)
+		l.left -= int64(len(piece))
+	}
+	return done, nil
+}
+
+// readerFromWriter adds io.ReaderFrom to a literalWriter that does not look at
+// the data.
+type readerFromWriter struct{ *literalWriter }
+
+// ReadFrom hands src to the connection, at most as far as the literal goes. It
+// passes an *io.LimitedReader on as it is, which is what net.TCPConn
+// recognises.
+func (l readerFromWriter) ReadFrom(src io.Reader) (int64, error) {
+	if l.w == nil {
+		return 0, io.ErrClosedPipe
+	}
+	lr, ok := src.(*io.LimitedReader)
+	if !ok || lr.N > l.left {
+		lr = &io.LimitedReader{R: src, N: l.left}
+	}
+	if rf, ok := l.w.dst.(io.ReaderFrom); ok && lr.N >= flushSize {
+		if err := l.w.flushFrom(1); err != nil {
+			return 0, err
+		}
+		n, err := rf.ReadFrom(lr)
+		l.left -= n
+		return n, err
+	}
+	buf := copyPool.Get().(*[32 << 10]byte)
+	defer copyPool.Put(buf)
+	return io.CopyBuffer(l.literalWriter, lr, buf[:])
+}
