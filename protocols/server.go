@@ -59,7 +59,7 @@ type Server struct {
 	running   int  // accept loops and connections
 	refusing  int  // connections that are being told why not
 	lastID    uint64
-	listeners map[*net.Listener]struct{} // by address of a variable: a net.Listener need not be comparable
+	listeners map[*listener]struct{}
 	conns     map[*Conn]struct{}
 }
 
@@ -83,7 +83,7 @@ func (s *Server) setup() {
 		}
 		s.stop = make(chan struct{})
 		s.gone = make(chan struct{})
-		s.listeners = make(map[*net.Listener]struct{})
+		s.listeners = make(map[*listener]struct{})
 		s.conns = make(map[*Conn]struct{})
 	})
 }
@@ -128,13 +128,14 @@ func (s *Server) ServeConnTLS(nc net.Conn) error {
 	return nil
 }
 
-func (s *Server) serve(l net.Listener, implicit bool) error {
+func (s *Server) serve(nl net.Listener, implicit bool) error {
 	s.setup()
+	l := &listener{Listener: nl}
 	defer l.Close() //nolint:errcheck // nothing is accepted from it any more
-	if !s.addListener(&l) {
+	if !s.addListener(l) {
 		return ErrServerClosed
 	}
-	defer s.removeListener(&l)
+	defer s.removeListener(l)
 	var pause time.Duration
 	for {
 		nc, err := l.Accept()

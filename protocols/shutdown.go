@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -61,14 +62,14 @@ func (s *Server) halt() error {
 		close(s.stop)
 		s.checkGoneLocked()
 	}
-	listeners := make([]*net.Listener, 0, len(s.listeners))
+	listeners := make([]*listener, 0, len(s.listeners))
 	for l := range s.listeners {
 		listeners = append(listeners, l)
 	}
 	s.mu.Unlock()
 	var errs []error
 	for _, l := range listeners {
-		if err := (*l).Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}
@@ -105,7 +106,19 @@ func (s *Server) stopping() bool {
 	return s.stopped
 }
 
-func (s *Server) addListener(l *net.Listener) bool {
+// A listener is closed once only, by Serve or by a shutdown.
+type listener struct {
+	net.Listener
+	once sync.Once
+	err  error
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() { l.err = l.Listener.Close() })
+	return l.err
+}
+
+func (s *Server) addListener(l *listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
@@ -116,7 +129,7 @@ func (s *Server) addListener(l *net.Listener) bool {
 	return true
 }
 
-func (s *Server) removeListener(l *net.Listener) {
+func (s *Server) removeListener(l *listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
