@@ -51,10 +51,11 @@ func (c *Conn) handshake(ctx context.Context) error {
 		c.secure.Store(true)
 		return nil
 	}
+	if c.cause == nil && ctx.Err() != nil {
+		c.cause = context.Cause(ctx) // for which crypto/tls closed the transport
+	}
 	if c.cause != nil {
 		err = c.cause
-	} else if ctx.Err() != nil {
-		err = context.Cause(ctx)
 	}
 	return fmt.Errorf("protocols: TLS handshake: %w", err)
 }
