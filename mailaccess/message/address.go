@@ -1,0 +1,325 @@
+package message
+
+import "strings"
+
+// AddressKind tells an address from the marks of a group.
+type AddressKind uint8
+
+// The kinds of Address.
+const (
+	// Mailbox is an address of somebody.
+	Mailbox AddressKind = iota
+	// GroupStart begins a group; Address.Mailbox has its name. IMAP shows it
+	// with a NIL host.
+	GroupStart
+	// GroupEnd ends a group. IMAP shows it with a NIL mailbox and host.
+	GroupEnd
+)
+
+// Address is an element of an address list (RFC 3501, section 7.4.2).
+type Address struct {
+	Kind AddressKind
+	// Name is the display name without quoting, words separated by one space,
+	// encoded words as written; failing that the comment after the address.
+	// Empty means none.
+	Name string
+	// Route is the source route of RFC 5322, section 4.4, such as
+	// "@a.example,@b.example"; empty means none.
+	Route string
+	// Mailbox is the local part without quoting.
+	Mailbox string
+	// Host is the domain. It is empty in an address that lacks one, which is
+	// no group: IMAP must show it as an empty string, not as NIL.
+	Host string
+}
+
+// String returns mailbox@host, which is for comparing and for people; it is
+// not quoted as the grammar of a header demands.
+func (a Address) String() string {
+	if a.Host == "" {
+		return a.Mailbox
+	}
+	return a.Mailbox + "@" + a.Host
+}
+
+// maxAddresses is how many elements of a list are read.
+const maxAddresses = 10000
+
+// ParseAddresses reads an unfolded address list (RFC 5322, section 3.4, with
+// the obsolete forms of section 4.4). Any text gives a list: what is no
+// address by the grammar becomes the most likely one. Text without anything
+// in it gives nil. A group that is not closed ends with the text.
+func ParseAddresses(s string) []Address {
+	p := addressParser{lexer: lexer{s: s}}
+	for len(p.out) < maxAddresses-2 && !p.done() {
+		p.element()
+	}
+	if p.group {
+		p.out = append(p.out, Address{Kind: GroupEnd})
+	}
+	return p.out
+}
+
+type addressParser struct {
+	lexer
+	out   []Address
+	group bool
+}
+
+// element reads up to the next comma, semicolon, or the colon of a group.
+func (p *addressParser) element() {
+	var e element
+	for p.i < len(p.s) {
+		switch c := p.s[p.i]; c {
+		case ' ', '\t', '\r', '\n':
+			p.i++
+			e.gap()
+		case '(':
+			e.comment = p.comment()
+			e.gap()
+		case '"':
+			e.word(p.quoted())
+		case ',':
+			p.i++
+			p.add(e)
+			return
+		case ';':
+			p.i++
+			p.add(e)
+			if p.group {
+				p.group = false
+				p.out = append(p.out, Address{Kind: GroupEnd})
+			}
+			return
+		case ':':
+			p.i++
+			if p.group || e.phrase.Len() == 0 || e.at > 0 || e.angle {
+				e.word(":")
+				continue
+			}
+			p.group = true
+			p.out = append(p.out, Address{Kind: GroupStart, Mailbox: e.phrase.String()})
+			return
+		case '<':
+			p.i++
+			p.angle(&e)
+		case '@':
+			p.i++
+			e.separator()
+		case '[':
+			e.word(p.literal())
+		case '\\':
+			p.i++ // quotes the next byte, as it may in a quoted string
+			if p.i < len(p.s) {
+				e.word(p.s[p.i : p.i+1])
+				p.i++
+			}
+		default:
+			e.word(p.atom())
+		}
+	}
+	p.add(e)
+}
+
+// element is what is known of an address while it is read: it may turn out to
+// be a name before an angle bracket, or an address by itself.
+type element struct {
+	phrase  strings.Builder // as a name: words with single spaces
+	addr    strings.Builder // as an address: no spaces
+	at      int             // index after the last @ of addr, or 0
+	spaced  bool            // space since the last word
+	dot     bool            // addr ends with a dot or an @
+	full    bool            // addr is complete, more words are none of it
+	comment string
+
+	angle   bool // there was an address in angle brackets:
+	address Address
+}
+
+func (e *element) gap() { e.spaced = true }
+
+func (e *element) word(w string) {
+	if e.angle {
+		return // words after the address
+	}
+	if e.spaced && e.phrase.Len() > 0 {
+		e.phrase.WriteByte(' ')
+		// RFC 5322, section 4.4: space is allowed around the dots and the @.
+		if e.at > 0 && !e.dot && !strings.HasPrefix(w, ".") {
+			e.full = true
+		}
+	}
+	e.spaced = false
+	e.phrase.WriteString(w)
+	if !e.full {
+		e.addr.WriteString(w)
+		e.dot = strings.HasSuffix(w, ".")
+	}
+}
+
+func (e *element) separator() {
+	if e.angle {
+		return
+	}
+	e.spaced = false
+	e.phrase.WriteByte('@')
+	if !e.full {
+		e.addr.WriteByte('@')
+		e.at = e.addr.Len()
+		e.dot = true
+	}
+}
+
+func (p *addressParser) add(e element) {
+	a := e.address
+	switch {
+	case e.angle:
+		a.Name = e.phrase.String()
+	case e.at > 0:
+		s := e.addr.String()
+		a.Mailbox, a.Host = s[:e.at-1], s[e.at:]
+	case e.phrase.Len() > 0:
+		a.Mailbox = e.phrase.String()
+	default:
+		return
+	}
+	if a.Name == "" {
+		a.Name = strings.TrimSpace(e.comment)
+	}
+	p.out = append(p.out, a)
+}
+
+// angle reads what is between angle brackets: an address, perhaps after a
+// route. Without the closing one it ends before a comma or a semicolon.
+func (p *addressParser) angle(outer *element) {
+	var e element
+	route := ""
+	for p.i < len(p.s) {
+		c := p.s[p.i]
+		if c == '>' {
+			p.i++
+			break
+		}
+		if c == ';' || c == ',' && !p.inRoute(&e) {
+			break
+		}
+		switch c {
+		case ' ', '\t', '\r', '\n':
+			p.i++
+			e.gap()
+		case '(':
+			p.comment()
+			e.gap()
+		case '<':
+			p.i++
+		case '"':
+			e.word(p.quoted())
+		case '@':
+			p.i++
+			e.separator()
+		case '[':
+			e.word(p.literal())
+		case ',':
+			p.i++
+			e.spaced = false
+			e.word(",")
+			e.dot = true
+		case ':':
+			p.i++
+			if p.startsRoute(&e) && route == "" {
+				route = e.addr.String()
+				e = element{}
+				continue
+			}
+			e.word(":")
+		default:
+			e.word(p.atom())
+		}
+	}
+	if outer.angle {
+		return // a second one; the first counts
+	}
+	outer.angle = true
+	outer.spaced = false
+	outer.address.Route = route
+	s := e.addr.String()
+	if e.at > 0 {
+		outer.address.Mailbox, outer.address.Host = s[:e.at-1], s[e.at:]
+	} else {
+		outer.address.Mailbox = s
+	}
+}
+
+// startsRoute reports whether what was read begins with an @, as a route does.
+func (p *addressParser) startsRoute(e *element) bool {
+	return strings.HasPrefix(e.addr.String(), "@")
+}
+
+// inRoute reports whether a comma belongs to a route: one has begun, and its
+// colon comes before the end of the brackets.
+func (p *addressParser) inRoute(e *element) bool {
+	if e.addr.Len() > 0 && !p.startsRoute(e) {
+		return false
+	}
+	ahead := p.s[p.i:min(len(p.s), p.i+maxRoute)]
+	k := strings.IndexAny(ahead, ":<>\"")
+	return k >= 0 && ahead[k] == ':'
+}
+
+// Ends to looking ahead, far beyond what RFC 5322 and RFC 2047 allow.
+const (
+	maxRoute       = 250
+	maxLiteral     = 250
+	maxEncodedWord = 1000
+)
+
+// atom reads bytes that are not special. An encoded word counts as one even
+// with specials in it, as some senders write it.
+func (p *addressParser) atom() string {
+	start := p.i
+	for p.i < len(p.s) {
+		if n := encodedWord(p.s[p.i:]); n > 0 {
+			p.i += n
+			continue
+		}
+		if strings.IndexByte(" \t\r\n()<>@,;:\\\"[", p.s[p.i]) >= 0 {
+			break
+		}
+		p.i++
+	}
+	if p.i == start {
+		p.i++
+	}
+	return p.s[start:p.i]
+}
+
+// encodedWord returns the length of the encoded word (RFC 2047, section 2)
+// that s begins with, or 0.
+func encodedWord(s string) int {
+	if !strings.HasPrefix(s, "=?") {
+		return 0
+	}
+	s = s[:min(len(s), maxEncodedWord)]
+	charset := strings.IndexAny(s[2:], "? ")
+	i := 2 + charset
+	if charset < 1 || i+3 >= len(s) || s[i] != '?' || s[i+2] != '?' || strings.IndexByte("bBqQ", s[i+1]) < 0 {
+		return 0
+	}
+	end := strings.IndexByte(s[i+3:], '?')
+	if end < 0 || i+3+end+1 >= len(s) || s[i+3+end+1] != '=' {
+		return 0
+	}
+	return i + 3 + end + 2
+}
+
+// literal reads a domain literal, brackets included.
+func (p *addressParser) literal() string {
+	start := p.i
+	end := strings.IndexAny(p.s[start:min(len(p.s), start+maxLiteral)], "],;<>")
+	if end < 0 || p.s[start+end] != ']' {
+		p.i++ // not closed: a bracket like any character
+		return p.s[start:p.i]
+	}
+	p.i = start + end + 1
+	return p.s[start:p.i]
+}

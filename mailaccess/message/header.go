@@ -1,0 +1,171 @@
+package message
+
+import (
+	"bytes"
+	"io"
+	"iter"
+	"mime"
+	"strings"
+)
+
+// Header is the header of a message or of a part as it stands in the
+// original: fields, folded as they are, and usually the blank line after
+// them. Any bytes are a Header; what is no field is passed over.
+type Header []byte
+
+// Field is one field of a header.
+type Field struct {
+	// Name is the field's name as written.
+	Name []byte
+	// Raw is the whole field, name, folding and line end included.
+	Raw []byte
+}
+
+// Fields yields the fields in their order. The slices point into the header.
+func (h Header) Fields() iter.Seq[Field] {
+	return func(yield func(Field) bool) {
+		var start, name int // of the field being read; name 0 means none
+		for i := 0; i < len(h); {
+			end := len(h)
+			if k := bytes.IndexByte(h[i:], '\n'); k >= 0 {
+				end = i + k + 1
+			}
+			line := h[i:end]
+			if line[0] != ' ' && line[0] != '\t' {
+				if name > 0 && !yield(Field{h[start : start+name], h[start:i]}) {
+					return
+				}
+				name = 0
+				if isBlank(line) {
+					return
+				}
+				start, name = i, fieldName(line)
+			} else if name == 0 {
+				start = end
+			}
+			i = end
+		}
+		if name > 0 {
+			yield(Field{h[start : start+name], h[start:]})
+		}
+	}
+}
+
+// Is reports whether the field has the name, whatever the case.
+func (f Field) Is(name string) bool { return equalFold(f.Name, name) }
+
+// RawValue returns what follows the colon, as written.
+func (f Field) RawValue() []byte { return f.Raw[bytes.IndexByte(f.Raw, ':')+1:] }
+
+// Value returns the value unfolded and without the space around it. It
+// contains no CR, LF or NUL; encoded words and 8-bit bytes are as written.
+func (f Field) Value() string { return unfold(f.RawValue()) }
+
+// Text returns the value decoded into UTF-8, as [DecodeText] does.
+func (f Field) Text() string { return DecodeText(f.Value()) }
+
+// Get returns the value of the first field of that name, as [Field.Value]
+// does, and whether there is one.
+func (h Header) Get(name string) (string, bool) {
+	for f := range h.Fields() {
+		if f.Is(name) {
+			return f.Value(), true
+		}
+	}
+	return "", false
+}
+
+// Text returns the decoded value of the first field of that name, and
+// whether there is one.
+func (h Header) Text(name string) (string, bool) {
+	v, ok := h.Get(name)
+	return DecodeText(v), ok
+}
+
+// Values yields the values of all fields of that name.
+func (h Header) Values(name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for f := range h.Fields() {
+			if f.Is(name) && !yield(f.Value()) {
+				return
+			}
+		}
+	}
+}
+
+// DecodeText decodes the encoded words (RFC 2047) in an unfolded value. Raw
+// UTF-8 (RFC 6532) passes. A word that cannot be decoded stays as written;
+// bytes that are not UTF-8 become U+FFFD. The result is valid UTF-8.
+func DecodeText(v string) string {
+	if !strings.Contains(v, "=?") {
+		return strings.ToValidUTF8(v, "\uFFFD")
+	}
+	d := mime.WordDecoder{CharsetReader: func(charset string, r io.Reader) (io.Reader, error) {
+		return NewCharsetReader(r, charset), nil
+	}}
+	out, err := d.DecodeHeader(v)
+	if err != nil {
+		out = v
+	}
+	return strings.ToValidUTF8(out, "\uFFFD")
+}
+
+// fieldName returns the length of the name of the field that a line begins,
+// or 0 if it begins none. RFC 5322, section 3.6.8: printable ASCII without
+// the colon; section 4.5: white space may precede the colon.
+func fieldName(line []byte) int {
+	n := 0
+	for n < len(line) && line[n] > ' ' && line[n] < 0x7f && line[n] != ':' {
+		n++
+	}
+	for _, c := range line[n:] {
+		switch c {
+		case ' ', '\t':
+		case ':':
+			return n
+		default:
+			return 0
+		}
+	}
+	return 0
+}
+
+func isBlank(line []byte) bool {
+	return len(line) > 0 && line[0] == '\n' || len(line) > 1 && line[0] == '\r' && line[1] == '\n'
+}
+
+// unfold returns a value without its line ends and the space around it. A
+// bare CR or NUL, which no string of a protocol may hold, becomes a space.
+func unfold(b []byte) string {
+	b = bytes.Trim(b, " \t\r\n\x00")
+	if bytes.IndexByte(b, '\n') < 0 && bytes.IndexByte(b, '\r') < 0 && bytes.IndexByte(b, 0) < 0 {
+		return string(b)
+	}
+	var s strings.Builder
+	s.Grow(len(b))
+	for i, c := range b {
+		switch {
+		case c == '\n':
+		case c == '\r' && i+1 < len(b) && b[i+1] == '\n':
+		case c == '\r' || c == 0:
+			s.WriteByte(' ')
+		default:
+			s.WriteByte(c)
+		}
+	}
+	return s.String()
+}
+
+// equalFold compares ASCII without regard to case.
+func equalFold(b []byte, s string) bool {
+	if len(b) != len(s) {
+		return false
+	}
+	for i, c := range b {
+		d := s[i]
+		if c != d && (c|0x20 != d|0x20 || c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,170 @@
+package message
+
+import (
+	"bytes"
+	"encoding/base64"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/emersion/go-message/charset"
+)
+
+// Text returns a reader of the body of the part, out of the message r, as
+// UTF-8: transfer encoding and charset undone. What cannot be decoded is
+// passed over or replaced; the only errors are those of r. The output is
+// valid UTF-8, in which U+FFFD stands for bytes that mean nothing. The charset
+// counts for text parts alone.
+func (p *Part) Text(r io.ReaderAt) io.Reader {
+	d, _ := NewDecoder(p.Raw(r), p.Encoding)
+	if p.Type != "text" {
+		return NewCharsetReader(d, "")
+	}
+	return NewCharsetReader(d, p.Charset())
+}
+
+// Decoded returns a reader of the body of the part, out of the message r,
+// with its transfer encoding undone, and whether that encoding is known;
+// otherwise the body is read as it is.
+func (p *Part) Decoded(r io.ReaderAt) (io.Reader, bool) { return NewDecoder(p.Raw(r), p.Encoding) }
+
+// Raw returns a reader of the body of the part as it is, out of the message r.
+func (p *Part) Raw(r io.ReaderAt) io.Reader { return Ranges{p.Body}.Reader(r) }
+
+// NewDecoder returns a reader that undoes a content transfer encoding (RFC
+// 2045, section 6), and whether the encoding is known; if it is not, r is
+// returned. Malformed input never fails: base64 passes over what is none of
+// its letters, and quoted-printable takes literally what is no escape.
+func NewDecoder(r io.Reader, encoding string) (_ io.Reader, known bool) {
+	switch lower(encoding) {
+	case "", "7bit", "8bit", "binary":
+		return r, true
+	case "base64":
+		return &decoder{r: r, decode: new(base64Decoder).decode}, true
+	case "quoted-printable":
+		return &decoder{r: r, decode: new(qpDecoder).decode}, true
+	}
+	return r, false
+}
+
+// NewCharsetReader returns a reader of r, which is in the given charset, as
+// valid UTF-8. An unknown charset, and none, is taken for UTF-8 or ASCII.
+func NewCharsetReader(r io.Reader, name string) io.Reader {
+	switch lower(name) {
+	case "", "us-ascii", "ascii", "utf-8", "utf8":
+	default:
+		if cr, err := charset.Reader(name, r); err == nil {
+			r = cr
+		}
+	}
+	return &decoder{r: r, decode: new(utf8Checker).decode}
+}
+
+// toUTF8 returns text in the given charset as valid UTF-8.
+func toUTF8(b []byte, name string) string {
+	var s strings.Builder
+	// The reader over bytes in memory has no errors.
+	_, _ = io.Copy(&s, NewCharsetReader(bytes.NewReader(b), name))
+	return s.String()
+}
+
+// decoder reads r through a decode function, which appends to dst what in
+// means and keeps what it needs of a sequence that in does not finish. It is
+// called with nothing at the end of the input.
+type decoder struct {
+	r      io.Reader
+	decode func(dst, in []byte, end bool) []byte
+	in     []byte
+	out    []byte // decoded
+	next   int    // what of it was not read yet
+	err    error
+}
+
+const decodeChunk = 8 << 10
+
+func (d *decoder) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	for d.next == len(d.out) {
+		if d.err != nil {
+			return 0, d.err
+		}
+		if d.in == nil {
+			d.in = make([]byte, decodeChunk)
+		}
+		var n int
+		n, d.err = d.r.Read(d.in)
+		d.out = d.decode(d.out[:0], d.in[:n], d.err == io.EOF)
+		d.next = 0
+	}
+	n := copy(b, d.out[d.next:])
+	d.next += n
+	return n, nil
+}
+
+// base64Decoder undoes base64 (RFC 2045, section 6.8). A padding character
+// ends a run of letters, after which another may begin.
+type base64Decoder struct {
+	run []byte // letters not decoded yet
+}
+
+func (d *base64Decoder) decode(dst, in []byte, end bool) []byte {
+	for _, c := range in {
+		if isBase64(c) {
+			d.run = append(d.run, c)
+		} else if c == '=' && len(d.run) > 0 {
+			dst, d.run = appendBase64(dst, d.run), d.run[:0]
+		}
+	}
+	whole := len(d.run) &^ 3
+	if end {
+		whole = len(d.run)
+	}
+	dst = appendBase64(dst, d.run[:whole])
+	d.run = d.run[:copy(d.run, d.run[whole:])]
+	return dst
+}
+
+// appendBase64 decodes letters. Of a last group it takes the whole octets.
+func appendBase64(dst, letters []byte) []byte {
+	if len(letters)%4 == 1 {
+		letters = letters[:len(letters)-1] // six bits are no octet
+	}
+	// Letters alone are always valid.
+	dst, _ = base64.RawStdEncoding.AppendDecode(dst, letters)
+	return dst
+}
+
+func isBase64(c byte) bool {
+	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '+' || c == '/'
+}
+
+// utf8Checker replaces what is no UTF-8 by U+FFFD.
+type utf8Checker struct {
+	held []byte // the beginning of a rune
+}
+
+func (d *utf8Checker) decode(dst, in []byte, end bool) []byte {
+	if len(d.held) > 0 {
+		in = append(d.held, in...)
+		d.held = nil
+	}
+	for len(in) > 0 {
+		k := 0
+		for k < len(in) && in[k] < utf8.RuneSelf {
+			k++
+		}
+		dst, in = append(dst, in[:k]...), in[k:]
+		if len(in) == 0 {
+			break
+		}
+		if !end && !utf8.FullRune(in) {
+			d.held = append(d.held, in...)
+			break
+		}
+		r, n := utf8.DecodeRune(in)
+		dst, in = utf8.AppendRune(dst, r), in[n:]
+	}
+	return dst
+}
