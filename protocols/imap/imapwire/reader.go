@@ -220,7 +220,7 @@ func (r *Reader) Tag() []byte { return r.tag }
 // Non-synchronizing literals are honoured wherever a line ends in one, even
 // where the grammar has none (RFC 7888, section 3). A synchronizing literal
 // that was not accepted ends the command: the client sees the tagged answer
-// instead of a continuation, and does not send it (RFC 9051, section 4.3).
+// instead of a continuation, and does not send it (RFC 3501, section 2.2.1).
 //
 // When Limits.Drain would be exceeded the error is a *[LimitError] for which
 // MustClose is true; a literal announced as larger than that is not read at
