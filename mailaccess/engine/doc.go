@@ -1,0 +1,29 @@
+// Package engine is what every protocol shares: it stands between the contract
+// of package mailaccess and the wire.
+//
+// An [Engine] serves one store. A protocol authenticates a client and gets a
+// [Session]: the account with everything that the store lacks made up for where
+// that is possible. [Session.OpenView] opens a mailbox as a [View]: the same
+// messages with the numbers that a client was told, brought up to date when the
+// protocol allows it. [Session.NewUpload] takes messages in.
+//
+// # What is emulated
+//
+//	the store has no                  the engine
+//	Move                              copies and expunges one message after another
+//	Search                            evaluates the expression on each message
+//	Subscriptions                     treats every mailbox as subscribed
+//	Lease                             keeps leases within the process
+//	Recent                            keeps the watermark while the mailbox is open
+//	history (KindHistoryGone)         compares the set of UIDs it knew with the present one
+//	Watch                             rings for its own changes and looks at intervals
+//
+// Everything else that a store lacks is KindUnsupported.
+//
+// # Locks
+//
+// Two locks, never held together: that of the hub (who listens to what) and that
+// of the process's leases. Neither is held while a store, a sink or a listener's
+// function runs. A [Session] is safe for concurrent use; a [View] and an [Upload]
+// belong to one goroutine at a time.
+package engine

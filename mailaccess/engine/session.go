@@ -1,0 +1,100 @@
+package engine
+
+import (
+	"context"
+	"iter"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+)
+
+// Session is an account as somebody who logged in may use it. It is safe for
+// concurrent use.
+type Session struct {
+	e    *Engine
+	id   mailaccess.Identity
+	acct mailaccess.Account
+	caps mailaccess.Capabilities
+}
+
+// Identity returns who logged in.
+func (s *Session) Identity() mailaccess.Identity { return s.id }
+
+// Close gives up the account. Views should have been closed before.
+func (s *Session) Close() error { return s.acct.Close() }
+
+// Can is what a session can do, by the store or by emulation. Front-ends offer
+// what stands here and nothing else.
+type Can struct {
+	Append, AppendMany bool
+	// SetFlags: some flags can be changed; those in SystemFlags, and
+	// keywords when Keywords is set.
+	SetFlags    bool
+	SystemFlags mailaccess.SystemFlags
+	Keywords    bool
+	Expunge     bool
+	// Copy, and Copy of more than one message at once.
+	Copy, CopyMany bool
+	Move           bool
+	// Mailboxes: create, rename, delete; each may still be refused.
+	Mailboxes bool
+	// Subscribe: the set of subscribed names can be changed.
+	Subscribe bool
+	// MaxUpload is the largest message taken in, in octets.
+	MaxUpload int64
+}
+
+// Can returns what the session can do.
+func (s *Session) Can() Can {
+	c := s.caps
+	most := s.e.maxUpload
+	if c.MaxMessageSize > 0 && c.MaxMessageSize < most {
+		most = c.MaxMessageSize
+	}
+	return Can{
+		Append:      c.Append != nil,
+		AppendMany:  c.Append != nil && c.AppendMany,
+		SetFlags:    c.Flags != nil,
+		SystemFlags: c.SystemFlags,
+		Keywords:    c.NewKeywords,
+		Expunge:     c.Expunge != nil,
+		Copy:        c.Copy != nil,
+		CopyMany:    c.Copy != nil && c.CopyMany,
+		Move:        c.Move != nil || c.Copy != nil && c.Expunge != nil,
+		Mailboxes:   c.Mailboxes != nil,
+		Subscribe:   c.Subscriptions != nil,
+		MaxUpload:   most,
+	}
+}
+
+// Content opens the bytes of a message; see [mailaccess.Account].
+func (s *Session) Content(ctx context.Context, id mailaccess.EmailID) (mailaccess.Content, error) {
+	return s.acct.Content(ctx, id)
+}
+
+// Derived yields what the store keeps under kind for ids; nothing when it keeps
+// no derived bytes. See [mailaccess.DerivedCache].
+func (s *Session) Derived(ctx context.Context, kind mailaccess.DerivedKind, ids []mailaccess.EmailID) iter.Seq2[mailaccess.Derived, error] {
+	if s.caps.Derived == nil {
+		return func(func(mailaccess.Derived, error) bool) {}
+	}
+	return s.caps.Derived.Derived(ctx, kind, ids)
+}
+
+// PutDerived offers derived bytes to the store. They are a cache: losing them is
+// no failure.
+func (s *Session) PutDerived(ctx context.Context, kind mailaccess.DerivedKind, items []mailaccess.Derived) error {
+	if s.caps.Derived == nil {
+		return nil
+	}
+	return s.caps.Derived.PutDerived(ctx, kind, items)
+}
+
+// Listen starts to listen to changes of a mailbox, or, when box is empty, of the
+// account itself. Listen first, read after.
+func (s *Session) Listen(box mailaccess.MailboxID) *Listener {
+	return s.e.hub.listen(s.id.Account, box)
+}
+
+func unsupported(op string) error {
+	return &mailaccess.Error{Kind: mailaccess.KindUnsupported, Op: op}
+}

@@ -1,0 +1,191 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+)
+
+// Sink is told what changed in a view, in the order in which a client must hear
+// it. An error that a method returns ends the update and is returned by it.
+type Sink interface {
+	// Gone says that messages went. before is the numbering until now.
+	Gone(gone Gone) error
+	// Exists says how many messages there are now, and which of them are
+	// \Recent; it is called when messages arrived.
+	Exists(n int, recent mailaccess.UIDSet) error
+	// Keywords says that the keywords in use changed.
+	Keywords(k mailaccess.Keywords) error
+	// Flags says that the flags of a message, told before, changed. m is
+	// valid until Flags returns.
+	Flags(m *Numbered) error
+}
+
+// Gone are messages that went.
+type Gone struct {
+	UIDs   mailaccess.UIDSet
+	before mailaccess.UIDSet
+}
+
+// Numbers yields the messages' numbers, from the highest on, so that each is
+// right after those before it have gone (RFC 3501, section 7.4.1).
+func (g Gone) Numbers() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := g.UIDs.Len(); i > 0; i-- {
+			if !yield(g.before.Rank(g.UIDs.Select(i))) {
+				return
+			}
+		}
+	}
+}
+
+// UpdateOptions say what a client may be told now.
+type UpdateOptions struct {
+	// NoExpunge keeps removals back: during FETCH, STORE and SEARCH numbers
+	// must not change (RFC 3501, section 7.4.1).
+	NoExpunge bool
+}
+
+// ErrViewInvalid is returned by Update when the mailbox is not what it was:
+// deleted, or with another UIDVALIDITY. The view is of no use any more.
+var ErrViewInvalid = errors.New("engine: the mailbox of the view is gone")
+
+// Update brings the view up to date and tells sink what the client must hear. It
+// costs what changed. When it fails in the middle, what was told is told again by
+// the next one; nothing is left out.
+func (v *View) Update(ctx context.Context, o UpdateOptions, sink Sink) error {
+	if v.frozen {
+		return nil
+	}
+	snap, err := v.s.acct.Snapshot(ctx, v.at.ID)
+	switch {
+	case mailaccess.KindOf(err) == mailaccess.KindNotFound && err != nil:
+		return ErrViewInvalid
+	case err != nil:
+		return err
+	case snap.UIDValidity != v.at.UIDValidity:
+		return ErrViewInvalid
+	}
+	if snap.ModSeq == v.applied && (v.gone.IsEmpty() || o.NoExpunge) {
+		return nil
+	}
+	if err := v.updateGone(snap, o, sink); err != nil {
+		return err
+	}
+	known := v.uids.Max()
+	if err := v.updateArrived(ctx, &snap, sink); err != nil {
+		return err
+	}
+	if snap.Keywords != v.at.Keywords {
+		if err := sink.Keywords(snap.Keywords); err != nil {
+			return err
+		}
+	}
+	v.at = snap.Status
+	if err := v.updateFlags(ctx, known, snap.ModSeq, sink); err != nil {
+		return err
+	}
+	v.applied = snap.ModSeq
+	// What the store and the view agree on need not be kept twice.
+	if v.uids.Equal(snap.UIDs) {
+		v.uids = snap.UIDs
+	}
+	return nil
+}
+
+func (v *View) updateGone(snap mailaccess.Snapshot, o UpdateOptions, sink Sink) error {
+	gone := v.uids.Minus(snap.UIDs)
+	if gone.IsEmpty() {
+		return nil
+	}
+	if o.NoExpunge {
+		if v.gone.IsEmpty() {
+			v.told = v.applied
+		}
+		v.gone = gone
+		return nil
+	}
+	before := v.uids
+	v.uids = v.uids.Minus(gone)
+	v.recent = v.recent.Minus(gone)
+	v.gone = mailaccess.UIDSet{}
+	return sink.Gone(Gone{UIDs: gone, before: before})
+}
+
+func (v *View) updateArrived(ctx context.Context, snap *mailaccess.Snapshot, sink Sink) error {
+	arrived := snap.UIDs.Minus(v.uids)
+	if arrived.IsEmpty() {
+		return nil
+	}
+	if err := v.claimRecent(ctx, snap, arrived); err != nil {
+		return err
+	}
+	v.uids = v.uids.Union(arrived)
+	return sink.Exists(v.uids.Len(), v.recent)
+}
+
+// updateFlags tells the flags of messages up to the UID known that changed after
+// applied, up to upTo: later changes are left for the next update, or they would
+// be told twice.
+func (v *View) updateFlags(ctx context.Context, known mailaccess.UID, upTo mailaccess.ModSeq, sink Sink) error {
+	messages, err := v.changedSince(ctx, v.applied)
+	if err != nil {
+		return err
+	}
+	numbers := numberer{uids: v.uids}
+	var n Numbered
+	for m, err := range messages {
+		if err != nil {
+			return err
+		}
+		if m.UID > known {
+			break // arrivals are no flag changes: the client asks for them
+		}
+		if m.ModSeq > upTo || v.isOwn(&m) {
+			continue
+		}
+		if n.Number = numbers.of(m.UID); n.Number == 0 {
+			continue
+		}
+		n.Message = m
+		if err := sink.Flags(&n); err != nil {
+			return err
+		}
+	}
+	v.own = nil
+	return nil
+}
+
+// changedSince lists the messages that changed after since, also when the store
+// has forgotten its history.
+func (v *View) changedSince(ctx context.Context, since mailaccess.ModSeq) (iter.Seq2[mailaccess.Message, error], error) {
+	changes, err := v.s.acct.MailboxChanges(ctx, v.at.ID, since)
+	if err == nil {
+		return changes.Messages, nil
+	}
+	if mailaccess.KindOf(err) != mailaccess.KindHistoryGone {
+		return nil, err
+	}
+	return func(yield func(mailaccess.Message, error) bool) {
+		for m, err := range v.s.acct.Messages(ctx, v.at.ID, v.uids) {
+			if err == nil && m.ModSeq <= since {
+				continue
+			}
+			if !yield(m, err) || err != nil {
+				return
+			}
+		}
+	}, nil
+}
+
+// isOwn reports whether m is as this view's own change left it.
+func (v *View) isOwn(m *mailaccess.Message) bool {
+	for _, c := range v.own {
+		if c.ModSeq == m.ModSeq && c.UIDs.Contains(m.UID) {
+			return true
+		}
+	}
+	return false
+}

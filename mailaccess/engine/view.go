@@ -1,0 +1,262 @@
+package engine
+
+import (
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+)
+
+// View is an open mailbox as a client was told it: a set of UIDs in which each
+// message has a number from 1 on. It belongs to one goroutine at a time.
+//
+// A view holds two change numbers. What it knows reaches to applied; what the
+// client may rely on reaches to told. While a removal that the view knows of may
+// not be told yet (RFC 3501, section 7.4.1), told stays below it: a client that
+// comes back with a higher number would keep a ghost (RFC 7162, section 3.2).
+type View struct {
+	s        *Session
+	at       mailaccess.Status // as of the last update, Messages etc. included
+	readOnly bool
+	frozen   bool
+	listener *Listener
+	release  func() // of the hold, if any
+
+	uids    mailaccess.UIDSet // what the client was told, gone ones included
+	gone    mailaccess.UIDSet // those of uids that are removed and not told
+	recent  mailaccess.UIDSet
+	applied mailaccess.ModSeq
+	// told is applied as it was before the first removal in gone; it counts
+	// only while gone is not empty.
+	told mailaccess.ModSeq
+	// own are flag changes through this view that the client knows of.
+	own []mailaccess.Commit
+}
+
+// ViewOptions say how to open a view.
+type ViewOptions struct {
+	// ReadOnly views change nothing and claim no \Recent.
+	ReadOnly bool
+	// Frozen views are never updated and listen to nothing, as a POP3
+	// maildrop (RFC 1939, section 3).
+	Frozen bool
+}
+
+// OpenView opens a mailbox. It is read only also where the identity has no right
+// to change it, or the store no way to.
+func (s *Session) OpenView(ctx context.Context, box mailaccess.MailboxID, o ViewOptions) (*View, error) {
+	v := &View{s: s, readOnly: o.ReadOnly, frozen: o.Frozen}
+	if !o.Frozen {
+		// Listen, then look: what changes between is rung for.
+		v.listener = s.Listen(box)
+	}
+	if err := v.open(ctx, box); err != nil {
+		v.Close()
+		return nil, err
+	}
+	return v, nil
+}
+
+func (v *View) open(ctx context.Context, box mailaccess.MailboxID) error {
+	if hold := v.s.caps.Hold; hold != nil {
+		release, err := hold.Hold(ctx, box)
+		if err != nil {
+			return err
+		}
+		v.release = release
+	}
+	snap, err := v.s.acct.Snapshot(ctx, box)
+	if err != nil {
+		return err
+	}
+	if !snap.Rights.Has(mailaccess.RightRead) {
+		return &mailaccess.Error{Kind: mailaccess.KindForbidden, Op: "open", Mailbox: snap.Name}
+	}
+	const write = mailaccess.RightSeen | mailaccess.RightFlags | mailaccess.RightDeleted | mailaccess.RightExpunge
+	if snap.Rights&write == 0 || v.s.caps.Flags == nil && v.s.caps.Expunge == nil {
+		v.readOnly = true
+	}
+	v.at, v.uids, v.applied = snap.Status, snap.UIDs, snap.ModSeq
+	if v.frozen {
+		return nil
+	}
+	return v.claimRecent(ctx, &snap, snap.UIDs)
+}
+
+// claimRecent adds to recent those of arrived that no session was told of.
+func (v *View) claimRecent(ctx context.Context, snap *mailaccess.Snapshot, arrived mailaccess.UIDSet) error {
+	from, err := v.s.recentFrom(ctx, snap, !v.readOnly)
+	if err != nil {
+		return err
+	}
+	if top := arrived.Max(); top >= from {
+		v.recent = v.recent.Union(arrived.Intersect(mailaccess.UIDSetRange(from, top)))
+	}
+	return nil
+}
+
+// Close gives the view up.
+func (v *View) Close() {
+	if v.listener != nil {
+		v.listener.Close()
+	}
+	if v.release != nil {
+		v.release()
+		v.release = nil
+	}
+}
+
+// Status returns the mailbox as of the last update. Its counts may differ from
+// what the client was told: see Len.
+func (v *View) Status() mailaccess.Status { return v.at }
+
+// ReadOnly reports whether the view changes nothing.
+func (v *View) ReadOnly() bool { return v.readOnly }
+
+// Len is how many messages the client was told of (EXISTS).
+func (v *View) Len() int { return v.uids.Len() }
+
+// UIDs returns the messages that the client was told of.
+func (v *View) UIDs() mailaccess.UIDSet { return v.uids }
+
+// Recent returns those of them that are \Recent in this session.
+func (v *View) Recent() mailaccess.UIDSet { return v.recent }
+
+// Number returns the message number of uid, or 0 when the client was not told of
+// such a message.
+func (v *View) Number(uid mailaccess.UID) int {
+	if !v.uids.Contains(uid) {
+		return 0
+	}
+	return v.uids.Rank(uid)
+}
+
+// UID returns the UID of message number n, or 0.
+func (v *View) UID(n int) mailaccess.UID { return v.uids.Select(n) }
+
+// Told is the change number up to which the client knows everything: what
+// HIGHESTMODSEQ may say.
+func (v *View) Told() mailaccess.ModSeq {
+	if v.gone.IsEmpty() {
+		return v.applied
+	}
+	return v.told
+}
+
+// AfterRing calls wake once when the mailbox may have changed; see
+// [Listener.AfterRing]. A frozen view is never woken.
+func (v *View) AfterRing(wake func()) (stop func() bool) {
+	if v.listener == nil {
+		return func() bool { return true }
+	}
+	return v.listener.AfterRing(wake)
+}
+
+// Numbered is a message with its number in a view.
+type Numbered struct {
+	Number int
+	mailaccess.Message
+}
+
+// Messages lists those messages of uids that the client was told of and that are
+// still there, ascending.
+func (v *View) Messages(ctx context.Context, uids mailaccess.UIDSet) iter.Seq2[*Numbered, error] {
+	return func(yield func(*Numbered, error) bool) {
+		numbers := numberer{uids: v.uids}
+		var n Numbered // one for the whole listing
+		for m, err := range v.s.acct.Messages(ctx, v.at.ID, uids) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if n.Number = numbers.of(m.UID); n.Number == 0 {
+				continue
+			}
+			n.Message = m
+			if !yield(&n, nil) {
+				return
+			}
+		}
+	}
+}
+
+// numberer finds the numbers of ascending UIDs, fast within a run.
+type numberer struct {
+	uids mailaccess.UIDSet
+	run  mailaccess.UIDRange // the run that was used last
+	base int                 // the number of its first member
+}
+
+func (n *numberer) of(uid mailaccess.UID) int {
+	if uid >= n.run.First && uid <= n.run.Last {
+		return n.base + int(uid-n.run.First)
+	}
+	for run := range n.uids.RangesFrom(uid) {
+		if run.First > uid {
+			break
+		}
+		// RangesFrom may cut the first run to begin at uid.
+		n.run = mailaccess.UIDRange{First: uid, Last: run.Last}
+		n.base = n.uids.Rank(uid)
+		return n.base
+	}
+	return 0
+}
+
+// SetFlags changes flags of messages. See [mailaccess.FlagSetter] for the result.
+// The client is expected to be told of the outcome (or to have asked not to be):
+// the next Update leaves it out, except where somebody else changed the message
+// too (RFC 3501, section 6.4.6).
+func (v *View) SetFlags(ctx context.Context, uids mailaccess.UIDSet, change mailaccess.FlagChange, unchangedSince mailaccess.ModSeq) (mailaccess.FlagResult, error) {
+	if v.s.caps.Flags == nil || v.readOnly {
+		return mailaccess.FlagResult{}, v.refused("change flags", v.s.caps.Flags != nil)
+	}
+	change.Add, change.Remove = v.s.kept(change.Add), v.s.kept(change.Remove)
+	// Messages that nobody else changed since the last update first: what we
+	// do to them is all that there is to know. The others will be shown.
+	known := min(unchangedSince, v.applied)
+	res, err := v.s.caps.Flags.SetFlags(ctx, v.at.ID, uids.Intersect(v.uids), change, known)
+	v.s.e.changed(v.s.id.Account, v.at.ID)
+	v.own = append(v.own, res.Changed...)
+	if err != nil || known == unchangedSince || res.Conflict.IsEmpty() {
+		return res, err
+	}
+	rest, err := v.s.caps.Flags.SetFlags(ctx, v.at.ID, res.Conflict, change, unchangedSince)
+	v.s.e.changed(v.s.id.Account, v.at.ID)
+	return mailaccess.FlagResult{Changed: append(slices.Clone(res.Changed), rest.Changed...), Conflict: rest.Conflict}, err
+}
+
+// Expunge removes messages that have all flags of need; the next Update shows
+// that they went. On an error some may be gone all the same.
+func (v *View) Expunge(ctx context.Context, uids mailaccess.UIDSet, need mailaccess.SystemFlags) error {
+	if v.s.caps.Expunge == nil || v.readOnly {
+		return v.refused("expunge", v.s.caps.Expunge != nil)
+	}
+	_, err := v.s.caps.Expunge.Expunge(ctx, v.at.ID, uids.Intersect(v.uids), need)
+	v.s.e.changed(v.s.id.Account, v.at.ID)
+	return err
+}
+
+// Copy copies messages to another mailbox: all or none. More than one needs
+// Can().CopyMany.
+func (v *View) Copy(ctx context.Context, uids mailaccess.UIDSet, dst mailaccess.MailboxID) (mailaccess.Copied, error) {
+	return v.s.copyTo(ctx, v.at.ID, uids.Intersect(v.uids), dst)
+}
+
+// Move moves messages to another mailbox, each whole; on an error the result says
+// what was done. The next Update shows that they went.
+func (v *View) Move(ctx context.Context, uids mailaccess.UIDSet, dst mailaccess.MailboxID) (mailaccess.Copied, error) {
+	if v.readOnly {
+		return mailaccess.Copied{}, v.refused("move", true)
+	}
+	return v.s.move(ctx, v.at.ID, uids.Intersect(v.uids), dst)
+}
+
+func (v *View) refused(op string, able bool) error {
+	kind := mailaccess.KindUnsupported
+	if able {
+		kind = mailaccess.KindForbidden
+	}
+	return &mailaccess.Error{Kind: kind, Op: op, Mailbox: v.at.Name}
+}
