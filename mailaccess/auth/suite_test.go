@@ -1,0 +1,38 @@
+package auth_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/auth"
+	"github.com/hashmail/mailaccess/mailaccess/auth/authtest"
+)
+
+// TestSuite runs the suite of authtest over every authenticator.
+func TestSuite(t *testing.T) {
+	user := authtest.User{Name: "alice@example.org", Password: "Correct-Horse 9", Account: "alice@example.org"}
+	path := filepath.Join(t.TempDir(), "users")
+	for _, name := range []string{"bob", user.Name} {
+		if err := auth.SetUser(path, name, user.Password, &auth.SetUserOptions{Argon2id: auth.Argon2id{Memory: 64, Time: 1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file, err := auth.OpenUsersFile(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	static := auth.Static(map[string]string{"bob": user.Password, user.Name: user.Password})
+	for name, a := range map[string]mailaccess.Authenticator{
+		"UsersFile":       file,
+		"Static":          static,
+		"CachedUsersFile": auth.Cache(file, nil),
+		"CachedFunc": auth.Cache(mailaccess.AuthenticatorFunc(func(ctx context.Context, username, password string) (string, error) {
+			id, err := static.Authenticate(ctx, mailaccess.Login{Username: username, Password: password})
+			return id.Account, err
+		}), nil),
+	} {
+		t.Run(name, func(t *testing.T) { authtest.Run(t, a, user) })
+	}
+}
