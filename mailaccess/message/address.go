@@ -266,11 +266,10 @@ func (p *addressParser) inRoute(e *element) bool {
 	return k >= 0 && ahead[k] == ':'
 }
 
-// Ends to looking ahead, far beyond what RFC 5322 and RFC 2047 allow.
+// Ends to looking ahead, far beyond what RFC 5322 allows.
 const (
-	maxRoute       = 250
-	maxLiteral     = 250
-	maxEncodedWord = 1000
+	maxRoute   = 250
+	maxLiteral = 250
 )
 
 // atom reads bytes that are not special. An encoded word counts as one even
@@ -291,25 +290,6 @@ func (p *addressParser) atom() string {
 		p.i++
 	}
 	return p.s[start:p.i]
-}
-
-// encodedWord returns the length of the encoded word (RFC 2047, section 2)
-// that s begins with, or 0.
-func encodedWord(s string) int {
-	if !strings.HasPrefix(s, "=?") {
-		return 0
-	}
-	s = s[:min(len(s), maxEncodedWord)]
-	charset := strings.IndexAny(s[2:], "? ")
-	i := 2 + charset
-	if charset < 1 || i+3 >= len(s) || s[i] != '?' || s[i+2] != '?' || strings.IndexByte("bBqQ", s[i+1]) < 0 {
-		return 0
-	}
-	end := strings.IndexByte(s[i+3:], '?')
-	if end < 0 || i+3+end+1 >= len(s) || s[i+3+end+1] != '=' {
-		return 0
-	}
-	return i + 3 + end + 2
 }
 
 // literal reads a domain literal, brackets included.

@@ -25,8 +25,8 @@ func ParseDate(v string) (t time.Time, ok bool) {
 	if d.offset != noOffset && d.offset != 0 {
 		loc = time.FixedZone("", d.offset)
 	}
-	t = time.Date(d.year, time.Month(d.month), d.day, d.clock[0], d.clock[1], d.clock[2], 0, loc)
-	return t, t.Day() == d.day // a day that the month does not have is none
+	// A second 60 runs over into the next minute.
+	return time.Date(d.year, time.Month(d.month), d.day, d.clock[0], d.clock[1], d.clock[2], 0, loc), true
 }
 
 const noOffset = 1 << 30
@@ -48,7 +48,7 @@ func (d *dateParser) word() {
 	switch {
 	case '0' <= c && c <= '9':
 		n := d.number()
-		if d.peek() == ':' || d.timed == false && d.peek() == '.' && len(d.numbers) > 1 {
+		if d.colon() || !d.timed && d.peek() == '.' && len(d.numbers) > 1 {
 			d.time(n.value)
 			return
 		}
@@ -81,10 +81,22 @@ func (d *dateParser) number() number {
 	return n
 }
 
+// colon reports whether a colon is next, and passes over the space and the
+// comments before it, which RFC 5322, section 4.3, allows.
+func (d *dateParser) colon() bool {
+	ahead := d.lexer
+	ahead.space()
+	if ahead.peek() != ':' {
+		return false
+	}
+	d.lexer = ahead
+	return true
+}
+
 // time takes the rest of a time of day.
 func (d *dateParser) time(hour int) {
 	clock := [3]int{hour}
-	for k := 1; k < 3 && (d.peek() == ':' || d.peek() == '.'); k++ {
+	for k := 1; k < 3 && (d.colon() || d.peek() == '.'); k++ {
 		d.i++
 		d.space()
 		clock[k] = d.number().value
@@ -177,7 +189,11 @@ func (d *dateParser) settle() bool {
 			d.year += 1900
 		}
 	}
-	return d.month >= 1 && d.month <= 12 && d.day >= 1 && d.day <= 31 && d.year >= 1 && d.year <= 9999 &&
+	if d.month < 1 || d.month > 12 || d.day < 1 || d.day > 31 || d.year < 1 || d.year > 9999 {
+		return false
+	}
+	// A day that the month does not have would run over into the next.
+	return time.Date(d.year, time.Month(d.month), d.day, 0, 0, 0, 0, time.UTC).Day() == d.day &&
 		d.clock[0] < 24 && d.clock[1] < 60 && d.clock[2] <= 60
 }
 

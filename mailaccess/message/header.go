@@ -2,9 +2,7 @@ package message
 
 import (
 	"bytes"
-	"io"
 	"iter"
-	"mime"
 	"strings"
 )
 
@@ -91,23 +89,6 @@ func (h Header) Values(name string) iter.Seq[string] {
 			}
 		}
 	}
-}
-
-// DecodeText decodes the encoded words (RFC 2047) in an unfolded value. Raw
-// UTF-8 (RFC 6532) passes. A word that cannot be decoded stays as written;
-// bytes that are not UTF-8 become U+FFFD. The result is valid UTF-8.
-func DecodeText(v string) string {
-	if !strings.Contains(v, "=?") {
-		return strings.ToValidUTF8(v, "\uFFFD")
-	}
-	d := mime.WordDecoder{CharsetReader: func(charset string, r io.Reader) (io.Reader, error) {
-		return NewCharsetReader(r, charset), nil
-	}}
-	out, err := d.DecodeHeader(v)
-	if err != nil {
-		out = v
-	}
-	return strings.ToValidUTF8(out, "\uFFFD")
 }
 
 // fieldName returns the length of the name of the field that a line begins,

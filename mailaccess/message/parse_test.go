@@ -127,4 +127,3 @@ func TestParseStructure(t *testing.T) {
 		})
 	}
 }
-
