@@ -22,7 +22,7 @@ func (c Citation) String() string {
 }
 
 var (
-	citations = regexp.MustCompile(`\bRFC ?([0-9]{1,5}), (?:sections? ([0-9]+(?:\.[0-9]+)*(?:(?:, and |, | and )[0-9]+(?:\.[0-9]+)*)*)|appendix ([A-Z](?:\.[0-9]+)*))`)
+	citations = regexp.MustCompile(`\bRFC ?([0-9]{1,5}), (?:section ([0-9.]*[0-9])|sections ([0-9.]*[0-9](?:(?:, and |, | and )[0-9.]*[0-9])*)|appendix ([A-Z](?:\.[0-9]+)*))`)
 	sections  = regexp.MustCompile(`[0-9]+(?:\.[0-9]+)*`)
 	rfcName   = regexp.MustCompile(`^rfc([0-9]+)-([0-9]+(?:\.[0-9]+)*|[A-Z](?:\.[0-9]+)*)[-.]`)
 )
@@ -34,11 +34,10 @@ func (p *parser) comment(text string) {
 	}
 	for _, m := range citations.FindAllStringSubmatch(text, -1) {
 		rfc, _ := strconv.Atoi(m[1])
-		if m[3] != "" {
-			p.cite(Citation{rfc, m[3]})
-			continue
+		if m[4] != "" {
+			p.cite(Citation{rfc, m[4]})
 		}
-		for _, section := range sections.FindAllString(m[2], -1) {
+		for _, section := range sections.FindAllString(m[2]+m[3], -1) {
 			p.cite(Citation{rfc, section})
 		}
 	}

@@ -32,6 +32,7 @@ import (
 //	PUT mailbox {size}     + go, then the message, then a line end
 //	BYTES n                that many bytes of x and no line end
 //	RAW "go string"        exactly these bytes
+//	CUT text               the text without a line end, and the end
 //	TELL text              * text on every connection, and OK here
 //	STARTTLS, QUIT
 type toy struct {
@@ -129,7 +130,7 @@ func (s *toy) serve(c net.Conn) {
 		case "LOGIN":
 			answer := "NO"
 			for _, u := range s.fx.Users {
-				if len(args) == 2 && u.Name == args[0] && u.Password == args[1] {
+				if len(args) == 2 && u.Name == args[0] && u.Password == args[1] && u.Name != s.fx.Options["refuse"] {
 					answer = "OK " + u.Name
 				}
 			}
@@ -168,6 +169,9 @@ func (s *toy) serve(c net.Conn) {
 		case "RAW":
 			text, _ := strconv.Unquote(rest)
 			fmt.Fprint(w, text)
+		case "CUT":
+			fmt.Fprint(w, rest)
+			return
 		case "TELL":
 			s.mu.Lock()
 			var others []io.Writer
