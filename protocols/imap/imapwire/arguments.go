@@ -114,8 +114,8 @@ func (r *Reader) ReadBase64() ([]byte, error) {
 
 // ReadAuthLine reads the line with which the client answers a challenge:
 // base64, possibly empty, or "*", for which cancel is true (RFC 3501, section
-// 6.2.2). The data is a new slice, not nil. The line is consumed also when it
-// is not base64, which is a *SyntaxError.
+// 6.2.2). The data is a new slice, not nil. A line that is not base64 is a
+// *SyntaxError; otherwise errors are those of [Reader.ReadLine].
 func (r *Reader) ReadAuthLine() (data []byte, cancel bool, err error) {
 	b, err := r.ReadLine()
 	if err != nil {
@@ -143,8 +143,8 @@ func decodeBase64(b []byte) ([]byte, bool) {
 	return data[:n], err == nil
 }
 
-// ReadDone reads the line that ends IDLE (RFC 2177, section 3). The line is
-// consumed also when it is another one, which is a *SyntaxError.
+// ReadDone reads the line that ends IDLE (RFC 2177, section 3). Another line is
+// a *SyntaxError; otherwise errors are those of [Reader.ReadLine].
 func (r *Reader) ReadDone() error {
 	b, err := r.ReadLine()
 	if err == nil && !EqualFold(b, "DONE") {
@@ -155,8 +155,10 @@ func (r *Reader) ReadDone() error {
 
 // ReadLine reads what is left of the line, or the next line when the command
 // has been ended by [Reader.CRLF], whatever is in it, and returns it without
-// its end. When it is longer than Limits.Line, [Reader.Skip] must be called as
-// for a command. When a deadline interrupts it, nothing is consumed.
+// its end. A line longer than Limits.Line, and one that ends in the header of a
+// non-synchronizing literal (RFC 7888, section 3: every line is checked), is an
+// error, after which [Reader.Skip] finds the end as for a command. When a
+// deadline interrupts it, nothing is consumed.
 func (r *Reader) ReadLine() ([]byte, error) {
 	if r.lit.pending {
 		if err := r.leaveLiteral(); err != nil {
@@ -185,6 +187,10 @@ func (r *Reader) ReadLine() ([]byte, error) {
 	if err := r.checkLine(len(b)); err != nil {
 		r.ended = false
 		return nil, err
+	}
+	if endsInLiteral(b) {
+		r.ended = false
+		return nil, r.syntaxError("literal where none is allowed")
 	}
 	r.pos += n + 1
 	r.endCommand()

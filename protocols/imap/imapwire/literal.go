@@ -1,6 +1,7 @@
 package imapwire
 
 import (
+	"bytes"
 	"io"
 	"sync"
 )
@@ -268,4 +269,18 @@ func (m *literalMatcher) next(c byte) {
 	default:
 		m.state = matchNone
 	}
+}
+
+// endsInLiteral reports whether line, without its end, ends in the header of a
+// non-synchronizing literal.
+func endsInLiteral(line []byte) bool {
+	i := bytes.LastIndexByte(line, '{')
+	if i < 0 || line[len(line)-1] != '}' {
+		return false
+	}
+	var m literalMatcher
+	for _, c := range line[i:] {
+		m.next(c)
+	}
+	return m.state == matchClose && m.nonSync
 }

@@ -240,7 +240,8 @@ func TestBadProductions(t *testing.T) {
 			`"17-Jul-1996  0:00:00 +0000"`, `"17-Jul-1996 00:00:00 +0000 "`,
 		},
 		"base64":    {"", "A", "AA", "AAA", "A===", "AB==", "*", "AA==AA=="},
-		"done":      {"", "DON", "DONE ", " DONE"},
+		"line":      {"x {3+}\r\nx\r\n\r\n", "{3+}\nabc\n"},
+		"done":      {"", "DONE{0+}\r\n\r\n", "DON", "DONE ", " DONE"},
 		"auth-line": {"A", "AA==x", "* ", "=", "AA\r==", "AB=="},
 		"set":       {"", "0", "1:", ":1", "1,", ",1", "1,,2", "x", "4294967296", "-1", "1:0", "01", "(1)"},
 		"section": {
