@@ -29,7 +29,7 @@ func readAnything(r *Reader, out *strings.Builder) error {
 		return err
 	}
 	read := readArgument
-	if i, err := strconv.Atoi(strings.TrimPrefix(string(name), "X")); err == nil && i < len(order) {
+	if i, err := strconv.Atoi(strings.TrimPrefix(string(name), "X")); err == nil && 0 <= i && i < len(order) {
 		read = productions[order[i]]
 	}
 	for {
