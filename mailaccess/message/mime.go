@@ -15,7 +15,7 @@ func parseMediaType(v string) (typ, subtype string, params []Param) {
 	if typ == "" || subtype == "" {
 		return "text", "plain", []Param{{"charset", "us-ascii"}}
 	}
-	return lower(typ), strings.ToLower(subtype), l.params()
+	return lower(typ), lower(subtype), l.params()
 }
 
 // parseDisposition reads the value of Content-Disposition (RFC 2183, section
