@@ -54,6 +54,8 @@ type Cached struct {
 	epoch   uint64 // grows when something was forgotten
 }
 
+var _ mailaccess.Authenticator = (*Cached)(nil)
+
 // A cacheKey stands for all that decides an authentication, and reveals none of
 // it to whoever reads the memory without the secret beside it.
 type cacheKey [sha256.Size]byte

@@ -4,23 +4,25 @@
 // front of them, and the server's side of SASL, through which every front-end
 // asks them:
 //
-//		users, err := auth.OpenUsersFile("/etc/mailaccess/users", nil)
-//		...
-//		cached := auth.Cache(users, nil)
-//		...
-//		server, err := auth.NewServer(ctx, "PLAIN", cached, login, nil)
-//		challenge, done, err := server.Next(response)
-//		...
-//		identity, ok := server.Identity()
+//	users, err := auth.OpenUsersFile("/etc/mailaccess/users", nil)
+//	...
+//	cached := auth.Cache(users, nil)
+//	...
+//	server, err := auth.NewServer(ctx, "PLAIN", cached, login, nil)
+//	challenge, done, err := server.Next(response)
+//	...
+//	identity, ok := server.Identity()
 //
-//	  - [UsersFile] reads a file of users and argon2id hashes, close to a Dovecot
-//	    passwd-file, and follows its changes; [SetUser] writes one.
-//	  - [Static] knows the users of a map, for tests and demonstrations.
-//	  - [Cache] remembers for a short time what was verified, so that a client
-//	    with ten connections hashes once.
-//	  - [NewServer] runs one exchange of a SASL mechanism; [Mechanisms] names
-//	    those that can be offered.
-//	  - Package authtest proves any authenticator in one line.
+// The parts are:
+//
+//   - [UsersFile] reads a file of users and argon2id hashes, close to a Dovecot
+//     passwd-file, and follows its changes; [SetUser] writes one.
+//   - [Static] knows the users of a map, for tests and demonstrations.
+//   - [Cache] remembers for a short time what was verified, so that a client
+//     with ten connections hashes once.
+//   - [NewServer] runs one exchange of a SASL mechanism; [Mechanisms] names
+//     those that can be offered.
+//   - Package authtest proves any authenticator in one line.
 //
 // # What holds everywhere
 //

@@ -61,6 +61,11 @@ type UsersFile struct {
 	state atomic.Pointer[usersState]
 }
 
+var (
+	_ mailaccess.Authenticator = (*UsersFile)(nil)
+	_ Versioned                = (*UsersFile)(nil)
+)
+
 // usersState is what is known from one look at the file. It is never changed.
 type usersState struct {
 	users   *userTable

@@ -210,6 +210,15 @@ func TestUsersFileFollowsChanges(t *testing.T) {
 	expect("gone", "second-password", 4, gone)
 	expect("still gone", "second-password", 4)
 
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	expect("a directory", "second-password", 4, gone)
+	expect("still a directory", "second-password", 4)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+
 	writeFile(t, path, "bob:"+hashed(t, "first-password"))
 	expect("the user is gone", "", 5, again)
 

@@ -207,6 +207,21 @@ func TestSetUserCannotWrite(t *testing.T) {
 	}
 }
 
+// TestReplaceFileFails: what could not be put in place is not left beside it.
+func TestReplaceFileFails(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "users")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := replaceFile(path, []byte("x"), nil); err == nil || !strings.HasPrefix(err.Error(), "users file: ") {
+		t.Errorf("a directory is replaced: %v", err)
+	}
+	if diff := cmp.Diff([]string{"users"}, names(t, dir)); diff != "" {
+		t.Errorf("files left (-want +got):\n%s", diff)
+	}
+}
+
 // TestSetUserAtOnce: nobody's user is lost, and of those who add the same one
 // exactly one succeeds.
 func TestSetUserAtOnce(t *testing.T) {
