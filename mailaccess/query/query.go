@@ -1,0 +1,141 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/message"
+)
+
+// Options are the limits of a Matcher. Zero values, and a nil pointer, mean
+// the defaults.
+type Options struct {
+	// Depth is how deep And, Or and Not may be nested in each other (1000).
+	Depth int
+	// Nodes is how many nodes an expression may have, And, Or and Not
+	// counted (10,000).
+	Nodes int
+	// Needles is how many different tests Header, Body and FullText an
+	// expression may have (256).
+	Needles int
+	// Text is how many octets the names and texts of those tests may have
+	// together, as they are and as prepared (64 KiB).
+	Text int
+	// Octets is how many decoded octets of header and text are looked at in
+	// one message (64 MiB). What stands beyond is not found.
+	Octets int64
+}
+
+func (o *Options) withDefaults() Options {
+	var v Options
+	if o != nil {
+		v = *o
+	}
+	defaultTo(&v.Depth, 1000)
+	defaultTo(&v.Nodes, 10_000)
+	defaultTo(&v.Needles, 256)
+	defaultTo(&v.Text, 64<<10)
+	defaultTo(&v.Octets, 64<<20)
+	return v
+}
+
+func defaultTo[T int | int64](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+// Source opens what a [Matcher] needs of one message beyond its metadata.
+type Source interface {
+	// Content opens the content of the message. Match closes it.
+	Content(ctx context.Context) (mailaccess.Content, error)
+	// Structure returns the MIME tree of c, which Content returned. Whoever
+	// keeps no trees parses: [message.Parse]. It is asked for only when the
+	// header of the message does not decide.
+	Structure(ctx context.Context, c mailaccess.Content) (*message.Part, error)
+}
+
+// Matcher is a compiled expression. It is immutable and safe for concurrent
+// use.
+type Matcher struct {
+	root    node
+	needles []needle
+	octets  int64
+	scans   sync.Pool // of *scan
+}
+
+// Compile makes a Matcher of an expression. Errors: KindInvalid for a nil or
+// unknown expression, pointers to the known ones included, KindLimit for one
+// over the limits.
+func Compile(e mailaccess.Expr, opts *Options) (*Matcher, error) {
+	c := compiler{opts: opts.withDefaults(), index: make(map[needleKey]int)}
+	root, err := c.build(e, false, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Matcher{root: root, needles: c.needles, octets: c.opts.Octets}, nil
+}
+
+// NeedsContent reports whether there are messages whose content Match must
+// open.
+func (m *Matcher) NeedsContent() bool { return m.root.cost >= costHeader }
+
+// Match reports whether the message matches. It asks src for the content at
+// most once, and only if the metadata do not decide; src may be nil when
+// [Matcher.NeedsContent] is false.
+//
+// A message whose content is gone (KindContentGone, from src or while reading)
+// and would have been needed does not match, whatever the expression. Other
+// errors of src and of the content are returned with their kind; a content
+// shorter than it should be is KindCorrupt.
+func (m *Matcher) Match(ctx context.Context, msg *mailaccess.Message, src Source) (bool, error) {
+	t := m.root.eval(msg, nil)
+	if t != unknown {
+		return t == yes, nil
+	}
+	if src == nil {
+		return false, invalidError("no content to search in")
+	}
+	t, err := m.matchContent(ctx, msg, src)
+	switch {
+	case err == nil:
+		return t == yes, nil
+	case mailaccess.KindOf(err) == mailaccess.KindContentGone:
+		return false, nil
+	}
+	kind := mailaccess.KindOf(err)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		kind = mailaccess.KindCorrupt
+	}
+	return false, &mailaccess.Error{Kind: kind, Op: "search", Err: fmt.Errorf("UID %d: %w", msg.UID, err)}
+}
+
+func (m *Matcher) matchContent(ctx context.Context, msg *mailaccess.Message, src Source) (truth, error) {
+	c, err := src.Content(ctx)
+	if err != nil {
+		return unknown, err
+	}
+	// Nothing was written: closing has nothing to tell.
+	defer func() { _ = c.Close() }()
+
+	s, _ := m.scans.Get().(*scan)
+	if s == nil {
+		s = newScan(m)
+	}
+	defer m.scans.Put(s)
+	s.reset(ctx, msg, c)
+	defer s.release()
+
+	if t, err := s.header(); t != unknown || err != nil {
+		return t, err
+	}
+	root, err := src.Structure(ctx, c)
+	if err != nil {
+		return unknown, err
+	}
+	return s.body(root)
+}
