@@ -28,7 +28,7 @@ type conn struct {
 	in     *inbox   // what came on out
 
 	over     bool  // closed by either side, as the script says
-	writeErr error // the first failure to send, until the script expects the end
+	writeErr error // the first failure to send
 	done     chan struct{}
 	pumps    sync.WaitGroup
 }

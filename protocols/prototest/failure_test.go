@@ -47,7 +47,8 @@ func TestFailures(t *testing.T) {
 	}{
 		{"another line", "S: * hi", 2, []string{"want S: * hi", "got  S: * hello"}},
 		{"longer", "S: * hell", 2, []string{"want S: * hell", "got  S: * hello"}},
-		{"regexp is anchored", "S: {{l+}}", 2, []string{"got  S: * hello"}},
+		{"regexp at the end only", "S: {{h}}ello", 2, []string{"got  S: * hello"}},
+		{"regexp at the start only", "S: * {{h}}", 2, []string{"got  S: * hello"}},
 		{"regexp and text", "S: * {{[a-g]+}}o", 2, []string{"got  S: * hello"}},
 		{"kept", "S: * {{x=.*}}\nC: ECHO a\nS: {{$x}}", 4, []string{"(x is hello)", "got  S: a"}},
 		{"kept beside a pattern", "S: * {{x=.*}}\nC: ECHO a\nS: {{$x}}{{.*}}", 4, []string{"got  S: a"}},
@@ -107,6 +108,7 @@ func TestFailures(t *testing.T) {
 		{"login refused", "option refuse=demo\nlogin\nC: ECHO", 4, []string{"login as demo on connection 1, its line 3", "want S: OK demo", "got  S: NO"}},
 		{"action fails", "do nothing", 2, []string{"do nothing: not known"}},
 		{"cannot connect", "option dial=refused\nS: * hello", 3, []string{"open connection 1: refused"}},
+		{"more before TLS", "S: * hello\nC: RAW \"a\\r\\nb\\r\\n\"\nS: a\nC: <starttls>", 5, []string{`the server said more before TLS: "b\r\n"`}},
 		{"no TLS", "S: * hello\nC: <starttls>", 3, []string{"TLS handshake"}},
 	}
 	for _, test := range tests {
@@ -187,6 +189,12 @@ func TestOptionsAreChecked(t *testing.T) {
 	opts.Login = func(prototest.User) string { return "S: a\nhello" }
 	if err, _ := play(t, "C: <login>", opts); err == nil || !strings.Contains(err.Error(), "login:2") {
 		t.Errorf("login with a line that is none: %v", err)
+	}
+	opts.Login = func(prototest.User) string { return "\n\n\n\nS: * hi" }
+	err, _ := play(t, "C: <login>", opts)
+	var f *prototest.Failure
+	if !errors.As(err, &f) || f.Line != 2 || !strings.Contains(err.Error(), "its line 5: not what is expected") {
+		t.Errorf("a failure in the lines of login is at their line, not the script's: %v", err)
 	}
 }
 

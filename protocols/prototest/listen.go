@@ -135,7 +135,6 @@ func (l *listener) ended(e *expectation, r *response, err error) error {
 		return l.missing(err, e)
 	}
 	l.log.add(l.c.number, "S", []byte("<eof>"))
-	l.c.writeErr = nil
 	l.c.close()
 	return nil
 }

@@ -111,6 +111,10 @@ func (s *toy) serve(c net.Conn) {
 	s.mu.Lock()
 	s.conns[key] = w
 	s.mu.Unlock()
+	if s.fx.Options["tls"] == "first" {
+		upgraded := tls.Server(c, serverTLS(s.t))
+		r, w = bufio.NewReader(upgraded), upgraded
+	}
 	say("* hello")
 	for {
 		line, err := r.ReadString('\n')
