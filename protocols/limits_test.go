@@ -218,6 +218,11 @@ func TestRefusalsAreBounded(t *testing.T) {
 		if d := time.Since(start); d != time.Second {
 			t.Errorf("clients that do not read their refusal were kept for %v", d)
 		}
+		late, lateEnded := connect(s)
+		if got, want := all(t, late), "refused: too many connections\r\n"; got != want {
+			t.Errorf("after the flood a client is told %q, want %q", got, want)
+		}
+		<-lateEnded
 		first.Close()
 		<-ended
 	})

@@ -175,14 +175,15 @@ func (s *Server) wait(d time.Duration) bool {
 // open admits a connection, or marks it as one to refuse; it reports false when
 // it closed the connection at once.
 func (s *Server) open(nc net.Conn, implicit bool) (*Conn, bool) {
-	c := &Conn{server: s, opened: time.Now(), implicit: implicit, raw: nc, idle: s.limits.IdleTimeout}
+	now := time.Now()
+	c := &Conn{server: s, opened: now, readStart: now, implicit: implicit, raw: nc, idle: s.limits.IdleTimeout}
 	c.wire.Conn = nc
 	c.wire.timeout = s.limits.WriteTimeout
 	if t, ok := nc.(*tls.Conn); ok {
 		c.given, c.implicit, c.wire.eager = t, true, true
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
-	c.authDeadline = after(c.opened, s.limits.AuthTimeout)
+	c.authDeadline = after(now, s.limits.AuthTimeout)
 	c.refused = s.limiter.open(network(nc.RemoteAddr()))
 	if !s.add(c) {
 		c.logEnd(c.refused)

@@ -310,8 +310,12 @@ func TestAcceptErrors(t *testing.T) {
 			}
 			client.Close()
 			synctest.Wait()
-			if n := logs.Len(); n != 4 {
-				t.Errorf("%d warnings for 4 failures", n)
+			var pauses []any
+			for _, e := range logs.All() {
+				pauses = append(pauses, e.ContextMap()["pause"])
+			}
+			if got, want := fmt.Sprint(pauses), "[5ms 10ms 20ms 5ms]"; got != want {
+				t.Errorf("warned of pauses %s, want %s", got, want)
 			}
 			s.Close() // during the fourth pause
 			if err := <-served; err != protocols.ErrServerClosed {

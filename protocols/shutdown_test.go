@@ -49,12 +49,26 @@ func TestShutdownIdle(t *testing.T) {
 	})
 }
 
+// deadlines is a connection that remembers its read deadline.
+type deadlines struct {
+	net.Conn
+	read time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.read = t
+	return d.Conn.SetReadDeadline(t)
+}
+
 // Neither a new idle timeout nor a new user, each of which sets a deadline, wakes
-// up a connection from its drain.
+// up a connection from its drain. The deadline itself has to stay: a socket whose
+// deadline passes and is set anew before the reader could run never wakes it.
 func TestShutdownIsNotUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		draining := make(chan struct{})
 		var got []error
+		server, client := net.Pipe()
+		nc := &deadlines{Conn: server}
 		s := &protocols.Server{Protocol: serveFunc(func(_ context.Context, c *protocols.Conn) error {
 			<-draining
 			for _, set := range []func(){
@@ -65,13 +79,17 @@ func TestShutdownIsNotUndone(t *testing.T) {
 				func() { c.SetBusy(true); c.SetBusy(false) },
 			} {
 				set()
+				if nc.read.IsZero() || nc.read.After(time.Now()) {
+					t.Errorf("the read deadline is %v again", nc.read)
+				}
 				_, err := c.Read(make([]byte, 1))
 				got = append(got, err)
 			}
 			return nil
 		})}
-		client, _ := connect(s)
+		go s.ServeConn(nc)
 		go io.WriteString(client, "never read")
+		synctest.Wait()
 		done := shutdown(s, time.Hour)
 		close(draining)
 		all(t, client)
@@ -172,6 +190,37 @@ func TestShutdownRunningCommand(t *testing.T) {
 	}
 }
 
+// The read of a busy connection outlasts the deadline of an earlier Read, as
+// ever, while the server drains.
+func TestShutdownBusyReadRenewsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &protocols.Server{
+			Limits: &protocols.Limits{IdleTimeout: time.Minute},
+			Protocol: serveFunc(func(_ context.Context, c *protocols.Conn) error {
+				c.SetBusy(true)
+				if _, err := io.ReadFull(c, make([]byte, 2)); err != nil {
+					return err
+				}
+				_, err := c.Write([]byte("done"))
+				return err
+			}),
+		}
+		client, _ := connect(s)
+		time.Sleep(50 * time.Second) // fake time
+		send(t, client, "1")
+		synctest.Wait()
+		done := shutdown(s, time.Hour)
+		time.Sleep(50 * time.Second) // fake time
+		send(t, client, "2")
+		if got := all(t, client); got != "done" {
+			t.Errorf("got %q", got)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("Shutdown returned %v", err)
+		}
+	})
+}
+
 // What does not end by itself is cut when patience ends.
 func TestShutdownCuts(t *testing.T) {
 	tests := []struct {
@@ -254,8 +303,8 @@ func TestClose(t *testing.T) {
 }
 
 func TestServeAfterShutdown(t *testing.T) {
-	var s protocols.Server
-	s.Protocol = serveFunc(greet)
+	limiter := protocols.NewLimiter(nil)
+	s := &protocols.Server{Protocol: serveFunc(greet), Limiter: limiter}
 	for range 2 {
 		if err := s.Shutdown(t.Context()); err != nil {
 			t.Errorf("Shutdown of a server that does nothing returned %v", err)
@@ -271,11 +320,14 @@ func TestServeAfterShutdown(t *testing.T) {
 		t.Errorf("Serve returned %v", err)
 	}
 	<-q.closed // Serve has closed its listener
-	client, served := connect(&s)
+	client, served := connect(s)
 	if got, want := all(t, client), "refused: server is shutting down\r\n"; got != want {
 		t.Errorf("a late connection was told %q, want %q", got, want)
 	}
 	<-served
+	if n := limiter.Connections(); n != 0 {
+		t.Errorf("%d connections still counted", n)
+	}
 }
 
 // onceMore is a listener that has one more connection when it is closed.

@@ -97,7 +97,6 @@ func speakTLS(t *testing.T, addr string, config *tls.Config) {
 	if got := line(t, r); got != saySecure {
 		t.Errorf("got %q, want %q", got, saySecure)
 	}
-	// The end is orderly: io.EOF means that close_notify was received.
 	client.CloseWrite()
 	if rest, err := io.ReadAll(r); len(rest) > 0 || err != nil {
 		t.Errorf("the end is %q, %v, want an orderly one", rest, err)
@@ -134,6 +133,174 @@ func TestTLSTimeouts(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Errorf("ServeConnTLS returned %v", err)
 		}
+	})
+}
+
+// records is a connection that remembers the type of each TLS record read.
+type records struct {
+	net.Conn
+	types []byte
+	rest  []byte // of what was read, not a whole record yet
+}
+
+func (r *records) Read(p []byte) (int, error) {
+	n, err := r.Conn.Read(p)
+	r.rest = append(r.rest, p[:n]...)
+	for len(r.rest) >= 5 {
+		size := 5 + int(r.rest[3])<<8 + int(r.rest[4])
+		if len(r.rest) < size {
+			break
+		}
+		r.types = append(r.types, r.rest[0])
+		r.rest = r.rest[size:]
+	}
+	return n, err
+}
+
+// RFC 5246, section 7.2.1: each party sends close_notify before it closes.
+func TestCloseNotify(t *testing.T) {
+	config, clientConfig := tlsConfigs(t)
+	clientConfig.MaxVersion = tls.VersionTLS12 // in which an alert can be told from data
+	bye := serveFunc(func(_ context.Context, c *protocols.Conn) error {
+		_, err := c.Write([]byte("bye"))
+		return err
+	})
+	t.Run("received", func(t *testing.T) {
+		s := &protocols.Server{Protocol: bye, TLSConfig: config}
+		nc, err := net.Dial("tcp", listen(t, s, s.ServeTLS))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		r := &records{Conn: nc}
+		if got := all(t, tls.Client(r, clientConfig)); got != "bye" {
+			t.Errorf("got %q", got)
+		}
+		if last := r.types[len(r.types)-1]; last != 21 || len(r.rest) != 0 {
+			t.Errorf("the last record is of type %d, want an alert (21)", last)
+		}
+	})
+	t.Run("not taken", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			config, clientConfig := tlsConfigs(t)
+			s := &protocols.Server{Protocol: bye, TLSConfig: config}
+			server, nc := net.Pipe()
+			defer nc.Close()
+			ended := make(chan error)
+			go func() { ended <- s.ServeConnTLS(server) }()
+			if _, err := io.ReadFull(tls.Client(nc, clientConfig), make([]byte, 3)); err != nil {
+				t.Error(err)
+			}
+			start := time.Now()
+			<-ended
+			if d := time.Since(start); d != time.Second {
+				t.Errorf("the close took %v, want a second", d)
+			}
+		})
+	})
+}
+
+// A Read's deadline, which may still be armed when the handshake begins, is none
+// of the handshake's business.
+func TestStartTLSAfterDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config, clientConfig := tlsConfigs(t)
+		s := &protocols.Server{
+			TLSConfig: config,
+			Limits:    &protocols.Limits{IdleTimeout: time.Minute},
+			Protocol: serveFunc(func(ctx context.Context, c *protocols.Conn) error {
+				if _, err := c.Read(make([]byte, 1)); err != nil {
+					return err
+				}
+				if err := c.StartTLS(ctx); err != nil {
+					return err
+				}
+				_, err := c.Write([]byte("secure"))
+				return err
+			}),
+		}
+		nc, _ := connect(s)
+		time.Sleep(50 * time.Second) // fake time
+		send(t, nc, "s")
+		time.Sleep(20 * time.Second) // fake time
+		if got := all(t, tls.Client(nc, clientConfig)); got != "secure" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// While the server drains, no handshake begins, unless it is part of a command.
+func TestStartTLSDuringShutdown(t *testing.T) {
+	for _, busy := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			config, clientConfig := tlsConfigs(t)
+			draining := make(chan struct{})
+			var got error
+			s := &protocols.Server{
+				TLSConfig: config,
+				Protocol: serveFunc(func(ctx context.Context, c *protocols.Conn) error {
+					c.SetBusy(busy)
+					<-draining
+					got = c.StartTLS(ctx)
+					return got
+				}),
+			}
+			nc, ended := connect(s)
+			synctest.Wait()
+			done := shutdown(s, time.Minute)
+			close(draining)
+			client := tls.Client(nc, clientConfig)
+			err := client.Handshake()
+			io.Copy(io.Discard, client)
+			nc.Close()
+			<-ended
+			if busy && (err != nil || got != nil) {
+				t.Errorf("busy: client got %v, StartTLS returned %v", err, got)
+			}
+			if !busy && (err == nil || !errors.Is(got, protocols.ErrShutdown)) {
+				t.Errorf("client got %v, StartTLS returned %v, want ErrShutdown", err, got)
+			}
+			if err := <-done; err != nil {
+				t.Errorf("Shutdown returned %v", err)
+			}
+		})
+	}
+}
+
+// A write on a TLS connection that came from the listener cannot be taken up
+// again after a deadline, hence must have one of its own.
+func TestTLSListenerSlowClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config, clientConfig := tlsConfigs(t)
+		s := &protocols.Server{
+			Limits: &protocols.Limits{WriteTimeout: time.Minute},
+			Protocol: serveFunc(func(_ context.Context, c *protocols.Conn) error {
+				for range 3 {
+					if _, err := c.Write([]byte("x")); err != nil {
+						return err
+					}
+				}
+				return nil
+			}),
+		}
+		server, nc := net.Pipe()
+		ended := make(chan struct{})
+		go func() { defer close(ended); s.ServeConn(tls.Server(server, config)) }()
+		client := tls.Client(nc, clientConfig)
+		if err := client.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			time.Sleep(50 * time.Second) // fake time
+			if _, err := io.ReadFull(client, make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if rest := all(t, client); rest != "" {
+			t.Errorf("got %q", rest)
+		}
+		nc.Close()
+		<-ended
 	})
 }
 

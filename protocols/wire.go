@@ -82,7 +82,7 @@ func (w *wire) arm(start, now time.Time) bool {
 		return true
 	case !now.Before(want):
 		return false
-	case !w.eager && w.armed.After(now) && !w.armed.After(want):
+	case !w.eager && w.armed.After(now): // and not after want, since timeouts only shrink, in hurry
 		return true
 	}
 	w.armed = want
@@ -90,10 +90,9 @@ func (w *wire) arm(start, now time.Time) bool {
 	return true
 }
 
-// SetWriteDeadline and SetDeadline keep crypto/tls from setting deadlines of its
-// own, which would be at odds with what is known to be armed.
+// SetWriteDeadline keeps crypto/tls from setting a deadline of its own, as it does
+// when it closes, which would be at odds with what is known to be armed.
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }
-func (w *wire) SetDeadline(time.Time) error      { return nil }
 
 // hurry gives all writes from now on the timeout d, the one under way included.
 func (w *wire) hurry(d time.Duration) {
