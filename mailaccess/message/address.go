@@ -64,11 +64,14 @@ type addressParser struct {
 	lexer
 	out   []Address
 	group bool
+	outer element // the address being read
+	inner element // what is in its angle brackets
 }
 
 // element reads up to the next comma, semicolon, or the colon of a group.
 func (p *addressParser) element() {
-	var e element
+	e := &p.outer
+	e.reset()
 	for p.i < len(p.s) {
 		switch c := p.s[p.i]; c {
 		case ' ', '\t', '\r', '\n':
@@ -93,16 +96,16 @@ func (p *addressParser) element() {
 			return
 		case ':':
 			p.i++
-			if p.group || e.phrase.Len() == 0 || e.at > 0 || e.angle {
+			if p.group || len(e.phrase) == 0 || e.at > 0 || e.angle {
 				e.word(":")
 				continue
 			}
 			p.group = true
-			p.out = append(p.out, Address{Kind: GroupStart, Mailbox: e.phrase.String()})
+			p.out = append(p.out, Address{Kind: GroupStart, Mailbox: string(e.phrase)})
 			return
 		case '<':
 			p.i++
-			p.angle(&e)
+			p.angle()
 		case '@':
 			p.i++
 			e.separator()
@@ -124,17 +127,19 @@ func (p *addressParser) element() {
 // element is what is known of an address while it is read: it may turn out to
 // be a name before an angle bracket, or an address by itself.
 type element struct {
-	phrase  strings.Builder // as a name: words with single spaces
-	addr    strings.Builder // as an address: no spaces
-	at      int             // index after the last @ of addr, or 0
-	spaced  bool            // space since the last word
-	dot     bool            // addr ends with a dot or an @
-	full    bool            // addr is complete, more words are none of it
+	phrase  []byte // as a name: words with single spaces
+	addr    []byte // as an address: no spaces
+	at      int    // index after the last @ of addr, or 0
+	spaced  bool   // space since the last word
+	dot     bool   // addr ends with a dot or an @
+	full    bool   // addr is complete, more words are none of it
 	comment string
 
 	angle   bool // there was an address in angle brackets:
 	address Address
 }
+
+func (e *element) reset() { *e = element{phrase: e.phrase[:0], addr: e.addr[:0]} }
 
 func (e *element) gap() { e.spaced = true }
 
@@ -142,17 +147,17 @@ func (e *element) word(w string) {
 	if e.angle {
 		return // words after the address
 	}
-	if e.spaced && e.phrase.Len() > 0 {
-		e.phrase.WriteByte(' ')
+	if e.spaced && len(e.phrase) > 0 {
+		e.phrase = append(e.phrase, ' ')
 		// RFC 5322, section 4.4: space is allowed around the dots and the @.
 		if e.at > 0 && !e.dot && !strings.HasPrefix(w, ".") {
 			e.full = true
 		}
 	}
 	e.spaced = false
-	e.phrase.WriteString(w)
+	e.phrase = append(e.phrase, w...)
 	if !e.full {
-		e.addr.WriteString(w)
+		e.addr = append(e.addr, w...)
 		e.dot = strings.HasSuffix(w, ".")
 	}
 }
@@ -162,24 +167,24 @@ func (e *element) separator() {
 		return
 	}
 	e.spaced = false
-	e.phrase.WriteByte('@')
+	e.phrase = append(e.phrase, '@')
 	if !e.full {
-		e.addr.WriteByte('@')
-		e.at = e.addr.Len()
+		e.addr = append(e.addr, '@')
+		e.at = len(e.addr)
 		e.dot = true
 	}
 }
 
-func (p *addressParser) add(e element) {
+func (p *addressParser) add(e *element) {
 	a := e.address
 	switch {
 	case e.angle:
-		a.Name = e.phrase.String()
+		a.Name = string(e.phrase)
 	case e.at > 0:
-		s := e.addr.String()
+		s := string(e.addr)
 		a.Mailbox, a.Host = s[:e.at-1], s[e.at:]
-	case e.phrase.Len() > 0:
-		a.Mailbox = e.phrase.String()
+	case len(e.phrase) > 0:
+		a.Mailbox = string(e.phrase)
 	default:
 		return
 	}
@@ -191,8 +196,9 @@ func (p *addressParser) add(e element) {
 
 // angle reads what is between angle brackets: an address, perhaps after a
 // route. Without the closing one it ends before a comma or a semicolon.
-func (p *addressParser) angle(outer *element) {
-	var e element
+func (p *addressParser) angle() {
+	outer, e := &p.outer, &p.inner
+	e.reset()
 	route := ""
 	for p.i < len(p.s) {
 		c := p.s[p.i]
@@ -200,7 +206,7 @@ func (p *addressParser) angle(outer *element) {
 			p.i++
 			break
 		}
-		if c == ';' || c == ',' && !p.inRoute(&e) {
+		if c == ';' || c == ',' && !p.inRoute(e) {
 			break
 		}
 		switch c {
@@ -226,9 +232,9 @@ func (p *addressParser) angle(outer *element) {
 			e.dot = true
 		case ':':
 			p.i++
-			if p.startsRoute(&e) && route == "" {
-				route = e.addr.String()
-				e = element{}
+			if e.isRoute() && route == "" {
+				route = string(e.addr)
+				e.reset()
 				continue
 			}
 			e.word(":")
@@ -242,7 +248,7 @@ func (p *addressParser) angle(outer *element) {
 	outer.angle = true
 	outer.spaced = false
 	outer.address.Route = route
-	s := e.addr.String()
+	s := string(e.addr)
 	if e.at > 0 {
 		outer.address.Mailbox, outer.address.Host = s[:e.at-1], s[e.at:]
 	} else {
@@ -250,15 +256,13 @@ func (p *addressParser) angle(outer *element) {
 	}
 }
 
-// startsRoute reports whether what was read begins with an @, as a route does.
-func (p *addressParser) startsRoute(e *element) bool {
-	return strings.HasPrefix(e.addr.String(), "@")
-}
+// isRoute reports whether what was read begins with an @, as a route does.
+func (e *element) isRoute() bool { return len(e.addr) > 0 && e.addr[0] == '@' }
 
 // inRoute reports whether a comma belongs to a route: one has begun, and its
 // colon comes before the end of the brackets.
 func (p *addressParser) inRoute(e *element) bool {
-	if e.addr.Len() > 0 && !p.startsRoute(e) {
+	if len(e.addr) > 0 && !e.isRoute() {
 		return false
 	}
 	ahead := p.s[p.i:min(len(p.s), p.i+maxRoute)]

@@ -48,9 +48,12 @@ func (c *CanonicalWriter) Write(b []byte) (int, error) {
 		if err := c.buffer(rest[:i]); err != nil {
 			return c.finish(0, err)
 		}
-		if err := c.buffer([]byte("\r\n")); err != nil {
-			return c.finish(0, err)
+		if len(c.buf)+2 > cap(c.buf) {
+			if err := c.flush(); err != nil {
+				return c.finish(0, err)
+			}
 		}
+		c.buf = append(c.buf, '\r', '\n')
 		rest, cr = rest[i+1:], false
 	}
 	if err := c.buffer(rest); err != nil {

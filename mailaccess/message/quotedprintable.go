@@ -29,16 +29,7 @@ const maxHeldSpace = 1000
 func (d *qpDecoder) decode(dst, in []byte, end bool) []byte {
 	for len(in) > 0 {
 		if d.state == qpText {
-			k := bytes.IndexAny(in, "= \t")
-			if k < 0 {
-				return append(dst, in...)
-			}
-			dst, in = append(dst, in[:k]...), in[k:]
-			d.held = append(d.held[:0], in[0])
-			if d.state = qpSpace; in[0] == '=' {
-				d.state = qpEscape
-			}
-			in = in[1:]
+			dst, in = d.text(dst, in)
 			continue
 		}
 		c := in[0]
@@ -65,6 +56,40 @@ func (d *qpDecoder) decode(dst, in []byte, end bool) []byte {
 		d.state = qpText
 	}
 	return dst
+}
+
+// text decodes up to the end of a line, an escape, or the end of in.
+func (d *qpDecoder) text(dst, in []byte) (_, rest []byte) {
+	k := 0
+	for k < len(in) && in[k] != '=' && in[k] != '\n' {
+		k++
+	}
+	line, rest := in[:k], in[k:]
+	d.held = d.held[:0]
+	if len(rest) > 0 && rest[0] == '=' {
+		d.held = append(d.held, '=')
+		d.state = qpEscape
+		return append(dst, line...), rest[1:]
+	}
+	text := bytes.TrimSuffix(line, []byte{'\r'})
+	cr := line[len(text):]
+	space := len(text) - len(bytes.TrimRight(text, " \t"))
+	if space > 0 { // no more than next would hold
+		space = (space-1)%maxHeldSpace + 1
+	}
+	text = text[:len(text)-space]
+	if len(rest) > 0 {
+		dst = append(append(dst, text...), cr...)
+		return append(dst, '\n'), rest[1:]
+	}
+	if space == 0 {
+		return append(dst, line...), nil
+	}
+	d.held = append(d.held, line[len(text):]...)
+	if d.state = qpSpace; len(cr) > 0 {
+		d.state = qpSpaceCR
+	}
+	return append(dst, text...), nil
 }
 
 // next returns the state after c, or not ok if what is held is literal.

@@ -16,17 +16,19 @@ import (
 // valid UTF-8, in which U+FFFD stands for bytes that mean nothing. The charset
 // counts for text parts alone.
 func (p *Part) Text(r io.ReaderAt) io.Reader {
-	d, _ := NewDecoder(p.Raw(r), p.Encoding)
+	d, _ := p.Decoded(r)
 	if p.Type != "text" {
-		return NewCharsetReader(d, "")
+		return newCharsetReader(d, "", p.Body.Len)
 	}
-	return NewCharsetReader(d, p.Charset())
+	return newCharsetReader(d, p.Charset(), p.Body.Len)
 }
 
 // Decoded returns a reader of the body of the part, out of the message r,
 // with its transfer encoding undone, and whether that encoding is known;
 // otherwise the body is read as it is.
-func (p *Part) Decoded(r io.ReaderAt) (io.Reader, bool) { return NewDecoder(p.Raw(r), p.Encoding) }
+func (p *Part) Decoded(r io.ReaderAt) (_ io.Reader, known bool) {
+	return newDecoder(p.Raw(r), p.Encoding, p.Body.Len)
+}
 
 // Raw returns a reader of the body of the part as it is, out of the message r.
 func (p *Part) Raw(r io.ReaderAt) io.Reader { return Ranges{p.Body}.Reader(r) }
@@ -36,13 +38,18 @@ func (p *Part) Raw(r io.ReaderAt) io.Reader { return Ranges{p.Body}.Reader(r) }
 // returned. Malformed input never fails: base64 passes over what is none of
 // its letters, and quoted-printable takes literally what is no escape.
 func NewDecoder(r io.Reader, encoding string) (_ io.Reader, known bool) {
+	return newDecoder(r, encoding, decodeChunk)
+}
+
+// newDecoder is NewDecoder for a reader of about size bytes.
+func newDecoder(r io.Reader, encoding string, size int64) (_ io.Reader, known bool) {
 	switch lower(encoding) {
 	case "", "7bit", "8bit", "binary":
 		return r, true
 	case "base64":
-		return &decoder{r: r, decode: new(base64Decoder).decode}, true
+		return &decoder{r: r, size: size, decode: new(base64Decoder).decode}, true
 	case "quoted-printable":
-		return &decoder{r: r, decode: new(qpDecoder).decode}, true
+		return &decoder{r: r, size: size, decode: new(qpDecoder).decode}, true
 	}
 	return r, false
 }
@@ -50,6 +57,11 @@ func NewDecoder(r io.Reader, encoding string) (_ io.Reader, known bool) {
 // NewCharsetReader returns a reader of r, which is in the given charset, as
 // valid UTF-8. An unknown charset, and none, is taken for UTF-8 or ASCII.
 func NewCharsetReader(r io.Reader, name string) io.Reader {
+	return newCharsetReader(r, name, decodeChunk)
+}
+
+// newCharsetReader is NewCharsetReader for a reader of about size bytes.
+func newCharsetReader(r io.Reader, name string, size int64) io.Reader {
 	switch lower(name) {
 	case "", "us-ascii", "ascii", "utf-8", "utf8":
 	default:
@@ -57,14 +69,14 @@ func NewCharsetReader(r io.Reader, name string) io.Reader {
 			r = cr
 		}
 	}
-	return &decoder{r: r, decode: new(utf8Checker).decode}
+	return &decoder{r: r, size: size, decode: new(utf8Checker).decode}
 }
 
 // toUTF8 returns text in the given charset as valid UTF-8.
 func toUTF8(b []byte, name string) string {
 	var s strings.Builder
 	// The reader over bytes in memory has no errors.
-	_, _ = io.Copy(&s, NewCharsetReader(bytes.NewReader(b), name))
+	_, _ = io.Copy(&s, newCharsetReader(bytes.NewReader(b), name, int64(len(b))))
 	return s.String()
 }
 
@@ -73,6 +85,7 @@ func toUTF8(b []byte, name string) string {
 // called with nothing at the end of the input.
 type decoder struct {
 	r      io.Reader
+	size   int64 // what r has, about
 	decode func(dst, in []byte, end bool) []byte
 	in     []byte
 	out    []byte // decoded
@@ -91,7 +104,8 @@ func (d *decoder) Read(b []byte) (int, error) {
 			return 0, d.err
 		}
 		if d.in == nil {
-			d.in = make([]byte, decodeChunk)
+			n := min(d.size, decodeChunk-1) + 1 // one more, to see the end
+			d.in, d.out = make([]byte, n), make([]byte, 0, n+n/8)
 		}
 		var n int
 		n, d.err = d.r.Read(d.in)
@@ -110,10 +124,13 @@ type base64Decoder struct {
 }
 
 func (d *base64Decoder) decode(dst, in []byte, end bool) []byte {
-	for _, c := range in {
-		if isBase64(c) {
-			d.run = append(d.run, c)
-		} else if c == '=' && len(d.run) > 0 {
+	for i := 0; i < len(in); i++ {
+		start := i
+		for i < len(in) && isBase64(in[i]) {
+			i++
+		}
+		d.run = append(d.run, in[start:i]...)
+		if i < len(in) && in[i] == '=' && len(d.run) > 0 {
 			dst, d.run = appendBase64(dst, d.run), d.run[:0]
 		}
 	}

@@ -57,6 +57,21 @@ func TestNewDecoder(t *testing.T) {
 	}
 }
 
+// White space before a line end is dropped, however it is cut, and however
+// long it is within the limit on what is held.
+func TestQuotedPrintableSpace(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		piece := rapid.SampledFrom([]string{" ", "\t", "=", "\r", "\n", "a", "=20", strings.Repeat(" \t", 600)})
+		in := strings.Join(rapid.SliceOfN(piece, 0, 12).Draw(t, "pieces"), "")
+		whole, _ := NewDecoder(strings.NewReader(in), "quoted-printable")
+		want, _ := io.ReadAll(whole)
+		bytewise, _ := NewDecoder(iotest.OneByteReader(strings.NewReader(in)), "quoted-printable")
+		if got, err := io.ReadAll(bytewise); err != nil || string(got) != string(want) {
+			t.Fatalf("%q: byte by byte %q, %v, want %q", in, got, err, want)
+		}
+	})
+}
+
 // Whatever the standard encoders write comes back.
 func TestDecoderRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
