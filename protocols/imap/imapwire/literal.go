@@ -55,7 +55,6 @@ func (l *Literal) Accept() error {
 		}
 	}
 	l.accepted = true
-	l.settle()
 	return nil
 }
 

@@ -117,6 +117,24 @@ func TestLiteralOverLimit(t *testing.T) {
 	}
 }
 
+// The literals of a command are counted together, with its lines.
+func TestLiteralsAddUp(t *testing.T) {
+	r, c := newWaiting(Limits{Command: 40}, "a LOGIN {12}\r\n", "twelveoctets {15}\r\nt NOOP\r\n")
+	start(t, r)
+	if _, err := r.ReadAString(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.SP(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.ReadAString()
+	var le *LimitError
+	if !errors.As(err, &le) || le.Kind != LimitCommand || c.asked != 1 {
+		t.Fatal(err)
+	}
+	expectNoop(t, r)
+}
+
 func TestLiteralAtLimit(t *testing.T) {
 	// "a LOGIN {5+}" are 12 octets, the literal 5 more.
 	r := NewReader(strings.NewReader("a LOGIN {5+}\r\n12345\r\n"),
@@ -129,7 +147,7 @@ func TestLiteralAtLimit(t *testing.T) {
 
 // A client that announces more than we would throw away is not read at all.
 func TestLiteralTooBigToDrain(t *testing.T) {
-	for _, header := range []string{"{101+}", "{9223372036854775807+}", "{99999999999999999999999+}"} {
+	for _, header := range []string{"{101+}", "{9223372036854775807+}", "{99999999999999999999999+}", "{18446744073709551621+}"} {
 		r, c := newWaiting(Limits{Literal: 4, Drain: 100}, "a LOGIN "+header+"\r\n", "never")
 		start(t, r)
 		if _, err := r.ReadAString(); !InStep(err) {
@@ -183,6 +201,37 @@ func TestStreamedLiteral(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectNoop(t, r)
+}
+
+// MULTIAPPEND may have any number of messages (RFC 3502).
+func TestStreamedLiteralsDoNotAddUp(t *testing.T) {
+	const count = 1000
+	in := "a APPEND" + strings.Repeat(" {3+}\r\nbox {5+}\r\nhello", count) + "\r\n"
+	r := NewReader(strings.NewReader(in), &ReaderOptions{Limits: Limits{Line: 20, Command: 40}})
+	if _, _, err := r.Command(); err != nil {
+		t.Fatal(err)
+	}
+	for range count {
+		if err := r.SP(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.ReadMailbox(); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.SP(); err != nil {
+			t.Fatal(err)
+		}
+		l, err := r.ReadLiteral()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(l); string(b) != "hello" || err != nil {
+			t.Fatal(b, err)
+		}
+	}
+	if err := r.CRLF(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // iotest.TestReader reads in all kinds of pieces.

@@ -233,6 +233,39 @@ func TestResetInTheMiddle(t *testing.T) {
 	expectNoop(t, r)
 }
 
+// An error that comes with octets is due after them, and only once.
+func TestErrorWithOctets(t *testing.T) {
+	gone := errors.New("gone")
+	src := &withError{data: "a NOOP\r\n", err: gone}
+	r := NewReader(src, nil)
+	if _, name, err := r.Command(); string(name) != "NOOP" || err != nil {
+		t.Fatal(name, err)
+	}
+	if err := r.CRLF(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Wait(); err != gone {
+		t.Errorf("got %v", err)
+	}
+	if err := r.Wait(); err != io.EOF {
+		t.Errorf("then %v", err)
+	}
+}
+
+type withError struct {
+	data string
+	err  error
+}
+
+func (w *withError) Read(p []byte) (int, error) {
+	if w.data == "" {
+		return 0, io.EOF
+	}
+	n := copy(p, w.data)
+	w.data = w.data[n:]
+	return n, w.err
+}
+
 func TestNoProgress(t *testing.T) {
 	if err := NewReader(stuck{}, nil).Wait(); err != io.ErrNoProgress {
 		t.Errorf("got %v", err)

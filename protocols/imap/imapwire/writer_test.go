@@ -232,6 +232,7 @@ func TestWriteLiteralOfWrongSize(t *testing.T) {
 	}{
 		{"too short", func(w io.Writer) error { _, err := io.WriteString(w, "abc"); return err }, ErrLiteralSize},
 		{"too long", func(w io.Writer) error { _, err := io.WriteString(w, "abcde"); return err }, ErrLiteralSize},
+		{"far too long", func(w io.Writer) error { _, err := io.WriteString(w, strings.Repeat("e", 3*flushSize)); return err }, ErrLiteralSize},
 		{"too long, unheeded", func(w io.Writer) error { _, _ = io.WriteString(w, "abcd"); _, _ = io.WriteString(w, "e"); return nil }, ErrLiteralSize},
 		{"error", func(w io.Writer) error { return broken }, broken},
 		{"error at the end", func(w io.Writer) error { _, _ = io.WriteString(w, "abcd"); return broken }, broken},
