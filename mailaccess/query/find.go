@@ -46,6 +46,9 @@ func (f *finder) write(hits []int, b []byte) []int {
 		b = b[1:]
 		hits = f.fill(hits, f.held[:f.nheld], false)
 	}
+	if len(b) == 0 {
+		return hits // what is held stays
+	}
 	return f.fill(hits, b, false)
 }
 
