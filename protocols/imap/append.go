@@ -1,0 +1,185 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
+)
+
+// parseAppend is RFC 3501, section 6.3.11. The message is the rest of the command:
+// it is read while the command runs, and nothing is kept unless all of it came.
+func parseAppend(c *conn) (action, error) {
+	name, err := c.readMailbox()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.r.SP(); err != nil {
+		return nil, err
+	}
+	next, err := c.r.Peek()
+	if err != nil {
+		return nil, err
+	}
+	var m engine.NewMessage
+	if next == '(' {
+		names, err := c.r.ReadFlagList(nil)
+		if err != nil {
+			return nil, err
+		}
+		if m.Flags, err = parseFlags(names); err != nil {
+			return nil, err
+		}
+		if err := c.r.SP(); err != nil {
+			return nil, err
+		}
+		if next, err = c.r.Peek(); err != nil {
+			return nil, err
+		}
+	}
+	if next == '"' {
+		if m.Received, err = c.r.ReadDateTime(); err != nil {
+			return nil, err
+		}
+		if err := c.r.SP(); err != nil {
+			return nil, err
+		}
+	}
+	lit, err := c.r.ReadLiteral()
+	if err != nil {
+		return nil, err
+	}
+	if lit.Binary {
+		return nil, bad("a literal8 is not accepted here") // RFC 3516 is not offered
+	}
+	return func(ctx context.Context, c *conn) error { return c.append(ctx, name, m, lit) }, nil
+}
+
+// append refuses what it can before the client sends the message.
+func (c *conn) append(ctx context.Context, name string, m engine.NewMessage, lit *imapwire.Literal) error {
+	box, err := c.destination(ctx, name)
+	if err != nil {
+		return err
+	}
+	if lit.Size == 0 {
+		return no("CANNOT", "a message has at least one octet")
+	}
+	if m.Upload, err = c.sess.NewUpload(ctx, lit.Size); err != nil {
+		return err
+	}
+	defer m.Upload.Close()
+	if err := copyLiteral(m.Upload, lit); err != nil {
+		return err
+	}
+	if err := c.r.CRLF(); err != nil {
+		return err
+	}
+	done, err := c.sess.Append(ctx, box.ID, m)
+	if err != nil {
+		return tryCreate(err)
+	}
+	// RFC 4315, section 3.
+	b := imapwire.AppendNumber([]byte("APPENDUID "), done.UIDValidity)
+	b = imapwire.AppendNumber(append(b, ' '), uint32(done.Messages[0].UID))
+	c.answer.code = string(b)
+	return nil
+}
+
+// copyLiteral copies a literal whole, or returns why not. An error of dst is
+// marked as not one of the connection: what is left of the literal is skipped.
+func copyLiteral(dst io.Writer, lit *imapwire.Literal) error {
+	n, err := lit.WriteTo(dst)
+	if err == nil && n != lit.Size {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// destination finds the mailbox that messages are to go to. One that does not
+// exist could be created (RFC 3501, section 7.1: TRYCREATE).
+func (c *conn) destination(ctx context.Context, name string) (mailaccess.Mailbox, error) {
+	m, err := c.sess.Lookup(ctx, name)
+	if err != nil && mailaccess.KindOf(err) == mailaccess.KindNotFound {
+		if _, nameErr := engine.NormalizeName(name); nameErr != nil {
+			return m, nameErr
+		}
+	}
+	return m, tryCreate(err)
+}
+
+// tryCreate turns KindNotFound of a destination into TRYCREATE.
+func tryCreate(err error) error {
+	var e *mailaccess.Error
+	if errors.As(err, &e) && e.Kind == mailaccess.KindNotFound {
+		return no("TRYCREATE", "no such mailbox")
+	}
+	return err
+}
+
+// parseCopy is RFC 3501, section 6.4.7.
+func parseCopy(how addressing) func(*conn) (action, error) {
+	return parseTransfer(how, func(ctx context.Context, c *conn, uids mailaccess.UIDSet, dst mailaccess.Mailbox) error {
+		done, err := c.view.Copy(ctx, uids, dst.ID)
+		if err != nil {
+			return tryCreate(err)
+		}
+		c.answer.code = copyUID(done)
+		return nil
+	})
+}
+
+// parseMove is RFC 6851, section 3. The untagged COPYUID comes before the
+// EXPUNGEs, which the update sends (section 4.3).
+func parseMove(how addressing) func(*conn) (action, error) {
+	return parseTransfer(how, func(ctx context.Context, c *conn, uids mailaccess.UIDSet, dst mailaccess.Mailbox) error {
+		if err := c.writable(); err != nil {
+			return err
+		}
+		done, err := c.view.Move(ctx, uids, dst.ID)
+		if code := copyUID(done); code != "" {
+			b := append(append(c.w.Begin(), "* OK ["...), code...)
+			if werr := c.w.End(append(b, "] moved\r\n"...)); werr != nil {
+				return werr
+			}
+		}
+		return tryCreate(err)
+	})
+}
+
+// parseTransfer parses a set and the name of a mailbox.
+func parseTransfer(how addressing, transfer func(context.Context, *conn, mailaccess.UIDSet, mailaccess.Mailbox) error) func(*conn) (action, error) {
+	return func(c *conn) (action, error) {
+		if err := c.readSet(); err != nil {
+			return nil, err
+		}
+		name, err := c.readMailbox()
+		if err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context, c *conn) error {
+			uids, err := c.resolve(&c.set, how)
+			if err != nil {
+				return err
+			}
+			dst, err := c.destination(ctx, name)
+			if err != nil {
+				return err
+			}
+			return transfer(ctx, c, uids, dst)
+		}, c.r.CRLF()
+	}
+}
+
+// copyUID returns the response code of RFC 4315, section 3; empty when nothing
+// was copied.
+func copyUID(done mailaccess.Copied) string {
+	if done.Source.IsEmpty() {
+		return ""
+	}
+	b := imapwire.AppendNumber([]byte("COPYUID "), done.UIDValidity)
+	b = appendUIDSet(append(b, ' '), done.Source)
+	return string(appendUIDSet(append(b, ' '), done.Dest))
+}

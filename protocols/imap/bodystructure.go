@@ -1,0 +1,163 @@
+package imap
+
+import (
+	"io"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/message"
+	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
+)
+
+// readHeader reads the header of a message, and little more.
+func readHeader(content mailaccess.Content) (message.Header, error) {
+	size := content.Size()
+	for n := min(size, 8<<10); ; n = min(size, message.MaxHeader, 4*n) {
+		b := make([]byte, n)
+		if _, err := content.ReadAt(b, 0); err != nil && err != io.EOF {
+			return nil, err
+		}
+		p := message.NewParser(nil)
+		_, _ = p.Write(b) // it never fails
+		// What ends before the end of b is the whole header.
+		if h := p.Finish().Header; h.End() < n || n == size || n == message.MaxHeader {
+			return message.Header(b[:h.Len]), nil
+		}
+	}
+}
+
+// appendEnvelope appends an envelope (RFC 3501, section 7.4.2).
+func appendEnvelope(b []byte, e message.Envelope) []byte {
+	b = appendOptional(append(b, '('), e.Date)
+	b = appendOptional(append(b, ' '), e.Subject)
+	for _, list := range [...][]message.Address{e.From, e.Sender, e.ReplyTo, e.To, e.Cc, e.Bcc} {
+		b = appendAddresses(append(b, ' '), list)
+	}
+	b = appendOptional(append(b, ' '), e.InReplyTo)
+	b = appendOptional(append(b, ' '), e.MessageID)
+	return append(b, ')')
+}
+
+func appendOptional(b []byte, o message.Optional) []byte {
+	return imapwire.AppendNString(b, o.Value, o.Present, false)
+}
+
+// appendNonEmpty appends a string, or NIL when it is empty.
+func appendNonEmpty(b []byte, s string) []byte {
+	return imapwire.AppendNString(b, s, s != "", false)
+}
+
+func appendAddresses(b []byte, list []message.Address) []byte {
+	if len(list) == 0 {
+		return imapwire.AppendNil(b)
+	}
+	b = append(b, '(')
+	for i := range list {
+		a := &list[i]
+		b = appendNonEmpty(append(b, '('), a.Name)
+		b = appendNonEmpty(append(b, ' '), a.Route)
+		// A group begins with a mailbox whose host is NIL, and ends with
+		// one that has neither.
+		b = imapwire.AppendNString(append(b, ' '), a.Mailbox, a.Kind != message.GroupEnd, false)
+		b = imapwire.AppendNString(append(b, ' '), a.Host, a.Kind == message.Mailbox, false)
+		b = append(b, ')')
+	}
+	return append(b, ')')
+}
+
+// appendBodyStructure appends a body structure (RFC 3501, section 7.4.2), with the
+// extension data when extended. The headers of embedded messages are read from
+// content. Recursion is as deep as the tree, which its parser bounds.
+func appendBodyStructure(b []byte, p *message.Part, content mailaccess.Content, extended bool) ([]byte, error) {
+	var err error
+	b = append(b, '(')
+	if p.IsMultipart() {
+		for _, child := range p.Children {
+			if b, err = appendBodyStructure(b, child, content, extended); err != nil {
+				return nil, err
+			}
+		}
+		b = imapwire.AppendString(append(b, ' '), p.Subtype, false)
+		if extended {
+			b = appendParams(append(b, ' '), p.Params)
+			b = appendExtension(b, p)
+		}
+		return append(b, ')'), nil
+	}
+	if b, err = appendSinglePart(b, p, content, extended); err != nil {
+		return nil, err
+	}
+	if extended {
+		b = appendNonEmpty(append(b, ' '), p.MD5)
+		b = appendExtension(b, p)
+	}
+	return append(b, ')'), nil
+}
+
+// appendSinglePart appends body-type-basic, -msg or -text.
+func appendSinglePart(b []byte, p *message.Part, content mailaccess.Content, extended bool) ([]byte, error) {
+	b = imapwire.AppendString(b, p.Type, false)
+	b = imapwire.AppendString(append(b, ' '), p.Subtype, false)
+	b = appendParams(append(b, ' '), p.Params)
+	b = appendNonEmpty(append(b, ' '), p.ID)
+	b = appendNonEmpty(append(b, ' '), p.Description)
+	b = imapwire.AppendString(append(b, ' '), p.Encoding, false)
+	b = imapwire.AppendNumber(append(b, ' '), uint64(p.Body.Len))
+	switch {
+	case p.IsMessage():
+		h, err := p.Message.ReadHeader(content)
+		if err != nil {
+			return nil, err
+		}
+		b = appendEnvelope(append(b, ' '), h.Envelope())
+		if b, err = appendBodyStructure(append(b, ' '), p.Message, content, extended); err != nil {
+			return nil, err
+		}
+		b = imapwire.AppendNumber(append(b, ' '), uint64(p.Lines))
+	case p.Type == "text":
+		b = imapwire.AppendNumber(append(b, ' '), uint64(p.Lines))
+	}
+	return b, nil
+}
+
+// appendExtension appends disposition, language and location.
+func appendExtension(b []byte, p *message.Part) []byte {
+	b = append(b, ' ')
+	if p.Disposition == "" {
+		b = imapwire.AppendNil(b)
+	} else {
+		b = imapwire.AppendString(append(b, '('), p.Disposition, false)
+		b = append(appendParams(append(b, ' '), p.DispositionParams), ')')
+	}
+	b = append(b, ' ')
+	switch len(p.Language) {
+	case 0:
+		b = imapwire.AppendNil(b)
+	case 1:
+		b = imapwire.AppendString(b, p.Language[0], false)
+	default:
+		b = append(b, '(')
+		for i, l := range p.Language {
+			if i > 0 {
+				b = append(b, ' ')
+			}
+			b = imapwire.AppendString(b, l, false)
+		}
+		b = append(b, ')')
+	}
+	return appendNonEmpty(append(b, ' '), p.Location)
+}
+
+func appendParams(b []byte, params []message.Param) []byte {
+	if len(params) == 0 {
+		return imapwire.AppendNil(b)
+	}
+	b = append(b, '(')
+	for i, p := range params {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = imapwire.AppendString(b, p.Name, false)
+		b = imapwire.AppendString(append(b, ' '), p.Value, false)
+	}
+	return append(b, ')')
+}

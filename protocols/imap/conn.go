@@ -1,0 +1,257 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/protocols"
+	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
+)
+
+// state is the state of a connection (RFC 3501, section 3), as a bit so that the
+// command table can name several.
+type state uint8
+
+const (
+	notAuthenticated state = 1 << iota
+	authenticated
+	selected
+
+	anyState    = notAuthenticated | authenticated | selected
+	loggedIn    = authenticated | selected
+	logoutState = state(0)
+)
+
+// idleTimeout is how long a client may be silent: RFC 3501, section 5.4 asks for
+// 30 minutes at least.
+const idleTimeout = 30*time.Minute + 30*time.Second
+
+// conn is one client's connection. It belongs to the goroutine of Serve; IDLE
+// hands it to the goroutines that push, one at a time.
+type conn struct {
+	srv *Server
+	nc  *protocols.Conn
+	r   *imapwire.Reader
+	w   *imapwire.Writer
+
+	state state
+	sess  *engine.Session // once logged in
+	view  *engine.View    // while selected
+
+	// answer is the tagged answer to the present command, unless it fails.
+	answer answer
+	// bad counts commands that made no sense.
+	bad int
+	// loginFailures counts credentials that were refused.
+	loginFailures int
+	// enabled is what ENABLE switched on (RFC 5161).
+	enabled enabled
+	// set is the sequence set of the present command; its memory serves the
+	// next one too.
+	set imapwire.NumSet
+}
+
+// enabled is a set of extensions that the client has enabled.
+type enabled uint8
+
+func newConn(s *Server, nc *protocols.Conn) *conn {
+	c := &conn{srv: s, nc: nc, state: notAuthenticated}
+	c.w = imapwire.NewWriter(nc)
+	c.r = imapwire.NewReader(nc, &imapwire.ReaderOptions{
+		Limits:   c.wireLimits(),
+		Continue: c.continueLiteral,
+	})
+	return c
+}
+
+// wireLimits are the limits on commands. Before the login little is needed.
+func (c *conn) wireLimits() imapwire.Limits {
+	if c.state == notAuthenticated {
+		return imapwire.Limits{Line: 8 << 10, Literal: 4 << 10, NonSync: 4 << 10, Command: 16 << 10, Drain: 64 << 10, Depth: 8, ListItems: 64}
+	}
+	return imapwire.Limits{Line: int(min(c.nc.Limits().MaxLine, math.MaxInt32)), Drain: c.nc.Limits().MaxLiteral}
+}
+
+// continueLiteral asks for a literal that the client waits to send.
+func (c *conn) continueLiteral() error {
+	if _, err := c.w.WriteString("+ OK\r\n"); err != nil {
+		return err
+	}
+	return c.w.Flush()
+}
+
+func (c *conn) close() {
+	c.closeView()
+	c.closeSession()
+}
+
+func (c *conn) closeView() {
+	if c.view != nil {
+		c.view.Close()
+		c.view = nil
+	}
+}
+
+func (c *conn) closeSession() {
+	if c.sess == nil {
+		return
+	}
+	if err := c.sess.Close(); err != nil {
+		c.log().Warn("closing the account", zap.Error(err))
+	}
+	c.sess = nil
+}
+
+func (c *conn) log() *zap.Logger { return c.nc.Logger() }
+
+// serve is the life of a connection.
+func (c *conn) serve(ctx context.Context) error {
+	c.nc.SetIdleTimeout(idleTimeout)
+	if err := c.greet(); err != nil {
+		return err
+	}
+	for c.state != logoutState {
+		// Answers to pipelined commands go out together.
+		if c.r.Buffered() == 0 {
+			if err := c.w.Flush(); err != nil {
+				return err
+			}
+		}
+		if err := c.r.Wait(); err != nil {
+			return c.ended(err)
+		}
+		c.nc.SetBusy(true)
+		err := c.command(ctx)
+		c.nc.SetBusy(false)
+		if err != nil {
+			return c.ended(err)
+		}
+	}
+	return c.w.Flush()
+}
+
+// greet says hello, with the capabilities, which saves the client a round trip
+// (RFC 3501, section 7.1).
+func (c *conn) greet() error {
+	b := append(c.w.Begin(), "* OK ["...)
+	b = c.appendCapabilities(b)
+	b = append(b, "] mailaccess ready\r\n"...)
+	return c.w.End(b)
+}
+
+// ended says goodbye where somebody is left to hear it, and returns how the
+// conversation ended.
+func (c *conn) ended(err error) error {
+	var reason string
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case errors.Is(err, protocols.ErrShutdown):
+		reason, err = "* BYE [UNAVAILABLE] server shutting down\r\n", nil
+	case errors.Is(err, protocols.ErrIdle):
+		reason = "* BYE idle for too long\r\n"
+	case errors.Is(err, protocols.ErrAuthTimeout):
+		reason = "* BYE not logged in in time\r\n"
+	case errors.Is(err, errTooManyLogins):
+		reason = "* BYE too many failed logins\r\n"
+	case errors.Is(err, errTooManyBad):
+		reason = "* BYE too many invalid commands\r\n"
+	case errors.Is(err, errTooMuch):
+		reason = "* BYE [LIMIT] more than this server reads\r\n"
+	case errors.Is(err, engine.ErrViewInvalid):
+		reason = "* BYE the selected mailbox was deleted\r\n"
+	default:
+		return err
+	}
+	if _, werr := c.w.WriteString(reason); werr != nil {
+		return errors.Join(err, werr)
+	}
+	return errors.Join(err, c.w.Flush())
+}
+
+var (
+	errTooManyBad = errors.New("imap: too many invalid commands")
+	errTooMuch    = errors.New("imap: a command is larger than will be read")
+)
+
+// command reads one command, does it and answers. Its error ends the connection.
+func (c *conn) command(ctx context.Context) error {
+	c.answer = answer{}
+	cmd, run, err := c.parse()
+	if err == nil {
+		err = run(ctx, c)
+		// Whatever came of the command: it was in progress, so the client
+		// may be told what changed.
+		if uerr := c.update(ctx, cmd.keepsNumbers); uerr != nil {
+			return uerr
+		}
+	}
+	if c.w.Err() != nil {
+		return c.w.Err()
+	}
+	if err := c.respond(err); err != nil {
+		return err
+	}
+	return c.skip()
+}
+
+// parse reads a command to its end.
+func (c *conn) parse() (command, action, error) {
+	_, name, err := c.r.Command()
+	if err != nil {
+		return command{}, nil, err
+	}
+	cmd, known := commands[string(name)]
+	switch {
+	case !known:
+		return cmd, nil, bad("unknown command")
+	case cmd.in&c.state == 0:
+		return cmd, nil, bad(wrongState(string(name), c.state))
+	}
+	run, err := cmd.parse(c)
+	return cmd, run, err
+}
+
+func wrongState(name string, s state) string {
+	switch s {
+	case notAuthenticated:
+		return name + " needs a login first"
+	case authenticated:
+		return name + " needs a selected mailbox"
+	}
+	return name + " is not possible in this state"
+}
+
+// skip brings the connection in step after a command that was not read to its
+// end.
+func (c *conn) skip() error {
+	err := c.r.Skip()
+	if limit := (*imapwire.LimitError)(nil); errors.As(err, &limit) {
+		return errTooMuch
+	}
+	return err
+}
+
+// login takes over a session that was opened, or returns why not.
+func (c *conn) login(ctx context.Context, id mailaccess.Identity) error {
+	if err := c.nc.SetUser(id.User); err != nil {
+		if errors.Is(err, protocols.ErrTooManyConnections) {
+			return no("LIMIT", "too many connections of this user")
+		}
+		return err
+	}
+	sess, err := c.srv.opts.Engine.Open(ctx, id)
+	if err != nil {
+		return errors.Join(err, c.nc.SetUser(""))
+	}
+	c.sess, c.state = sess, authenticated
+	c.r.SetLimits(c.wireLimits())
+	return nil
+}

@@ -1,0 +1,297 @@
+package imap
+
+import (
+	"context"
+	"io"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/mailaccess/message"
+	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
+)
+
+// fetch is a FETCH command that was parsed (RFC 3501, section 6.4.5). It streams:
+// no more than a batch of messages' metadata, and none of their content, is in
+// memory at once.
+type fetch struct {
+	how  addressing
+	plan fetchPlan
+
+	c *conn
+	// sent counts the messages answered.
+	sent int
+	// gone: the content of a message could not be had any more.
+	gone bool
+	// seen are messages whose text was sent and which are not \Seen yet.
+	seen mailaccess.UIDSetBuilder
+	// marks is how many are in seen.
+	marks int
+}
+
+// fetchBatch is for how many messages derived bytes are asked for at once, and
+// \Seen set.
+const fetchBatch = 64
+
+func (f *fetch) run(ctx context.Context, c *conn) error {
+	f.c = c
+	uids, err := c.resolve(&c.set, f.how)
+	if err != nil {
+		return err
+	}
+	// \Seen is set where it can be kept; reading goes on where it cannot.
+	f.plan.sees = f.plan.sees && !c.view.ReadOnly() && c.sess.Can().SetFlags && c.view.Status().Rights.Has(mailaccess.RightSeen)
+	if f.plan.sections || f.plan.structures {
+		err = f.batches(ctx, uids)
+	} else {
+		err = f.metadata(ctx, uids)
+	}
+	if err := errorsFirst(err, f.mark(ctx)); err != nil {
+		return err
+	}
+	// RFC 5530, section 3: a message whose content is gone, or a number that
+	// has no message any more, is left out. UIDs without a message are no
+	// failure (RFC 3501, section 6.4.8).
+	if f.gone || f.how == byNumber && f.sent < uids.Len() {
+		return no("EXPUNGEISSUED", "some of the messages are no longer there")
+	}
+	return nil
+}
+
+// metadata answers what can be answered without the content.
+func (f *fetch) metadata(ctx context.Context, uids mailaccess.UIDSet) error {
+	w := f.c.w
+	recent := f.c.view.Recent()
+	for m, err := range f.c.view.Messages(ctx, uids) {
+		if err != nil {
+			return err
+		}
+		b := f.begin(m)
+		for i := range f.plan.items {
+			b = f.appendMetadata(b, f.plan.items[i].kind, m, recent)
+		}
+		if err := w.End(append(b, ")\r\n"...)); err != nil {
+			return err
+		}
+		f.sent++
+	}
+	return nil
+}
+
+// begin begins a FETCH response.
+func (f *fetch) begin(m *engine.Numbered) []byte {
+	b := imapwire.AppendNumber(append(f.c.w.Begin(), "* "...), uint32(m.Number))
+	return append(b, " FETCH ("...)
+}
+
+// appendMetadata appends an item that is no part of the content.
+func (f *fetch) appendMetadata(b []byte, kind fetchKind, m *engine.Numbered, recent mailaccess.UIDSet) []byte {
+	if b[len(b)-1] != '(' {
+		b = append(b, ' ')
+	}
+	switch kind {
+	case fetchUID:
+		b = imapwire.AppendNumber(append(b, "UID "...), uint32(m.UID))
+	case fetchFlags:
+		b = appendFlags(append(b, "FLAGS "...), m.Flags, recent.Contains(m.UID))
+	case fetchInternalDate:
+		b = imapwire.AppendDateTime(append(b, "INTERNALDATE "...), m.Received)
+	case fetchSize:
+		b = imapwire.AppendNumber(append(b, "RFC822.SIZE "...), uint64(m.Size))
+	}
+	return b
+}
+
+// batches answers with what is derived from contents, or parts of them.
+func (f *fetch) batches(ctx context.Context, uids mailaccess.UIDSet) error {
+	batch := make([]engine.Numbered, 0, min(fetchBatch, uids.Len()))
+	for m, err := range f.c.view.Messages(ctx, uids) {
+		if err != nil {
+			return err
+		}
+		if batch = append(batch, *m); len(batch) == cap(batch) {
+			if err := f.batch(ctx, batch); err != nil {
+				return err
+			}
+			batch = batch[:0]
+		}
+	}
+	return f.batch(ctx, batch)
+}
+
+func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
+	rendered := f.c.renderings(&f.plan)
+	if err := rendered.load(ctx, batch); err != nil {
+		return err
+	}
+	for i := range batch {
+		err := f.message(ctx, &batch[i], rendered)
+		switch {
+		case err == nil:
+			f.sent++
+		case f.c.w.Err() == nil && mailaccess.KindOf(err) == mailaccess.KindContentGone:
+			f.gone = true
+		default:
+			return err
+		}
+	}
+	rendered.save(ctx)
+	return f.mark(ctx)
+}
+
+// message answers for one message. Whatever can fail comes before the first octet
+// is written.
+func (f *fetch) message(ctx context.Context, m *engine.Numbered, rendered *renderings) error {
+	open := opened{c: f.c, id: m.EmailID}
+	defer open.close()
+	if err := rendered.render(ctx, m.EmailID, &open); err != nil {
+		return err
+	}
+	sections, err := f.sections(ctx, &open)
+	if err != nil {
+		return err
+	}
+	becomesSeen := f.plan.sees && !m.Flags.System.Has(mailaccess.FlagSeen)
+	if becomesSeen {
+		m.Flags.System |= mailaccess.FlagSeen
+	}
+	recent := f.c.view.Recent()
+	b := f.begin(m)
+	for i := range f.plan.items {
+		item := &f.plan.items[i]
+		switch item.kind {
+		case fetchEnvelope, fetchBody, fetchBodyStructure:
+			b = rendered.append(b, item.kind, m.EmailID)
+		case fetchSection:
+			if b, err = f.writeSection(b, item, sections[i], open.content); err != nil {
+				return err
+			}
+		default:
+			b = f.appendMetadata(b, item.kind, m, recent)
+		}
+	}
+	if becomesSeen {
+		// RFC 3501, section 6.4.5: the flags changed, so they are told.
+		if !f.plan.flags {
+			b = f.appendMetadata(b, fetchFlags, m, recent)
+		}
+		f.seen.AddUID(m.UID)
+		f.marks++
+	}
+	return f.c.w.End(append(b, ")\r\n"...))
+}
+
+// section is where a section lies; absent when the message has none such.
+type section struct {
+	ranges message.Ranges
+	absent bool
+}
+
+// sections finds all sections that are asked for.
+func (f *fetch) sections(ctx context.Context, open *opened) ([]section, error) {
+	if !f.plan.sections {
+		return nil, nil
+	}
+	found := make([]section, len(f.plan.items))
+	for i := range f.plan.items {
+		item := &f.plan.items[i]
+		if item.kind != fetchSection {
+			continue
+		}
+		s := &found[i]
+		var err error
+		if s.ranges, s.absent, err = open.section(ctx, item.section); err != nil {
+			return nil, err
+		}
+		if item.partial != nil {
+			s.ranges = s.ranges.Partial(item.partial.off, item.partial.n)
+		}
+	}
+	return found, nil
+}
+
+// writeSection writes a section as a literal, straight from the store. It takes b
+// as from Begin and returns the like.
+func (f *fetch) writeSection(b []byte, item *fetchItem, s section, content mailaccess.Content) ([]byte, error) {
+	if b[len(b)-1] != '(' {
+		b = append(b, ' ')
+	}
+	b = append(append(b, item.label...), ' ')
+	if s.absent {
+		return imapwire.AppendNil(b), nil
+	}
+	if err := f.c.w.End(b); err != nil {
+		return nil, err
+	}
+	err := f.c.w.WriteLiteral(s.ranges.Size(), imapwire.LiteralText, func(w io.Writer) error {
+		_, err := s.ranges.WriteTo(w, content)
+		return err
+	})
+	return f.c.w.Begin(), err
+}
+
+// mark sets \Seen on the messages whose text was sent: after the fact, so that
+// what never left is not taken for read. The client was told already; if it was
+// told too much it is told again.
+func (f *fetch) mark(ctx context.Context) error {
+	if f.marks == 0 {
+		return nil
+	}
+	uids := f.seen.Set()
+	f.seen, f.marks = mailaccess.UIDSetBuilder{}, 0
+	_, err := f.c.view.SetFlags(ctx, uids, mailaccess.FlagChange{Add: mailaccess.Flags{System: mailaccess.FlagSeen}}, mailaccess.AnyModSeq)
+	if err != nil {
+		return errorsFirst(f.c.sendFlags(ctx, uids), err)
+	}
+	return nil
+}
+
+// opened is a message whose content and structure are opened when first needed.
+type opened struct {
+	c       *conn
+	id      mailaccess.EmailID
+	content mailaccess.Content
+	tree    *message.Part
+}
+
+func (o *opened) open(ctx context.Context) (mailaccess.Content, error) {
+	if o.content == nil {
+		content, err := o.c.sess.Content(ctx, o.id)
+		if err != nil {
+			return nil, err
+		}
+		o.content = content
+	}
+	return o.content, nil
+}
+
+func (o *opened) structure(ctx context.Context) (*message.Part, error) {
+	content, err := o.open(ctx)
+	if err == nil && o.tree == nil {
+		o.tree, err = o.c.sess.Structure(ctx, o.id, content)
+	}
+	return o.tree, err
+}
+
+// section finds a section. All of the message needs no structure.
+func (o *opened) section(ctx context.Context, s message.Section) (ranges message.Ranges, absent bool, err error) {
+	content, err := o.open(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	if s.Kind == message.SectionWhole && len(s.Path) == 0 {
+		return message.Ranges{{Len: content.Size()}}, false, nil
+	}
+	tree, err := o.structure(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	ranges, ok, err := tree.Section(content, s)
+	return ranges, !ok, err
+}
+
+func (o *opened) close() {
+	if o.content != nil {
+		// It was only read.
+		_ = o.content.Close()
+	}
+}

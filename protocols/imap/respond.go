@@ -1,0 +1,149 @@
+package imap
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
+)
+
+// action does a command that was parsed. A nil error is answered with OK.
+type action func(ctx context.Context, c *conn) error
+
+// answer is what a command that succeeds is answered with.
+type answer struct {
+	code string // the response code, without brackets
+	text string // empty: "done"
+}
+
+// statusError is an answer that is not OK.
+type statusError struct {
+	status string // NO or BAD
+	code   string // the response code, without brackets; may be empty
+	text   string
+}
+
+func (e *statusError) Error() string { return e.status + " " + e.text }
+
+// bad is the answer to a command that makes no sense.
+func bad(text string) error { return &statusError{"BAD", "", text} }
+
+// no is the answer to a command that makes sense but cannot be done.
+func no(code, text string) error { return &statusError{"NO", code, text} }
+
+// respond writes the tagged answer. Its error ends the connection.
+func (c *conn) respond(err error) error {
+	tag := c.r.Tag()
+	if err == nil {
+		text := c.answer.text
+		if text == "" {
+			text = "done"
+		}
+		return c.tagged(tag, "OK", c.answer.code, text)
+	}
+	if errors.Is(err, errAnswered) {
+		return nil
+	}
+	st, fatal := c.status(err)
+	if fatal != nil {
+		return fatal
+	}
+	if st.status == "BAD" {
+		c.bad++
+		if len(tag) == 0 {
+			tag = append(tag, '*')
+		}
+	}
+	if err := c.tagged(tag, st.status, st.code, st.text); err != nil {
+		return err
+	}
+	if c.bad > c.nc.Limits().BadCommands {
+		return errTooManyBad
+	}
+	return nil
+}
+
+func (c *conn) tagged(tag []byte, status, code, text string) error {
+	b := append(c.w.Begin(), tag...)
+	b = append(b, ' ')
+	b = append(b, status...)
+	b = append(b, ' ')
+	if code != "" {
+		b = append(b, '[')
+		b = append(b, code...)
+		b = append(b, "] "...)
+	}
+	b = imapwire.AppendText(b, text, false)
+	return c.w.End(append(b, "\r\n"...))
+}
+
+// status turns an error into an answer, or says that it ends the connection.
+func (c *conn) status(err error) (st *statusError, fatal error) {
+	var (
+		syntax  *imapwire.SyntaxError
+		limit   *imapwire.LimitError
+		badName *imapwire.NameError
+		known   *mailaccess.Error
+	)
+	switch {
+	case errors.Is(err, engine.ErrViewInvalid):
+		return nil, err
+	case errors.As(err, &st):
+		return st, nil
+	case errors.As(err, &syntax):
+		return &statusError{"BAD", "", syntax.Msg}, nil
+	case errors.As(err, &limit):
+		if limit.MustClose() {
+			return nil, errTooMuch
+		}
+		return &statusError{"BAD", "LIMIT", limit.Error()}, nil
+	case errors.As(err, &badName):
+		return &statusError{"NO", "CANNOT", badName.Error()}, nil
+	case errors.As(err, &known), isContextError(err):
+		return c.storeStatus(err), nil
+	}
+	return nil, err // of the connection
+}
+
+func isContextError(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// storeStatus is the answer to an error from below. What the client cannot help
+// is logged, by command, without arguments.
+func (c *conn) storeStatus(err error) *statusError {
+	kind := mailaccess.KindOf(err)
+	st := kindStatus[kind]
+	if st.code == "SERVERBUG" || kind == mailaccess.KindCorrupt || kind == mailaccess.KindUncertain {
+		c.log().Error("command failed", zap.Error(err))
+	}
+	return &st
+}
+
+// kindStatus is the answer to each kind of error (RFC 5530, section 3).
+var kindStatus = map[mailaccess.Kind]statusError{
+	mailaccess.KindInternal:    {"NO", "SERVERBUG", "internal error"},
+	mailaccess.KindNotFound:    {"NO", "NONEXISTENT", "no such mailbox"},
+	mailaccess.KindExists:      {"NO", "ALREADYEXISTS", "mailbox already exists"},
+	mailaccess.KindInvalid:     {"NO", "CANNOT", "not possible with these arguments"},
+	mailaccess.KindUnsupported: {"NO", "CANNOT", "not supported for this account"},
+	mailaccess.KindForbidden:   {"NO", "NOPERM", "not permitted"},
+	mailaccess.KindInUse:       {"NO", "INUSE", "in use by another session"},
+	mailaccess.KindOverQuota:   {"NO", "OVERQUOTA", "over quota"},
+	mailaccess.KindLimit:       {"NO", "LIMIT", "limit exceeded"},
+	// RFC 7889, section 4; RFC 4469, section 4.2.
+	mailaccess.KindTooBig: {"NO", "TOOBIG", "message too big"},
+	// RFC 5530 has no code for it; HASCHILDREN is RFC 9051's, section 7.1.
+	mailaccess.KindHasChildren: {"NO", "HASCHILDREN", "there are mailboxes below it"},
+	mailaccess.KindContentGone: {"NO", "EXPUNGEISSUED", "some messages are no longer there"},
+	mailaccess.KindHistoryGone: {"NO", "UNAVAILABLE", "history not available"},
+	mailaccess.KindCorrupt:     {"NO", "CORRUPTION", "stored data are damaged"},
+	mailaccess.KindUnavailable: {"NO", "UNAVAILABLE", "temporarily unavailable"},
+	mailaccess.KindUncertain:   {"NO", "UNAVAILABLE", "the outcome is not known; it was done whole or not at all"},
+	mailaccess.KindAuthFailed:  {"NO", "AUTHENTICATIONFAILED", "authentication failed"},
+	mailaccess.KindAuthExpired: {"NO", "EXPIRED", "credentials expired"},
+}

@@ -1,0 +1,116 @@
+package imap
+
+import (
+	"context"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
+)
+
+// parseSelect is SELECT and EXAMINE (RFC 3501, sections 6.3.1 and 6.3.2).
+func parseSelect(readOnly bool) func(*conn) (action, error) {
+	return func(c *conn) (action, error) {
+		name, err := c.readMailbox()
+		if err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context, c *conn) error {
+			return c.selectMailbox(ctx, name, readOnly)
+		}, c.r.CRLF()
+	}
+}
+
+// readMailbox reads a space and a mailbox name.
+func (c *conn) readMailbox() (string, error) {
+	if err := c.r.SP(); err != nil {
+		return "", err
+	}
+	return c.r.ReadMailbox()
+}
+
+func (c *conn) selectMailbox(ctx context.Context, name string, readOnly bool) error {
+	// The mailbox selected before is left even when this fails.
+	c.deselect()
+	m, err := c.sess.Lookup(ctx, name)
+	if err != nil {
+		return err
+	}
+	view, err := c.sess.OpenView(ctx, m.ID, engine.ViewOptions{ReadOnly: readOnly})
+	if err != nil {
+		return err
+	}
+	c.view, c.state = view, selected
+	c.answer = answer{code: "READ-WRITE", text: "selected"}
+	if view.ReadOnly() {
+		c.answer.code = "READ-ONLY"
+	}
+	st := view.Status()
+	b := appendDefinedFlags(c.w.Begin(), st.Keywords)
+	b = c.appendPermanentFlags(b, st.Keywords)
+	b = appendExists(b, view.Len(), view.Recent())
+	if n := view.Number(st.FirstUnseen); n != 0 {
+		b = imapwire.AppendNumber(append(b, "* OK [UNSEEN "...), uint32(n))
+		b = append(b, "] first unseen\r\n"...)
+	}
+	b = imapwire.AppendNumber(append(b, "* OK [UIDVALIDITY "...), st.UIDValidity)
+	b = imapwire.AppendNumber(append(b, "] UIDs valid\r\n* OK [UIDNEXT "...), uint32(st.UIDNext))
+	return c.w.End(append(b, "] predicted next UID\r\n"...))
+}
+
+func (c *conn) deselect() {
+	c.closeView()
+	if c.state == selected {
+		c.state = authenticated
+	}
+}
+
+// check is RFC 3501, section 6.4.1: whatever was answered is kept already.
+func check(context.Context, *conn) error { return nil }
+
+// closeMailbox is CLOSE (RFC 3501, section 6.4.2): it expunges without telling.
+func closeMailbox(ctx context.Context, c *conn) error {
+	if !c.view.ReadOnly() && c.sess.Can().Expunge {
+		if err := c.view.Expunge(ctx, c.view.UIDs(), mailaccess.FlagDeleted); err != nil && mailaccess.KindOf(err) != mailaccess.KindForbidden {
+			return err
+		}
+	}
+	c.deselect()
+	return nil
+}
+
+// unselect is RFC 3691, section 2.
+func unselect(_ context.Context, c *conn) error {
+	c.deselect()
+	return nil
+}
+
+// expunge is RFC 3501, section 6.4.3; the update that follows shows what went.
+func expunge(ctx context.Context, c *conn) error {
+	return c.expunge(ctx, c.view.UIDs())
+}
+
+// parseUIDExpunge is RFC 4315, section 2.1.
+func parseUIDExpunge(c *conn) (action, error) {
+	if err := c.readSet(); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, c *conn) error {
+		return c.expunge(ctx, c.resolveUIDs(&c.set))
+	}, c.r.CRLF()
+}
+
+func (c *conn) expunge(ctx context.Context, uids mailaccess.UIDSet) error {
+	if err := c.writable(); err != nil {
+		return err
+	}
+	return c.view.Expunge(ctx, uids, mailaccess.FlagDeleted)
+}
+
+// writable refuses what changes a mailbox that is selected read only.
+func (c *conn) writable() error {
+	if c.view.ReadOnly() {
+		return no("", "the mailbox is selected read only")
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package imap
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/protocols"
+	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
+)
+
+// Options configure a [Server]. Engine is needed.
+type Options struct {
+	Engine *engine.Engine
+	// AllowPlaintext permits passwords over a channel that others can listen
+	// to. Without it LOGIN and PLAIN need TLS (RFC 3501, section 6.2.3:
+	// LOGINDISABLED).
+	AllowPlaintext bool
+	// PlaintextOnLoopback permits passwords without TLS to clients on this
+	// machine.
+	PlaintextOnLoopback bool
+	// Version goes into the answer to ID (RFC 2971); empty: none.
+	Version string
+	// Logger gets what no client can be told; nil: silence.
+	Logger *zap.Logger
+}
+
+// Server serves IMAP; it is a [protocols.Protocol].
+type Server struct {
+	opts Options
+	log  *zap.Logger
+}
+
+var _ protocols.Protocol = (*Server)(nil)
+
+// New makes a server.
+func New(o Options) *Server {
+	s := &Server{opts: o, log: o.Logger}
+	if s.log == nil {
+		s.log = zap.NewNop()
+	}
+	return s
+}
+
+// Name returns "imap".
+func (s *Server) Name() string { return "imap" }
+
+// Refuse turns a client away (RFC 3501, section 7.1.5).
+func (s *Server) Refuse(reason string) []byte {
+	return append(imapwire.AppendText([]byte("* BYE [UNAVAILABLE] "), reason, false), "\r\n"...)
+}
+
+// Serve converses with one client.
+func (s *Server) Serve(ctx context.Context, nc *protocols.Conn) error {
+	c := newConn(s, nc)
+	defer c.close()
+	return c.serve(ctx)
+}

@@ -1,0 +1,73 @@
+package imap
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
+)
+
+// update tells the client what changed in the selected mailbox, before the
+// tagged answer to a command (RFC 3501, section 5.2). noExpunge keeps message
+// numbers as they are (section 7.4.1).
+func (c *conn) update(ctx context.Context, noExpunge bool) error {
+	if c.view == nil {
+		return nil
+	}
+	err := c.view.Update(ctx, engine.UpdateOptions{NoExpunge: noExpunge}, (*updateSink)(c))
+	if err == nil || c.w.Err() != nil || err == engine.ErrViewInvalid {
+		return err
+	}
+	// The store cannot say now: the client is told another time.
+	c.log().Warn("update of the selected mailbox", zap.Error(err))
+	return nil
+}
+
+// updateSink writes what changed as untagged responses.
+type updateSink conn
+
+// Gone writes EXPUNGE responses (RFC 3501, section 7.4.1).
+func (s *updateSink) Gone(gone engine.Gone) error {
+	for n := range gone.Numbers() {
+		b := append(s.w.Begin(), "* "...)
+		b = imapwire.AppendNumber(b, uint32(n))
+		if err := s.w.End(append(b, " EXPUNGE\r\n"...)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Exists writes EXISTS and RECENT (RFC 3501, sections 7.3.1 and 7.3.2).
+func (s *updateSink) Exists(n int, recent mailaccess.UIDSet) error {
+	return s.w.End(appendExists(s.w.Begin(), n, recent))
+}
+
+func appendExists(b []byte, n int, recent mailaccess.UIDSet) []byte {
+	b = imapwire.AppendNumber(append(b, "* "...), uint32(n))
+	b = imapwire.AppendNumber(append(b, " EXISTS\r\n* "...), uint32(recent.Len()))
+	return append(b, " RECENT\r\n"...)
+}
+
+// Keywords writes FLAGS and PERMANENTFLAGS anew (RFC 3501, section 7.2.6).
+func (s *updateSink) Keywords(k mailaccess.Keywords) error {
+	b := appendDefinedFlags(s.w.Begin(), k)
+	return s.w.End((*conn)(s).appendPermanentFlags(b, k))
+}
+
+// Flags writes a FETCH response (RFC 3501, section 7.4.2). The UID in it spares
+// clients that think in UIDs the translation.
+func (s *updateSink) Flags(m *engine.Numbered) error {
+	return s.w.End((*conn)(s).appendFetchFlags(s.w.Begin(), m))
+}
+
+// appendFetchFlags appends a FETCH response with the flags of a message.
+func (c *conn) appendFetchFlags(b []byte, m *engine.Numbered) []byte {
+	b = imapwire.AppendNumber(append(b, "* "...), uint32(m.Number))
+	b = imapwire.AppendNumber(append(b, " FETCH (UID "...), uint32(m.UID))
+	b = appendFlags(append(b, " FLAGS "...), m.Flags, c.view.Recent().Contains(m.UID))
+	return append(b, ")\r\n"...)
+}
