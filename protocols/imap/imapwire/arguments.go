@@ -31,7 +31,7 @@ func (r *Reader) ReadFlag() (string, error) {
 }
 
 // keyword returns b as a string, without allocating for those that are
-// common (RFC 5788, section 3.4; RFC 8457, section 3).
+// common (RFC 5788, section 3.4; RFC 8457, section 2).
 func keyword(b []byte) string {
 	switch string(b) {
 	case "$Forwarded":
