@@ -49,9 +49,13 @@ const maxAddresses = 10000
 // the obsolete forms of section 4.4). Any text gives a list: what is no
 // address by the grammar becomes the most likely one. Text without anything
 // in it gives nil. A group that is not closed ends with the text.
-func ParseAddresses(s string) []Address {
+func ParseAddresses(s string) []Address { return parseAddresses(s, maxAddresses) }
+
+// parseAddresses reads at most limit elements. An element of the list adds one
+// or two of them, the end of the text perhaps another.
+func parseAddresses(s string, limit int) []Address {
 	p := addressParser{lexer: lexer{s: s}}
-	for len(p.out) < maxAddresses-2 && !p.done() {
+	for len(p.out) <= limit-3 && !p.done() {
 		p.element()
 	}
 	if p.group {

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -69,6 +70,11 @@ func TestParseAddresses(t *testing.T) {
 		{"a@b@example.org", list(mb("", "a@b", "example.org"))},
 		{`"Joe <joe@example.org>`, list(mb("", "Joe <joe@example.org>", ""))},
 		{"joe@[192.0.2.1", list(mb("", "joe", "[192.0.2.1"))},
+		{"G: H: a@example.org;", list(start("G"), mb("", "H:a", "example.org"), end)},
+		{"joe@example.org:25", list(mb("", "joe", "example.org:25"))},
+		{"<joe@example.org>: x", list(mb("", "joe", "example.org"))},
+		{`Joe \, Public <joe@example.org>`, list(mb("Joe , Public", "joe", "example.org"))},
+		{"<joe@example.org> <ann@example.org>", list(mb("", "joe", "example.org"))},
 		{": a@example.org", list(mb("", ":a", "example.org"))},
 		{">", list(mb("", ">", ""))},
 	}
@@ -76,6 +82,44 @@ func TestParseAddresses(t *testing.T) {
 		if diff := cmp.Diff(tt.want, ParseAddresses(tt.in)); diff != "" {
 			t.Errorf("ParseAddresses(%q): -want +got\n%s", tt.in, diff)
 		}
+	}
+}
+
+func TestAddressString(t *testing.T) {
+	for want, a := range map[string]Address{
+		"joe@example.org": {Name: "Joe", Mailbox: "joe", Host: "example.org"},
+		"joe":             {Mailbox: "joe"},
+	} {
+		if got := a.String(); got != want {
+			t.Errorf("%+v: %q, want %q", a, got, want)
+		}
+	}
+}
+
+// A list without end is read up to a limit, groups closed.
+func TestManyAddresses(t *testing.T) {
+	for _, in := range []string{"a@b,", "G:a@b,c@d;", "<", "[", "(", "\"", "=?a?q?", "<@,", "a:", "\\"} {
+		list := ParseAddresses(strings.Repeat(in, 100000))
+		if len(list) > maxAddresses {
+			t.Errorf("%q repeated: %d addresses", in, len(list))
+		}
+		group := false
+		for _, a := range list {
+			if a.Kind != Mailbox {
+				group = !group
+			}
+		}
+		if group {
+			t.Errorf("%q repeated: a group is not closed", in)
+		}
+	}
+	var h strings.Builder
+	for range 3 {
+		h.WriteString("To: G:" + strings.Repeat("a@b,", maxAddresses/2) + "\r\n")
+	}
+	to := Header(h.String()).Envelope().To
+	if n := len(to); n > maxAddresses || n < maxAddresses-3 || to[n-1].Kind != GroupEnd {
+		t.Errorf("three fields of many: %d addresses, the last %+v", n, to[n-1])
 	}
 }
 

@@ -34,10 +34,7 @@ func (h Header) Envelope() Envelope {
 		}
 	}
 	join := func(list *[]Address, f Field) {
-		if room := maxAddresses - len(*list); room > 0 {
-			more := ParseAddresses(f.Value())
-			*list = append(*list, more[:min(len(more), room)]...)
-		}
+		*list = append(*list, parseAddresses(f.Value(), maxAddresses-len(*list))...)
 	}
 	for f := range h.Fields() {
 		switch {

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -47,6 +48,15 @@ func TestParseMediaType(t *testing.T) {
 		if diff := cmp.Diff(tt.params, params); diff != "" {
 			t.Errorf("%q: params -want +got\n%s", tt.in, diff)
 		}
+	}
+}
+
+func TestManyParams(t *testing.T) {
+	if _, _, params := parseMediaType("a/b" + strings.Repeat("; a=b", 5000)); len(params) != maxParams {
+		t.Errorf("%d parameters, want %d", len(params), maxParams)
+	}
+	if l := parseLanguages(strings.Repeat("de,", 5000)); len(l) != maxParams {
+		t.Errorf("%d languages, want %d", len(l), maxParams)
 	}
 }
 

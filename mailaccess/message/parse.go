@@ -113,7 +113,6 @@ type line struct {
 	num   int64 // line ends before it
 	eol   int64 // length of the line end before it
 	ended bool  // by a LF, not by the end of the message
-	cut   bool  // only its beginning was kept
 }
 
 // NewParser returns a Parser. Nil limits mean the defaults.
@@ -189,7 +188,6 @@ func (p *Parser) takeLine(b []byte) []byte {
 		limit = max(limit, p.lim.Field)
 	}
 	room := max(0, limit-len(p.held))
-	p.cur.cut = p.cur.cut || k > room
 	p.held = append(p.held, b[:min(k, room)]...)
 	if p.cur.ended {
 		p.holding = false
@@ -276,12 +274,7 @@ func (p *Parser) match(s []byte) (found int, closing bool) {
 		rest := s[len(b):]
 		last := bytes.HasPrefix(rest, []byte("--"))
 		score := len(b)
-		switch {
-		case p.cur.cut:
-		case isPadding(rest):
-			score += 2 * maxBoundary
-			last = false
-		case last && isPadding(rest[2:]):
+		if isPadding(rest) || last && isPadding(rest[2:]) {
 			score += 2 * maxBoundary
 		}
 		if score > best {

@@ -75,6 +75,12 @@ func TestParseStructure(t *testing.T) {
 		{"delimiter not at line start", mixed + "--b\n\none --b\n --b\n--b--\n", "multipart/mixed\n  text/plain 1 \"one --b\\r\\n --b\""},
 		{"delimiter followed by more", mixed + "--b\n\none\n--bogus\n\ntwo\n--b--\n",
 			"multipart/mixed\n  text/plain 0 \"one\"\n  text/plain 0 \"two\""},
+		{"space at the end of the boundary", "Content-Type: multipart/mixed; boundary=\"b \"\n\n--b\n\none\n--b --\n--b--\n",
+			"multipart/mixed\n  text/plain 0 \"one\"\n  text/plain 0 \"\""},
+		{"long padding", mixed + "--b" + strings.Repeat(" ", 5000) + "\n\none\n--b--" + strings.Repeat(" ", 5000) + "\n\ntwo",
+			"multipart/mixed\n  text/plain 0 \"one\""},
+		{"boundary too long", "Content-Type: multipart/mixed; boundary=" + strings.Repeat("b", 1001) + "\n\n--" + strings.Repeat("b", 1001) + "--\nx",
+			"multipart/mixed\n  text/plain 1 \"--" + strings.Repeat("b", 1001) + "--\\r\\nx\""},
 		{"after the close", mixed + "--b\n\none\n--b--\n--b\n\ntwo\n", "multipart/mixed\n  text/plain 0 \"one\""},
 
 		{"no boundary", "Content-Type: multipart/mixed\n\n--b\n\none\n",

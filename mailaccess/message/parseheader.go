@@ -1,6 +1,9 @@
 package message
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // The MIME fields that the tree keeps.
 const (
@@ -96,7 +99,8 @@ func (p *Parser) endHeader(end, num int64) {
 		return
 	}
 	if part.IsMultipart() {
-		if b := part.Param("boundary"); b != "" && len(b) <= maxBoundary {
+		// RFC 2046, section 5.1.1: a boundary does not end with white space.
+		if b := strings.TrimRight(part.Param("boundary"), " \t"); b != "" && len(b) <= maxBoundary {
 			l.boundary = []byte(b)
 			l.digest = part.Subtype == "digest"
 			p.delims++
@@ -109,8 +113,6 @@ func (p *Parser) endHeader(end, num int64) {
 		// either, which so begins with its body.
 		p.hdr.line0, p.hdr.lines = start, lines
 		p.endHeader(end, num)
-	} else {
-		p.hdr.line0 = num
 	}
 }
 

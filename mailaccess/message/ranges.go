@@ -62,6 +62,9 @@ func (rs Ranges) Partial(off, n int64) Ranges {
 func (rs Ranges) WriteTo(w io.Writer, src RangeWriter) (int64, error) {
 	var total int64
 	for _, r := range rs {
+		if r.Len == 0 {
+			continue // may lie at the end, which is outside the source
+		}
 		n, err := src.WriteRange(w, r.Off, r.Len)
 		total += n
 		if err == nil && n < r.Len {

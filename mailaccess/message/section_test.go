@@ -155,6 +155,8 @@ func TestSection(t *testing.T) {
 		{"FIELDS, line that is none", "A: 1\nnone\n more\nB: 2\n\n", Section{Kind: SectionHeaderFields, Fields: []string{"A"}}, "A: 1\n\n", true},
 		{"FIELDS.NOT, line that is none", "A: 1\nnone\n more\nB: 2\n\n", Section{Kind: SectionHeaderFieldsNot, Fields: []string{"A"}}, "none\n more\nB: 2\n\n", true},
 		{"FIELDS, long line", "A: " + strings.Repeat("x", 100000) + "\nB: 2\n\n", Section{Kind: SectionHeaderFields, Fields: []string{"B"}}, "B: 2\n\n", true},
+		{"FIELDS, empty name", "A: 1\nnone\n: x\n\n", Section{Kind: SectionHeaderFields, Fields: []string{""}}, "\n", true},
+		{"FIELDS.NOT, one long line", "A: " + strings.Repeat("x", 100000) + "\nB: 2\n\n", Section{Kind: SectionHeaderFieldsNot, Fields: []string{"A"}}, "B: 2\n\n", true},
 		{"FIELDS.NOT, long line", "A: " + strings.Repeat("x\n ", 50000) + "\nB: 2\n\n", Section{Kind: SectionHeaderFieldsNot, Fields: []string{"A"}}, "B: 2\n\n", true},
 		{"multipart without boundary, 1", "Content-Type: multipart/mixed\n\nbody\n", Section{Path: path(1)}, "body\n", true},
 		{"multipart without boundary, 1.MIME", "Content-Type: multipart/mixed\n\nbody\n", Section{Path: path(1), Kind: SectionMIME}, "", true},
@@ -220,7 +222,9 @@ func TestSectionReadError(t *testing.T) {
 type content string
 
 func (c content) WriteRange(w io.Writer, off, n int64) (int64, error) {
-	off = min(off, int64(len(c)))
+	if off >= int64(len(c)) {
+		return 0, errBad
+	}
 	k, err := io.WriteString(w, string(c[off:min(off+n, int64(len(c)))]))
 	return int64(k), err
 }
@@ -249,6 +253,9 @@ func TestRanges(t *testing.T) {
 	}
 	if want := (Ranges{{0, 2}, {4, 3}, {8, 2}}); len(rs) != 3 || rs[0] != want[0] || rs[1] != want[1] || rs[2] != want[2] {
 		t.Errorf("Partial changed its receiver to %v", rs)
+	}
+	if n, err := (Ranges{{10, 0}, {0, 1}, {10, 0}}).WriteTo(io.Discard, content(src)); n != 1 || err != nil {
+		t.Errorf("WriteTo of empty ranges at the end: %d, %v", n, err)
 	}
 	if n, err := (Ranges{{5, 3}, {9, 3}}).WriteTo(io.Discard, content(src)); n != 4 || err != io.ErrUnexpectedEOF {
 		t.Errorf("WriteTo beyond the end: %d, %v, want 4 and io.ErrUnexpectedEOF", n, err)

@@ -145,10 +145,8 @@ func (d *base64Decoder) decode(dst, in []byte, end bool) []byte {
 
 // appendBase64 decodes letters. Of a last group it takes the whole octets.
 func appendBase64(dst, letters []byte) []byte {
-	if len(letters)%4 == 1 {
-		letters = letters[:len(letters)-1] // six bits are no octet
-	}
-	// Letters alone are always valid.
+	// All that can be wrong with letters is one at the end that is left over:
+	// six bits are no octet.
 	dst, _ = base64.RawStdEncoding.AppendDecode(dst, letters)
 	return dst
 }
