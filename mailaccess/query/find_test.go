@@ -54,7 +54,7 @@ func TestFinder(t *testing.T) {
 		{"half a rune, then ASCII, replaced", "a\uFFFDb", []string{"a\xc3", "b"}, true},
 		{"half a rune, then another", "\uFFFD\u00E9", []string{"\xf0", "\xc3", "\xa9"}, true},
 		{"half a rune at the end", "\uFFFD\uFFFD", []string{"a\xe2\x82"}, true},
-		{"end of the window", "abc", []string{long[2:] + "abc"}, true},
+		{"runes that share an entry of the cache", "\u04E9\u00E9", []string{"\u00E9\u04E9\u00E9"}, true},
 		{"far beyond the window", "abc", []string{long, long, "a", "bc"}, true},
 		{"as long as the window", long + "y", []string{"z", long, "Y"}, true},
 		{"nearly that", long + "xy", []string{"z", long, "Y"}, false},
@@ -71,14 +71,34 @@ func TestFinder(t *testing.T) {
 	}
 }
 
+// A needle is found wherever the end of a window falls on it, and whether it is
+// the longest one or not.
+func TestFinderWindows(t *testing.T) {
+	f := newFinder(needlesOf("needle", "nee", "a longer needle"))
+	size := cap(f.window)
+	for _, windows := range []int{1, 2} {
+		for off := -maxFold - 20; off < 20; off++ {
+			n := windows*size - (windows-1)*f.overlap + off
+			got := findAll(f, []string{strings.Repeat("x", n), "needle", "y"})
+			if !slices.Equal(got, []int{0, 1}) {
+				t.Fatalf("after %d octets: found %v", n, got)
+			}
+			got = findAll(f, []string{strings.Repeat("x", n) + "a longer needle"})
+			if !slices.Equal(got, []int{0, 1, 2}) {
+				t.Fatalf("after %d octets: found %v", n, got)
+			}
+		}
+	}
+}
+
 // However the text is cut, exactly those needles are found that it contains.
 func TestFinderAnyPieces(t *testing.T) {
 	letters := rapid.SampledFrom([]rune("aAbB\u00E9e\u0301\uAC01\u1100\u01C4\uFDFA\U00010428 "))
 	piece := rapid.StringOf(letters)
 	rapid.Check(t, func(t *rapid.T) {
 		text := piece.Draw(t, "text")
-		if n := rapid.IntRange(-1, 40).Draw(t, "before the end of the window"); n >= 0 {
-			text = strings.Repeat("x", windowNew-n) + text
+		if n := rapid.IntRange(-1, 80).Draw(t, "filler"); n >= 0 {
+			text = strings.Repeat("x", windowNew-20+n) + text
 		}
 		texts := rapid.SliceOfN(rapid.StringOfN(letters, 1, 4, -1), 1, 5).Draw(t, "needles")
 		var want []int

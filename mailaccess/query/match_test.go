@@ -250,6 +250,14 @@ func TestSent(t *testing.T) {
 			}
 		})
 	}
+	// Also when more of the header must be read to decide.
+	later := mailaccess.And{
+		mailaccess.OnDay{Date: mailaccess.DateSent, Op: mailaccess.DayOn, Day: mailaccess.Day{Year: 2024, Month: 2, Day: 29}},
+		mailaccess.Header{Name: "X-Last"},
+	}
+	if !matches(t, later, &mailaccess.Message{}, crlf("Date: 29 Feb 2024 12:00:00 +0000\nDate: soon\nX-Last: x\n\n")) {
+		t.Error("the second Date counts")
+	}
 	instant := time.Date(2024, 3, 1, 11, 30, 0, 0, time.UTC)
 	for _, tt := range []struct {
 		from, until time.Time
@@ -368,6 +376,18 @@ func TestOctets(t *testing.T) {
 	raw := "Subject: x\r\nContent-Transfer-Encoding: base64\r\n\r\nYWJjZGVm" // abcdef
 	for text, want := range map[string]bool{"abc": true, "abcd": true, "abcde": false, "e": false} {
 		m := mustCompile(t, mailaccess.Body{Text: text}, &Options{Octets: 4})
+		if got, err := m.Match(t.Context(), &mailaccess.Message{}, newSource(raw)); got != want || err != nil {
+			t.Errorf("%s: got %v, %v, want %v", text, got, err, want)
+		}
+	}
+}
+
+// The limit counts over all reads and parts.
+func TestOctetsOfLongTexts(t *testing.T) {
+	filler := strings.Repeat("x", 60_000)
+	raw := crlf("Content-Type: multipart/mixed; boundary=b\n\n--b\n\n" + filler + "abc\n--b\n\n" + filler + "def" + filler + "ghi\n--b--\n")
+	for text, want := range map[string]bool{"abc": true, "def": true, "ghi": false} {
+		m := mustCompile(t, mailaccess.Body{Text: text}, &Options{Octets: 150_000})
 		if got, err := m.Match(t.Context(), &mailaccess.Message{}, newSource(raw)); got != want || err != nil {
 			t.Errorf("%s: got %v, %v, want %v", text, got, err, want)
 		}
