@@ -1,0 +1,361 @@
+package imap_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/auth"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/mailaccess/message"
+	"github.com/hashmail/mailaccess/protocols"
+	"github.com/hashmail/mailaccess/protocols/imap"
+	"github.com/hashmail/mailaccess/protocols/prototest"
+	"github.com/hashmail/mailaccess/stores/memory"
+)
+
+// testStore is a store under a server of a test.
+type testStore struct {
+	// base is where fixtures are laid and other programs change the mail.
+	base mailaccess.Store
+	// served is base as the server sees it.
+	served mailaccess.Store
+	// forget lowers the floor of a mailbox's history.
+	forget func(account string, box mailaccess.MailboxID) error
+}
+
+func inMemory(s *memory.Store) testStore {
+	return testStore{base: s, served: s, forget: s.DropHistory}
+}
+
+// server is an IMAP server with the store that a fixture describes. The options
+// of a transcript are:
+//
+//	from=ADDRESS          where clients appear to be; without it the channel is
+//	                      in memory and private
+//	plaintext=yes         passwords may cross any channel
+//	loopback=yes          passwords may cross the loopback interface
+//	tls=yes, tls=first    STARTTLS is possible; TLS from the first byte on
+//	rights=read           users may only read
+//	version=TEXT          what ID answers
+//	max-line=N max-literal=N bad-commands=N per-user=N
+//	                      the limits of a connection
+//	max-upload=N          the largest message, in octets
+//	errors=yes            the log may hold errors
+//
+// and the actions of other programs, in the first user's account:
+//
+//	do create NAME        do subscribe NAME
+//	do delete NAME        do unsubscribe NAME
+//	do rename OLD NEW     do floor NAME (forget the mailbox's history)
+//	do flags NAME UIDS +|-|= FLAG...
+//	do expunge NAME UIDS
+//	do move NAME UIDS NAME
+type server struct {
+	fx       prototest.Fixture
+	store    testStore
+	accounts map[string]mailaccess.Account // by user, of base
+	engine   *engine.Engine
+	srv      *protocols.Server
+	errors   *observer.ObservedLogs
+	wg       sync.WaitGroup
+}
+
+var (
+	_ prototest.Deliverer = (*server)(nil)
+	_ prototest.Doer      = (*server)(nil)
+)
+
+// startServer lays the fixture and starts a server.
+func startServer(t testing.TB, fx prototest.Fixture, store testStore) *server {
+	t.Helper()
+	s := &server{fx: fx, store: store, accounts: make(map[string]mailaccess.Account)}
+	passwords := make(map[string]string)
+	for _, u := range fx.Users {
+		passwords[u.Name] = u.Password
+		acct, err := store.base.Open(t.Context(), u.Name, mailaccess.Identity{User: u.Name, Account: u.Name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.accounts[u.Name] = acct
+	}
+	for _, m := range fx.Mailboxes {
+		if err := s.makeMailbox(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range fx.Messages {
+		if err := s.Deliver(t, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	core, logs := observer.New(zapcore.ErrorLevel)
+	s.errors = logs
+	log := zap.New(core)
+	authenticator := auth.Static(passwords)
+	if fx.Options["rights"] == "read" {
+		authenticator = readOnly{authenticator}
+	}
+	var err error
+	s.engine, err = engine.New(engine.Options{
+		Store: store.served, Authenticator: authenticator, Logger: log, MaxUpload: s.number(t, "max-upload"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.srv = &protocols.Server{
+		Protocol: imap.New(imap.Options{
+			Engine:              s.engine,
+			AllowPlaintext:      fx.Options["plaintext"] == "yes",
+			PlaintextOnLoopback: fx.Options["loopback"] == "yes",
+			Version:             fx.Options["version"],
+			Logger:              log,
+		}),
+		Limits: &protocols.Limits{
+			MaxLine:     s.number(t, "max-line"),
+			MaxLiteral:  s.number(t, "max-literal"),
+			BadCommands: int(s.number(t, "bad-commands")),
+			PerUser:     int(s.number(t, "per-user")),
+		},
+		Logger: log,
+	}
+	if fx.Options["tls"] != "" {
+		cert, err := protocols.SelfSigned()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
+	}
+	return s
+}
+
+// number is an option that is a number; 0 when it is not given.
+func (s *server) number(t testing.TB, name string) int64 {
+	text, ok := s.fx.Options[name]
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		t.Fatalf("option %s: %v", name, err)
+	}
+	return n
+}
+
+// readOnly is an authenticator whose users read and do nothing else.
+type readOnly struct{ mailaccess.Authenticator }
+
+func (r readOnly) Authenticate(ctx context.Context, l mailaccess.Login) (mailaccess.Identity, error) {
+	id, err := r.Authenticator.Authenticate(ctx, l)
+	id.Rights = mailaccess.RightsReadOnly
+	return id, err
+}
+
+// Dial opens a connection in memory, from where the fixture says.
+func (s *server) Dial() (net.Conn, error) {
+	client, nc := net.Pipe()
+	if from := s.fx.Options["from"]; from != "" {
+		nc = addressed{nc, &net.TCPAddr{IP: net.ParseIP(from), Port: 40000}}
+	}
+	s.wg.Go(func() {
+		if s.fx.Options["tls"] == "first" {
+			s.srv.ServeConnTLS(nc)
+			return
+		}
+		s.srv.ServeConn(nc)
+	})
+	return client, nil
+}
+
+// addressed is a connection from elsewhere.
+type addressed struct {
+	net.Conn
+	from net.Addr
+}
+
+func (a addressed) RemoteAddr() net.Addr { return a.from }
+
+// Close stops everything, and fails when something was logged that no transcript
+// may cause.
+func (s *server) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := s.srv.Shutdown(ctx)
+	s.wg.Wait()
+	for _, acct := range s.accounts {
+		err = errors.Join(err, acct.Close())
+	}
+	err = errors.Join(err, s.engine.Close(), s.store.served.Close())
+	if s.fx.Options["errors"] != "yes" {
+		for _, e := range s.errors.All() {
+			err = errors.Join(err, fmt.Errorf("logged: %s %v", e.Message, e.ContextMap()))
+		}
+	}
+	return err
+}
+
+// specialUses are the attributes of RFC 6154, section 2.
+var specialUses = map[string]mailaccess.SpecialUse{
+	`\All`: mailaccess.UseAll, `\Archive`: mailaccess.UseArchive, `\Drafts`: mailaccess.UseDrafts,
+	`\Flagged`: mailaccess.UseFlagged, `\Junk`: mailaccess.UseJunk, `\Sent`: mailaccess.UseSent,
+	`\Trash`: mailaccess.UseTrash, `\Important`: mailaccess.UseImportant,
+}
+
+func (s *server) makeMailbox(ctx context.Context, m prototest.Mailbox) error {
+	var use mailaccess.SpecialUse
+	for _, a := range m.Attributes {
+		bit, ok := specialUses[a]
+		if !ok {
+			return fmt.Errorf("mailbox %s: no special use %s", m.Name, a)
+		}
+		use |= bit
+	}
+	caps := s.accounts[m.User].Capabilities()
+	if m.Name != mailaccess.Inbox {
+		if _, err := caps.Mailboxes.CreateMailbox(ctx, m.Name, use); err != nil {
+			return err
+		}
+	}
+	if !m.Subscribed {
+		return nil
+	}
+	return caps.Subscriptions.Subscribe(ctx, m.Name, true)
+}
+
+// Deliver puts a message into a mailbox, as another program would.
+func (s *server) Deliver(t testing.TB, m prototest.Message) error {
+	acct := s.accounts[m.User]
+	box, err := acct.Lookup(t.Context(), m.Mailbox)
+	if err != nil {
+		return err
+	}
+	flags, err := parseFlags(m.Flags)
+	if err != nil {
+		return err
+	}
+	appender := acct.Capabilities().Append
+	staged, err := appender.Stage(t.Context(), -1)
+	if err != nil {
+		return err
+	}
+	defer staged.Close()
+	if _, err := message.NewCanonicalWriter(staged).Write(m.Content); err != nil {
+		return err
+	}
+	_, err = appender.Append(t.Context(), box.ID, []mailaccess.NewMessage{{Staged: staged, Flags: flags, Received: m.Date}})
+	return err
+}
+
+// Do does what another program does to the first user's mail.
+func (s *server) Do(t testing.TB, args []string) error {
+	want := map[string]int{"create": 2, "delete": 2, "subscribe": 2, "unsubscribe": 2, "floor": 2, "rename": 3, "expunge": 3, "move": 4}
+	if n, known := want[args[0]]; !known && args[0] != "flags" || known && len(args) != n || args[0] == "flags" && len(args) < 4 {
+		return errors.New("no such action, or not so many arguments")
+	}
+	user := s.fx.Users[0].Name
+	acct := s.accounts[user]
+	caps := acct.Capabilities()
+	ctx, name := t.Context(), args[1]
+	switch args[0] {
+	case "create":
+		_, err := caps.Mailboxes.CreateMailbox(ctx, name, 0)
+		return err
+	case "subscribe", "unsubscribe":
+		return caps.Subscriptions.Subscribe(ctx, name, args[0] == "subscribe")
+	}
+	box, err := acct.Lookup(ctx, name)
+	if err != nil {
+		return err
+	}
+	switch args[0] {
+	case "delete":
+		return caps.Mailboxes.DeleteMailbox(ctx, box.ID)
+	case "rename":
+		return caps.Mailboxes.RenameMailbox(ctx, box.ID, args[2])
+	case "floor":
+		return s.store.forget(user, box.ID)
+	}
+	uids, err := parseUIDs(args[2])
+	if err != nil {
+		return err
+	}
+	switch args[0] {
+	case "expunge":
+		_, err = caps.Expunge.Expunge(ctx, box.ID, uids, 0)
+	case "move":
+		dst, lookupErr := acct.Lookup(ctx, args[3])
+		if lookupErr != nil {
+			return lookupErr
+		}
+		_, err = caps.Move.Move(ctx, box.ID, uids, dst.ID)
+	case "flags":
+		change, parseErr := parseFlagChange(args[3], args[4:])
+		if parseErr != nil {
+			return parseErr
+		}
+		_, err = caps.Flags.SetFlags(ctx, box.ID, uids, change, mailaccess.AnyModSeq)
+	}
+	return err
+}
+
+func parseFlagChange(how string, names []string) (mailaccess.FlagChange, error) {
+	flags, err := parseFlags(names)
+	switch how {
+	case "+":
+		return mailaccess.FlagChange{Add: flags}, err
+	case "-":
+		return mailaccess.FlagChange{Remove: flags}, err
+	case "=":
+		return mailaccess.FlagChange{Replace: true, Add: flags}, err
+	}
+	return mailaccess.FlagChange{}, errors.New("flags are changed with +, - or =")
+}
+
+func parseFlags(names []string) (mailaccess.Flags, error) {
+	system := map[string]mailaccess.SystemFlags{
+		`\Seen`: mailaccess.FlagSeen, `\Answered`: mailaccess.FlagAnswered, `\Flagged`: mailaccess.FlagFlagged,
+		`\Deleted`: mailaccess.FlagDeleted, `\Draft`: mailaccess.FlagDraft,
+	}
+	var f mailaccess.Flags
+	for _, name := range names {
+		f.System |= system[name]
+	}
+	keywords := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return system[name] != 0 })
+	var err error
+	f.Keywords, err = mailaccess.NewKeywords(keywords...)
+	return f, err
+}
+
+// parseUIDs reads a set such as 1:3,7.
+func parseUIDs(s string) (mailaccess.UIDSet, error) {
+	var b mailaccess.UIDSetBuilder
+	for _, part := range strings.Split(s, ",") {
+		from, to, isRange := strings.Cut(part, ":")
+		if !isRange {
+			to = from
+		}
+		first, err := strconv.ParseUint(from, 10, 32)
+		if err != nil {
+			return mailaccess.UIDSet{}, err
+		}
+		last, err := strconv.ParseUint(to, 10, 32)
+		if err != nil {
+			return mailaccess.UIDSet{}, err
+		}
+		b.AddRange(mailaccess.UID(first), mailaccess.UID(last))
+	}
+	return b.Set(), nil
+}
