@@ -1,0 +1,267 @@
+package imap_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/auth"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/protocols"
+	"github.com/hashmail/mailaccess/protocols/imap"
+	"github.com/hashmail/mailaccess/stores/memory"
+)
+
+// benchServer is a server over the memory store whose user demo has n messages in
+// INBOX.
+type benchServer struct {
+	store  *memory.Store
+	server *protocols.Server
+}
+
+func newBenchServer(tb testing.TB, n int) *benchServer {
+	tb.Helper()
+	store := memory.New(nil)
+	fill(tb, store, n)
+	e, err := engine.New(engine.Options{Store: store, Authenticator: auth.Static(map[string]string{"demo": "demo"})})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := &protocols.Server{
+		Protocol: imap.New(imap.Options{Engine: e}),
+		Limits:   &protocols.Limits{Connections: -1, PerAddress: -1, PerUser: -1},
+	}
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+		if err := e.Close(); err != nil {
+			tb.Error(err)
+		}
+		if err := store.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return &benchServer{store, s}
+}
+
+// fill appends n small messages, many at once.
+func fill(tb testing.TB, store *memory.Store, n int) {
+	tb.Helper()
+	ctx := context.Background()
+	acct, err := store.Open(ctx, "demo", mailaccess.Identity{User: "demo", Account: "demo"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer acct.Close()
+	inbox, err := acct.Lookup(ctx, mailaccess.Inbox)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	appender := acct.Capabilities().Append
+	for n > 0 {
+		batch := make([]mailaccess.NewMessage, min(n, 1000))
+		for i := range batch {
+			staged, err := appender.Stage(ctx, -1)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			defer staged.Close()
+			fmt.Fprintf(staged, "Subject: message %d\r\nFrom: a@example.org\r\n\r\nHello.\r\n", n-i)
+			batch[i] = mailaccess.NewMessage{Staged: staged, Flags: mailaccess.Flags{System: mailaccess.FlagSeen}}
+		}
+		if _, err := appender.Append(ctx, inbox.ID, batch); err != nil {
+			tb.Fatal(err)
+		}
+		n -= len(batch)
+	}
+}
+
+// benchClient is the client's end of a connection in memory.
+type benchClient struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+// dial opens a connection, logs in and says each of lines.
+func (s *benchServer) dial(tb testing.TB, lines ...string) *benchClient {
+	tb.Helper()
+	client, server := net.Pipe()
+	go s.server.ServeConn(server)
+	tb.Cleanup(func() { client.Close() })
+	c := &benchClient{client, bufio.NewReaderSize(client, 64<<10)}
+	c.line(tb)
+	for _, l := range append([]string{"LOGIN demo demo"}, lines...) {
+		c.command(tb, l)
+	}
+	return c
+}
+
+func (c *benchClient) line(tb testing.TB) []byte {
+	l, err := c.r.ReadSlice('\n')
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return l
+}
+
+// command says a line, reads up to the tagged answer, and returns how many octets
+// came.
+func (c *benchClient) command(tb testing.TB, line string) (octets int) {
+	if _, err := io.WriteString(c, "t "+line+"\r\n"); err != nil {
+		tb.Fatal(err)
+	}
+	for {
+		l := c.line(tb)
+		octets += len(l)
+		if bytes.HasPrefix(l, []byte("t ")) {
+			if !bytes.HasPrefix(l, []byte("t OK")) {
+				tb.Fatalf("%s: %s", line, l)
+			}
+			return octets
+		}
+	}
+}
+
+// BenchmarkFetchFlags lists the flags of 100,000 messages, beside writing the same
+// octets, line by line, through a bufio.Writer to the same kind of connection.
+func BenchmarkFetchFlags(b *testing.B) {
+	const n = 100_000
+	s := newBenchServer(b, n)
+	c := s.dial(b, "SELECT INBOX")
+	b.Run("server", func(b *testing.B) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var octets int
+		for b.Loop() {
+			octets = c.command(b, "UID FETCH 1:* (FLAGS)")
+		}
+		runtime.ReadMemStats(&after)
+		b.SetBytes(int64(octets))
+		b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(b.N)/n, "allocs/msg")
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/msg")
+	})
+	b.Run("bufio", func(b *testing.B) {
+		lines := make([]string, n)
+		for i := range lines {
+			lines[i] = fmt.Sprintf("* %d FETCH (UID %d FLAGS (\\Seen))\r\n", i+1, i+1)
+		}
+		lines = append(lines, "t OK done\r\n")
+		client, server := net.Pipe()
+		b.Cleanup(func() { client.Close() })
+		c := &benchClient{client, bufio.NewReaderSize(client, 64<<10)}
+		go func() {
+			in := bufio.NewReader(server)
+			for {
+				if _, err := in.ReadString('\n'); err != nil {
+					return
+				}
+				out := bufio.NewWriterSize(server, 16<<10)
+				for _, l := range lines {
+					out.WriteString(l)
+				}
+				out.Flush()
+			}
+		}()
+		var octets int
+		for b.Loop() {
+			octets = c.command(b, "UID FETCH 1:* (FLAGS)")
+		}
+		b.SetBytes(int64(octets))
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/msg")
+	})
+}
+
+// BenchmarkSelect selects a small and a large mailbox.
+func BenchmarkSelect(b *testing.B) {
+	for _, n := range []int{100, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			c := newBenchServer(b, n).dial(b)
+			b.ReportAllocs()
+			for b.Loop() {
+				c.command(b, "SELECT INBOX")
+			}
+		})
+	}
+}
+
+// BenchmarkNoop is a NOOP with nothing new.
+func BenchmarkNoop(b *testing.B) {
+	c := newBenchServer(b, 1000).dial(b, "SELECT INBOX")
+	b.ReportAllocs()
+	for b.Loop() {
+		c.command(b, "NOOP")
+	}
+}
+
+// BenchmarkIdle holds 10,000 connections in IDLE on one mailbox, measures what each
+// costs, the client's end of the pipe included, and wakes all of them by an append.
+func BenchmarkIdle(b *testing.B) {
+	const n = 10_000
+	s := newBenchServer(b, 1000)
+	use := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapInuse + m.StackInuse
+	}
+	before := use()
+	clients := make([]net.Conn, n)
+	buf := make([]byte, 4096)
+	for i := range clients {
+		client, server := net.Pipe()
+		go s.server.ServeConn(server)
+		for _, step := range []struct{ say, until string }{
+			{"", "ready\r\n"},
+			{"a LOGIN demo demo\r\n", "a OK"},
+			{"b SELECT INBOX\r\n", "b OK"},
+			{"c IDLE\r\n", "+ idling\r\n"},
+		} {
+			// An empty write to a pipe waits for a reader.
+			if step.say != "" {
+				if _, err := io.WriteString(client, step.say); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for got := ""; !strings.Contains(got, step.until); {
+				k, err := client.Read(buf)
+				if err != nil {
+					b.Fatal(err)
+				}
+				got += string(buf[:k])
+			}
+		}
+		clients[i] = client
+	}
+	perConn := float64(use()-before) / n
+	var took time.Duration
+	for b.Loop() {
+		start := time.Now()
+		fill(b, s.store, 1)
+		for _, c := range clients {
+			got := ""
+			for !strings.Contains(got, " EXISTS\r\n") || !strings.Contains(got, " RECENT\r\n") {
+				k, err := c.Read(buf)
+				if err != nil {
+					b.Fatal(err)
+				}
+				got += string(buf[:k])
+			}
+		}
+		took += time.Since(start)
+	}
+	b.ReportMetric(perConn, "B/conn")
+	b.ReportMetric(float64(took.Milliseconds())/float64(b.N), "ms/wake-all")
+	for _, c := range clients {
+		c.Close()
+	}
+}
