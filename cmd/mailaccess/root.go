@@ -1,0 +1,31 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// newRootCommand assembles the command line.
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:     "mailaccess",
+		Short:   "Serve mail over IMAP and POP3",
+		Version: buildVersion(),
+		Args:    cobra.NoArgs,
+		RunE:    showHelp,
+		// One line says what went wrong; run prints it.
+		SilenceErrors:      true,
+		SilenceUsage:       true,
+		DisableSuggestions: true,
+	}
+	root.SetVersionTemplate(versionText())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())
+	})
+	root.AddCommand(newDemoCommand(), newServeCommand(), newUserCommand(), newVersionCommand())
+	return root
+}
+
+// showHelp is what a command does that only has commands below it.
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }

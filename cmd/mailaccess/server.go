@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/protocols"
+	"github.com/hashmail/mailaccess/protocols/imap"
+	"github.com/hashmail/mailaccess/protocols/pop3"
+)
+
+// shutdownGrace is how long commands that run may take to finish when the server
+// is told to end.
+const shutdownGrace = 10 * time.Second
+
+// serverConfig is what a server is made of. Store and authenticator are needed.
+type serverConfig struct {
+	store         mailaccess.Store // stays the caller's, who closes it after the server
+	authenticator mailaccess.Authenticator
+	addresses     addresses
+	tls           *tls.Config // nil: no TLS, neither at once nor later
+	logger        *zap.Logger
+
+	allowPlaintext      bool // passwords may cross an open channel
+	plaintextOnLoopback bool // they may on this machine
+}
+
+// A server is an engine with the protocols and the listeners in front of it: the
+// one assembly that every command that serves uses.
+type server struct {
+	log       *zap.Logger
+	engine    *engine.Engine
+	protocols []*protocols.Server
+	endpoints []*endpoint
+}
+
+// An endpoint is one listener and what it is for.
+type endpoint struct {
+	name     string // as the flag: imap, imaps, pop3, pop3s
+	address  string // as it was asked for
+	tls      bool   // from the first byte
+	server   *protocols.Server
+	listener net.Listener
+}
+
+// openServer opens all listeners, or none. Clients can connect from then on, and
+// are answered when serve is called. The caller calls serve or close.
+func openServer(c serverConfig) (_ *server, err error) {
+	e, err := engine.New(engine.Options{Store: c.store, Authenticator: c.authenticator, Logger: c.logger})
+	if err != nil {
+		return nil, err
+	}
+	s := &server{log: c.logger, engine: e}
+	defer func() {
+		if err != nil {
+			s.close() //nolint:errcheck // the other error is the one to report
+		}
+	}()
+	limiter := protocols.NewLimiter(nil) // a user's connections are counted over both protocols
+	runtime := func(p protocols.Protocol) *protocols.Server {
+		ps := &protocols.Server{Protocol: p, TLSConfig: c.tls, Limiter: limiter, Logger: c.logger}
+		s.protocols = append(s.protocols, ps)
+		return ps
+	}
+	forIMAP := runtime(imap.New(imap.Options{
+		Engine: e, AllowPlaintext: c.allowPlaintext, PlaintextOnLoopback: c.plaintextOnLoopback,
+		Version: buildVersion(), Logger: c.logger,
+	}))
+	forPOP3 := runtime(pop3.New(pop3.Options{
+		Engine: e, AllowPlaintext: c.allowPlaintext, PlaintextOnLoopback: c.plaintextOnLoopback,
+		Version: buildVersion(), Logger: c.logger,
+	}))
+	for _, p := range []*endpoint{
+		{name: "imap", address: c.addresses.imap, server: forIMAP},
+		{name: "imaps", address: c.addresses.imaps, server: forIMAP, tls: true},
+		{name: "pop3", address: c.addresses.pop3, server: forPOP3},
+		{name: "pop3s", address: c.addresses.pop3s, server: forPOP3, tls: true},
+	} {
+		if p.address == "" {
+			continue
+		}
+		if err := s.listen(p, c.tls != nil); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	if len(s.endpoints) == 0 {
+		return nil, errors.New("nothing to serve: all four addresses are empty")
+	}
+	return s, nil
+}
+
+func (s *server) listen(p *endpoint, haveTLS bool) (err error) {
+	if p.tls && !haveTLS {
+		return protocols.ErrNoTLS
+	}
+	if p.listener, err = net.Listen("tcp", p.address); err != nil {
+		return err
+	}
+	s.endpoints = append(s.endpoints, p)
+	return nil
+}
+
+// addr returns where the endpoint of that name listens; "" when it does not.
+func (s *server) addr(name string) string {
+	for _, p := range s.endpoints {
+		if p.name == name {
+			return p.listener.Addr().String()
+		}
+	}
+	return ""
+}
+
+// serve serves until ctx ends, or a listener fails. Then it calls stopping, and
+// ends in order: nobody can connect any more, clients that wait are told, and
+// commands that run have a while to finish. Everything is closed when it
+// returns.
+func (s *server) serve(ctx context.Context, stopping func()) error {
+	failed := make(chan error, len(s.endpoints))
+	var serving sync.WaitGroup
+	for _, p := range s.endpoints {
+		s.log.Info("serving", zap.String("protocol", p.name), zap.Stringer("address", p.listener.Addr()))
+		serving.Go(func() {
+			if err := p.serve(); !errors.Is(err, protocols.ErrServerClosed) {
+				failed <- err
+			}
+		})
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	stopping()
+	s.shutdown(shutdownGrace)
+	serving.Wait()
+	return errors.Join(err, s.close())
+}
+
+func (p *endpoint) serve() error {
+	if p.tls {
+		return p.server.ServeTLS(p.listener)
+	}
+	return p.server.Serve(p.listener)
+}
+
+// shutdown ends all protocols at the same time.
+func (s *server) shutdown(grace time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	var done sync.WaitGroup
+	for _, ps := range s.protocols {
+		done.Go(func() {
+			if err := ps.Shutdown(ctx); err != nil {
+				s.log.Warn("shutdown cut off what was left",
+					zap.String("protocol", ps.Protocol.Name()), zap.Error(err))
+			}
+		})
+	}
+	done.Wait()
+}
+
+// close gives up what openServer opened. After serve it does nothing more.
+func (s *server) close() error {
+	var errs []error
+	for _, p := range s.endpoints {
+		if err := p.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, s.engine.Close())...)
+}
