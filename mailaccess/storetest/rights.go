@@ -1,0 +1,179 @@
+package storetest
+
+import (
+	"slices"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+)
+
+func rightsChecks() []check {
+	return []check{
+		{"ReadOnly", "Append", checkReadOnly},
+		{"ReadOnlyReads", "Append", checkReadOnlyReads},
+		{"Seen", "Append Flags", checkRightSeen},
+		{"Deleted", "Append Flags", checkRightDeleted},
+		{"Insert", "Append", checkRightInsert},
+		{"TwoSessions", "Append", checkRightsTwoSessions},
+	}
+}
+
+// attempts are all the ways to change something in box and around it, as an
+// account offers them.
+func (e *env) attempts(a mailaccess.Account, box, other mailaccess.MailboxID, uid mailaccess.UID, needed mailaccess.Rights) map[string]func() error {
+	caps := a.Capabilities()
+	one := mailaccess.UIDSetOf(uid)
+	all := map[string]func() error{}
+	try := func(what string, right mailaccess.Rights, has bool, f func() error) {
+		if has && needed&right != 0 {
+			all[what] = f
+		}
+	}
+	flag := func(f mailaccess.SystemFlags) func() error {
+		return func() error {
+			_, err := caps.Flags.SetFlags(e.ctx, box, one, add(f), mailaccess.AnyModSeq)
+			return err
+		}
+	}
+	try("Append", mailaccess.RightInsert, caps.Append != nil, func() error {
+		_, err := appendTo(e, a, box, letter(1))
+		return err
+	})
+	flags := caps.Flags != nil
+	try("SetFlags(Seen)", mailaccess.RightSeen, flags && caps.SystemFlags.Has(mailaccess.FlagSeen), flag(mailaccess.FlagSeen))
+	try("SetFlags(Deleted)", mailaccess.RightDeleted, flags && caps.SystemFlags.Has(mailaccess.FlagDeleted), flag(mailaccess.FlagDeleted))
+	try("SetFlags(Flagged)", mailaccess.RightFlags, flags && caps.SystemFlags.Has(mailaccess.FlagFlagged), flag(mailaccess.FlagFlagged))
+	try("SetFlags(keyword)", mailaccess.RightFlags, flags && caps.NewKeywords, func() error {
+		_, err := caps.Flags.SetFlags(e.ctx, box, one, add(0, "Work"), mailaccess.AnyModSeq)
+		return err
+	})
+	try("Expunge", mailaccess.RightExpunge, caps.Expunge != nil, func() error {
+		_, err := caps.Expunge.Expunge(e.ctx, box, one, 0)
+		return err
+	})
+	try("Copy", mailaccess.RightInsert, caps.Copy != nil, func() error {
+		_, err := caps.Copy.Copy(e.ctx, box, one, other)
+		return err
+	})
+	try("Move", mailaccess.RightInsert|mailaccess.RightExpunge, caps.Move != nil && box != other, func() error {
+		for range 100 {
+			if _, err := caps.Move.Move(e.ctx, box, one, other); err != mailaccess.ErrSkip {
+				return err
+			}
+		}
+		return mailaccess.KindForbidden // declined for good
+	})
+	try("CreateMailbox", mailaccess.RightCreate, caps.Mailboxes != nil, func() error {
+		_, err := caps.Mailboxes.CreateMailbox(e.ctx, "Made by nobody", 0)
+		return err
+	})
+	try("RenameMailbox", mailaccess.RightRemove, caps.Mailboxes != nil && box != other, func() error {
+		return caps.Mailboxes.RenameMailbox(e.ctx, other, "Renamed by nobody")
+	})
+	try("DeleteMailbox", mailaccess.RightRemove, caps.Mailboxes != nil && box != other, func() error {
+		return caps.Mailboxes.DeleteMailbox(e.ctx, other)
+	})
+	return all
+}
+
+// second returns a second mailbox, or INBOX when there is none to be had.
+func (e *env) second() mailaccess.MailboxID {
+	e.Helper()
+	if e.caps.Mailboxes != nil {
+		if m, err := e.caps.Mailboxes.CreateMailbox(e.ctx, "Papers", 0); err == nil {
+			return m.ID
+		}
+	}
+	return e.inbox().ID
+}
+
+// Whoever may only read is told so, by the store, whatever he tries.
+func checkReadOnly(e *env) {
+	box, other := e.inbox().ID, e.second()
+	m := e.fill(box, 1)[0]
+	names := e.names()
+	a := e.openWith(mailaccess.RightsReadOnly)
+	for what, try := range e.attempts(a, box, other, m.UID, mailaccess.RightsAll) {
+		e.takesNone(what+" by one who may only read", func() {
+			e.wantKind(what+" by one who may only read", try(), mailaccess.KindForbidden, mailaccess.KindUnsupported)
+		})
+	}
+	if got := e.names(); !slices.Equal(got, names) {
+		e.Errorf("Mailboxes: %q, were %q", got, names)
+	}
+	if got := e.message(box, m.UID); !sameMessage(got, m) {
+		e.Errorf("the message was %+v, is %+v", m, got)
+	}
+}
+
+func checkReadOnlyReads(e *env) {
+	box := e.inbox().ID
+	body := e.letter()
+	m := e.appendNew(box, body, mailaccess.Flags{}, someDay)
+	a := e.openWith(mailaccess.RightsReadOnly)
+	mb, err := a.Lookup(e.ctx, mailaccess.Inbox)
+	if err != nil || mb.Rights != mailaccess.RightsReadOnly {
+		e.Errorf("Lookup: %v, rights %b, want %b", err, mb.Rights, mailaccess.RightsReadOnly)
+	}
+	for mb, err := range a.Mailboxes(e.ctx) {
+		if err != nil || mb.Rights != mailaccess.RightsReadOnly {
+			e.Errorf("Mailboxes: %v, %q has rights %b, want %b", err, mb.Name, mb.Rights, mailaccess.RightsReadOnly)
+		}
+	}
+	if s, err := a.Status(e.ctx, box); err != nil || s.Rights != mailaccess.RightsReadOnly {
+		e.Errorf("Status: %v, rights %b", err, s.Rights)
+	}
+	ms, err := collect(a.Messages(e.ctx, box, everyUID()))
+	if err != nil || len(ms) != 1 || !sameMessage(ms[0], m) {
+		e.Errorf("Messages: %+v, %v", ms, err)
+	}
+	c, err := a.Content(e.ctx, m.EmailID)
+	if err != nil {
+		e.Fatalf("Content: %v", err)
+	}
+	defer c.Close()
+	if got, err := readAll(c); err != nil || string(got) != string(body) {
+		e.Errorf("Content: %q, %v", got, err)
+	}
+}
+
+// limited checks that with rights on top of reading what needs them works and
+// what needs others does not.
+func (e *env) limited(rights mailaccess.Rights) {
+	e.Helper()
+	box := e.inbox().ID
+	a := e.openWith(mailaccess.RightRead | rights)
+	m := e.fill(box, 1)[0]
+	for what, try := range e.attempts(a, box, box, m.UID, mailaccess.RightsAll&^rights) {
+		e.takesNone(what+" without the right", func() {
+			e.wantKind(what+" without the right", try(), mailaccess.KindForbidden, mailaccess.KindUnsupported)
+		})
+	}
+	for what, try := range e.attempts(a, box, box, m.UID, rights) {
+		e.takesOne(what+" with the right", func() {
+			if err := try(); err != nil {
+				e.Errorf("%s with the right: %v", what, err)
+			}
+		})
+	}
+}
+
+func checkRightSeen(e *env)    { e.limited(mailaccess.RightSeen) }
+func checkRightDeleted(e *env) { e.limited(mailaccess.RightDeleted) }
+func checkRightInsert(e *env)  { e.limited(mailaccess.RightInsert) }
+
+// Rights are the session's, not the account's.
+func checkRightsTwoSessions(e *env) {
+	box := e.inbox().ID
+	limited := e.openWith(mailaccess.RightsReadOnly)
+	full := e.openAgain()
+	if _, err := appendTo(e, full, box, e.letter()); err != nil {
+		e.Errorf("Append by the owner: %v", err)
+	}
+	if limited.Capabilities().Append != nil {
+		_, err := appendTo(e, limited, box, e.letter())
+		e.wantKind("Append by one who may only read", err, mailaccess.KindForbidden)
+	}
+	if s, err := full.Status(e.ctx, box); err != nil || s.Rights == mailaccess.RightsReadOnly {
+		e.Errorf("the owner's rights are %b, %v", s.Rights, err)
+	}
+}
