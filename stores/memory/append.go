@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -93,7 +92,7 @@ func (s *staged) grow(n int) {
 	if hint := int(s.hint); need <= hint && room > hint {
 		room = hint
 	}
-	s.data = slices.Grow(s.data[:len(s.data):len(s.data)], room-len(s.data))
+	s.data = append(make([]byte, 0, room), s.data...)
 }
 
 func (s *staged) Size() int64 { return int64(len(s.data)) }

@@ -181,7 +181,12 @@ func (f *fixture) check(box mailaccess.MailboxID) {
 				words[w] = true
 			}
 			content := f.contents[m.EmailID]
-			if content == nil || !slices.Contains(content.locations(nil), mailaccess.Location{ID: m.EmailID, Mailbox: box, UID: m.UID}) {
+			p, ok := place{b, m.UID}, false
+			if content != nil {
+				_, ok = content.others[p]
+				ok = ok || content.first == p
+			}
+			if !ok {
 				f.Fatalf("the content of UID %d does not know its place", m.UID)
 			}
 		}

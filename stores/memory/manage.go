@@ -80,6 +80,8 @@ func (a *account) rename(op string, box mailaccess.MailboxID, name string) ([]*m
 	switch {
 	case old == mailaccess.Inbox:
 		return nil, 0, fail(op, mailaccess.KindForbidden, old, nil)
+	case name == old:
+		return nil, 0, fail(op, mailaccess.KindExists, old, nil)
 	case strings.HasPrefix(name, old+"/"):
 		return nil, 0, fail(op, mailaccess.KindInvalid, old, errors.New("the new name is below the old one"))
 	}
@@ -97,7 +99,7 @@ func (a *account) rename(op string, box mailaccess.MailboxID, name string) ([]*m
 	}
 	for to := range moves {
 		// A name that is left by a mailbox that moves too is free.
-		if have := a.names[to]; have != nil && (to == old || !slices.Contains(moved, have)) {
+		if have := a.names[to]; have != nil && have != b && !strings.HasPrefix(have.Name, old+"/") {
 			return nil, 0, fail(op, mailaccess.KindExists, to, nil)
 		}
 	}
