@@ -1,0 +1,136 @@
+package pop3_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+)
+
+// faults is a store in which one thing fails:
+//
+//	open     opening an account
+//	expunge  removing messages, N of them having been removed
+//	content  opening a content
+//	range    writing a content, N octets of it having been written
+//	size     nothing fails, but contents are N octets longer than told
+type faults struct {
+	mailaccess.Store
+
+	mu   sync.Mutex
+	what string
+	kind mailaccess.Kind
+	n    int
+}
+
+func (f *faults) set(what string, kind mailaccess.Kind, n int) error {
+	switch what {
+	case "", "open", "expunge", "content", "range", "size":
+	default:
+		return fmt.Errorf("no fault %q", what)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.what, f.kind, f.n = what, kind, n
+	return nil
+}
+
+// fails returns the error of what, if that is what fails.
+func (f *faults) fails(what string) (n int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.what != what {
+		return 0, nil
+	}
+	return f.n, &mailaccess.Error{Kind: f.kind, Op: what}
+}
+
+func (f *faults) Open(ctx context.Context, account string, who mailaccess.Identity) (mailaccess.Account, error) {
+	if _, err := f.fails("open"); err != nil {
+		return nil, err
+	}
+	a, err := f.Store.Open(ctx, account, who)
+	if err != nil {
+		return nil, err
+	}
+	return &faultyAccount{a, f}, nil
+}
+
+type faultyAccount struct {
+	mailaccess.Account
+	f *faults
+}
+
+func (a *faultyAccount) Capabilities() mailaccess.Capabilities {
+	inner := a.Account.Capabilities()
+	caps := mailaccess.Capabilities{
+		RetainsExpunged: inner.RetainsExpunged,
+		SystemFlags:     inner.SystemFlags,
+		Flags:           inner.Flags,
+		Lease:           inner.Lease,
+		Hold:            inner.Hold,
+	}
+	if inner.Expunge != nil {
+		caps.Expunge = &faultyExpunger{inner.Expunge, a.f}
+	}
+	return caps
+}
+
+func (a *faultyAccount) Content(ctx context.Context, id mailaccess.EmailID) (mailaccess.Content, error) {
+	if _, err := a.f.fails("content"); err != nil {
+		return nil, err
+	}
+	c, err := a.Account.Content(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &faultyContent{c, a.f}, nil
+}
+
+type faultyExpunger struct {
+	mailaccess.Expunger
+	f *faults
+}
+
+func (x *faultyExpunger) Expunge(ctx context.Context, box mailaccess.MailboxID, uids mailaccess.UIDSet, need mailaccess.SystemFlags) ([]mailaccess.Commit, error) {
+	n, fault := x.f.fails("expunge")
+	if fault != nil {
+		uids = firstOf(uids, n)
+	}
+	commits, err := x.Expunger.Expunge(ctx, box, uids, need)
+	if err == nil {
+		err = fault
+	}
+	return commits, err
+}
+
+func firstOf(uids mailaccess.UIDSet, n int) mailaccess.UIDSet {
+	if n >= uids.Len() {
+		return uids
+	}
+	return uids.Intersect(mailaccess.UIDSetRange(1, uids.Select(n+1)-1))
+}
+
+type faultyContent struct {
+	mailaccess.Content
+	f *faults
+}
+
+func (c *faultyContent) Size() int64 {
+	n, _ := c.f.fails("size")
+	return c.Content.Size() + int64(n)
+}
+
+func (c *faultyContent) WriteRange(w io.Writer, off, n int64) (int64, error) {
+	limit, fault := c.f.fails("range")
+	if fault == nil {
+		return c.Content.WriteRange(w, off, n)
+	}
+	written, err := c.Content.WriteRange(w, off, min(n, int64(limit)))
+	if err == nil {
+		err = fault
+	}
+	return written, err
+}

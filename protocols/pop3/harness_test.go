@@ -1,0 +1,213 @@
+package pop3_test
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/auth"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/protocols"
+	"github.com/hashmail/mailaccess/protocols/pop3"
+	"github.com/hashmail/mailaccess/protocols/prototest"
+	"github.com/hashmail/mailaccess/stores/memory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a server over a store that holds what a fixture asks for.
+//
+// Options of the header:
+//
+//	tcp=yes          connect over TCP on loopback, which others could listen to
+//	tls=yes          the server has a certificate
+//	plaintext=no     no passwords without TLS (the default; in-memory
+//	                 connections are private)
+//	plaintext=yes    passwords without TLS
+//	plaintext=local  passwords without TLS on loopback
+//	bad=N line=N user=N
+//	                 Limits.BadCommands, MaxLine, PerUser
+//	rights=read      whoever logs in may only read
+//	version=TEXT     Options.Version
+type world struct {
+	store    *memory.Store
+	faults   *faults
+	engine   *engine.Engine
+	server   *protocols.Server
+	listener net.Listener // nil: connections are in memory
+	served   chan error
+}
+
+// wrap makes something else of a store before it is served.
+type wrap func(mailaccess.Store) mailaccess.Store
+
+func newWorld(t testing.TB, fx prototest.Fixture, w wrap) *world {
+	t.Helper()
+	h := &world{store: memory.New(nil)}
+	h.faults = &faults{Store: h.store}
+	var served mailaccess.Store = h.faults
+	if w != nil {
+		served = w(served)
+	}
+	users := make(map[string]string)
+	for _, u := range fx.Users {
+		users[u.Name] = u.Password
+	}
+	var who mailaccess.Authenticator = auth.Static(users)
+	if fx.Options["rights"] == "read" {
+		who = readOnly{who}
+	}
+	e, err := engine.New(engine.Options{Store: served, Authenticator: who})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.engine = e
+	h.server = &protocols.Server{
+		Protocol: pop3.New(pop3.Options{
+			Engine:              e,
+			AllowPlaintext:      fx.Options["plaintext"] == "yes",
+			PlaintextOnLoopback: fx.Options["plaintext"] == "local",
+			Version:             fx.Options["version"],
+		}),
+		Limits: &protocols.Limits{
+			BadCommands: number(t, fx.Options["bad"]),
+			MaxLine:     int64(number(t, fx.Options["line"])),
+			PerUser:     number(t, fx.Options["user"]),
+		},
+	}
+	if fx.Options["tls"] == "yes" {
+		cert, err := protocols.SelfSigned()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
+	}
+	if fx.Options["tcp"] == "yes" {
+		if h.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		h.served = make(chan error, 1)
+		go func() { h.served <- h.server.Serve(h.listener) }()
+	}
+	for _, m := range fx.Messages {
+		if err := h.Deliver(t, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h
+}
+
+func number(t testing.TB, s string) int {
+	t.Helper()
+	n, err := strconv.Atoi(cmp.Or(s, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func (h *world) Dial() (net.Conn, error) {
+	if h.listener != nil {
+		return net.Dial("tcp", h.listener.Addr().String())
+	}
+	client, server := net.Pipe()
+	go h.server.ServeConn(server)
+	return client, nil
+}
+
+func (h *world) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := h.server.Shutdown(ctx)
+	if h.served != nil {
+		if serr := <-h.served; !errors.Is(serr, protocols.ErrServerClosed) {
+			err = errors.Join(err, serr)
+		}
+	}
+	return errors.Join(err, h.engine.Close(), h.store.Close())
+}
+
+// Deliver puts a message into a mailbox as another program does.
+func (h *world) Deliver(_ testing.TB, m prototest.Message) error {
+	_, err := h.store.Deliver(context.Background(), m.User, m.Mailbox, m.Content, mailaccess.Flags{}, m.Date)
+	return err
+}
+
+// Do knows these actions:
+//
+//	do expunge USER N      another program removes the N-th message of INBOX
+//	do count USER N        fails unless INBOX has N messages
+//	do fail WHAT KIND N    see faults
+//	do mend                nothing fails any more
+func (h *world) Do(_ testing.TB, args []string) error {
+	switch {
+	case args[0] == "expunge" && len(args) == 3:
+		return h.inbox(args[1], func(a mailaccess.Account, snap mailaccess.Snapshot) error {
+			n, err := strconv.Atoi(args[2])
+			if err != nil {
+				return err
+			}
+			_, err = a.Capabilities().Expunge.Expunge(context.Background(), snap.ID, mailaccess.UIDSetOf(snap.UIDs.Select(n)), 0)
+			return err
+		})
+	case args[0] == "count" && len(args) == 3:
+		return h.inbox(args[1], func(_ mailaccess.Account, snap mailaccess.Snapshot) error {
+			if got := strconv.Itoa(snap.Messages); got != args[2] {
+				return fmt.Errorf("INBOX has %s messages, want %s", got, args[2])
+			}
+			return nil
+		})
+	case args[0] == "fail" && len(args) == 4:
+		kind := slices.IndexFunc(mailaccess.Kinds(), func(k mailaccess.Kind) bool { return k.Error() == args[2] })
+		if kind < 0 {
+			return fmt.Errorf("no kind %q", args[2])
+		}
+		n, err := strconv.Atoi(args[3])
+		if err != nil {
+			return err
+		}
+		return h.faults.set(args[1], mailaccess.Kinds()[kind], n)
+	case args[0] == "mend":
+		return h.faults.set("", 0, 0)
+	}
+	return fmt.Errorf("no action %q", strings.Join(args, " "))
+}
+
+// inbox looks at somebody's INBOX beside the server.
+func (h *world) inbox(user string, f func(mailaccess.Account, mailaccess.Snapshot) error) (err error) {
+	ctx := context.Background()
+	a, err := h.store.Open(ctx, user, mailaccess.Identity{User: user, Account: user})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	box, err := a.Lookup(ctx, mailaccess.Inbox)
+	if err != nil {
+		return err
+	}
+	snap, err := a.Snapshot(ctx, box.ID)
+	if err != nil {
+		return err
+	}
+	return f(a, snap)
+}
+
+// readOnly lets everybody read and nothing else.
+type readOnly struct{ mailaccess.Authenticator }
+
+func (r readOnly) Authenticate(ctx context.Context, l mailaccess.Login) (mailaccess.Identity, error) {
+	id, err := r.Authenticator.Authenticate(ctx, l)
+	id.Rights = mailaccess.RightsReadOnly
+	return id, err
+}

@@ -1,0 +1,42 @@
+package pop3_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/hashmail/mailaccess/protocols/prototest"
+)
+
+// The transcripts of testdata, over each kind of store.
+func TestTranscripts(t *testing.T) {
+	for _, s := range stores() {
+		t.Run(s.name, func(t *testing.T) {
+			prototest.Run(t, os.DirFS("testdata"), func(t testing.TB, fx prototest.Fixture) prototest.Server {
+				return newWorld(t, fx, s.wrap)
+			}, transcriptOptions())
+		})
+	}
+}
+
+// stores are what the tests run over.
+func stores() []struct {
+	name string
+	wrap wrap
+} {
+	return []struct {
+		name string
+		wrap wrap
+	}{
+		{"memory", nil},
+	}
+}
+
+func transcriptOptions() *prototest.Options {
+	return &prototest.Options{
+		Login: func(u prototest.User) string {
+			return fmt.Sprintf("S: +OK {{.*}}\nC: USER %s\nS: +OK {{.*}}\nC: PASS %s\nS: +OK {{.*}}\n", u.Name, u.Password)
+		},
+		Bye: "C: QUIT\nS: +OK {{.*}}\nS: <eof>\n",
+	}
+}
