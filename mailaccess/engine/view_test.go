@@ -88,7 +88,6 @@ func (w *world) deliver(n int) {
 type client struct {
 	numbers []mailaccess.UID // by message number - 1; 0 where only the number is known
 	heard   []string
-	known   func(n int) mailaccess.UID
 	fail    error
 }
 

@@ -1,0 +1,44 @@
+# What CI runs, and what one runs by hand. `make check` is the quick look before a
+# commit.
+GO       ?= go
+FUZZTIME ?= 10s
+
+# staticcheck is built from the module proxy at the version that is named here.
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: check test vet lint race fuzz bench interop
+
+check: vet lint test
+
+test:
+	$(GO) test ./...
+
+vet:
+	@out="$$(gofmt -l .)"; test -z "$$out" || { echo "gofmt these: $$out"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags interop ./...
+	$(GO) mod tidy -diff
+
+lint:
+	$(GO) run $(STATICCHECK) -tags interop ./...
+
+race:
+	$(GO) test -race ./...
+
+# Each fuzz target for FUZZTIME. Minimising is bounded: it may take longer than
+# the search otherwise.
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
+		done; \
+	done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Drives the demo with clients from Debian's packages: curl, isync (mbsync),
+# getmail6, python3.
+interop:
+	$(GO) test -tags interop -count 1 -v ./cmd/mailaccess/interop/
