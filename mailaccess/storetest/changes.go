@@ -30,6 +30,7 @@ func accountChangesChecks() []check {
 		{"Epoch", "", checkEpoch},
 		{"NeverReached", "", checkAccountFuture},
 		{"Floor", "Append LowerFloor", checkAccountFloor},
+		{"FloorOfDeleted", "Mailboxes LowerFloor", checkDeletedFloor},
 	}
 }
 
@@ -437,5 +438,28 @@ func checkAccountFloor(e *env) {
 	}
 	if _, err := e.acct.Changes(e.ctx, mailaccess.State{}); err != nil {
 		e.Errorf("Changes since the zero state: %v", err)
+	}
+}
+
+// A store that has forgotten which mailboxes were deleted says so, and does not
+// leave them out.
+func checkDeletedFloor(e *env) {
+	m := e.create("Papers")
+	since := e.state()
+	e.remove(m.ID)
+	e.h.LowerFloor(e.h.Account, "")
+	c, err := e.acct.Changes(e.ctx, since)
+	if err != nil {
+		e.wantKind("Changes", err, mailaccess.KindHistoryGone)
+	} else if len(c.Deleted) != 1 || c.Deleted[0].ID != m.ID {
+		e.Errorf("Changes: %+v, want the mailbox that was deleted", c)
+	}
+	if _, err := e.acct.Changes(e.ctx, mailaccess.State{}); err != nil {
+		e.Errorf("Changes since the zero state: %v", err)
+	}
+	since = e.state()
+	m = e.create("Papers")
+	if c, err := e.acct.Changes(e.ctx, since); err != nil || len(c.Mailboxes) != 1 || c.Mailboxes[0].ID != m.ID {
+		e.Errorf("Changes since the floor: %+v, %v", c, err)
 	}
 }

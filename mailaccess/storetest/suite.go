@@ -24,8 +24,9 @@ type Harness struct {
 	// Reopen returns the store again, over the same data. The suite has closed
 	// the one before. Needed when the store claims Durable.
 	Reopen func(t testing.TB) mailaccess.Store
-	// LowerFloor makes the store forget what changed in a mailbox up to now.
-	// Without it the tests of the floor are skipped.
+	// LowerFloor makes the store forget what changed in a mailbox up to now,
+	// or, when box is empty, which mailboxes were deleted. Without it the tests
+	// of the floor are skipped.
 	LowerFloor func(account string, box mailaccess.MailboxID)
 	// ShortHistory says that the store forgets what changed after very few
 	// changes. The suite then takes KindHistoryGone for an answer wherever the
