@@ -213,20 +213,21 @@ func (c *conn) parse() (command, action, error) {
 	case !known:
 		return cmd, nil, bad("unknown command")
 	case cmd.in&c.state == 0:
-		return cmd, nil, bad(wrongState(string(name), c.state))
+		return cmd, nil, bad(wrongState(string(name), cmd.in))
 	}
 	run, err := cmd.parse(c)
 	return cmd, run, err
 }
 
-func wrongState(name string, s state) string {
-	switch s {
-	case notAuthenticated:
+// wrongState says in which state a command would be possible.
+func wrongState(name string, in state) string {
+	switch {
+	case in&notAuthenticated != 0:
+		return name + " is only possible before the login"
+	case in&authenticated != 0:
 		return name + " needs a login first"
-	case authenticated:
-		return name + " needs a selected mailbox"
 	}
-	return name + " is not possible in this state"
+	return name + " needs a selected mailbox"
 }
 
 // skip brings the connection in step after a command that was not read to its

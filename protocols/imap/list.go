@@ -5,6 +5,8 @@ import (
 	"iter"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
@@ -54,7 +56,8 @@ func (c *conn) readPattern() (string, error) {
 	if strings.Count(ref+pattern, "*")+strings.Count(ref+pattern, "%") > maxWildcards {
 		return "", bad("too many wildcards")
 	}
-	return ref + pattern, nil
+	// Names are kept in this form; see [engine.NormalizeName].
+	return norm.NFC.String(ref + pattern), nil
 }
 
 // listed is a name in a listing: a mailbox, or a level above some.
@@ -185,25 +188,30 @@ func appendAttributes(b []byte, l listed) []byte {
 
 // matches reports whether a name matches a pattern, in which * stands for
 // anything and % for anything without a separator (RFC 3501, section 6.3.8).
-// INBOX is matched in any case (section 5.1).
+// INBOX, also as the first level of a name, is matched in any case (section 5.1).
 func matches(pattern, name string) bool {
-	return wildcard(pattern, name) || name == mailaccess.Inbox && wildcard(strings.ToUpper(pattern), name)
+	fold := 0
+	if name == mailaccess.Inbox || strings.HasPrefix(name, mailaccess.Inbox+"/") {
+		fold = len(mailaccess.Inbox)
+	}
+	return wildcard(pattern, name, fold)
 }
 
 // wildcard matches with work bounded by the product of the lengths: it keeps the
-// set of places in the pattern that are reached so far.
-func wildcard(pattern, name string) bool {
+// set of places in the pattern that are reached so far. The first fold octets of
+// the name are ASCII capitals that stand for small letters too.
+func wildcard(pattern, name string, fold int) bool {
 	at := make([]bool, len(pattern)+1)
 	next := make([]bool, len(pattern)+1)
 	reach(at, pattern, 0)
 	for i := range len(name) {
 		clear(next)
 		for p := range len(pattern) {
-			switch {
+			switch c := pattern[p]; {
 			case !at[p]:
-			case pattern[p] == '*', pattern[p] == '%' && name[i] != '/':
+			case c == '*', c == '%' && name[i] != '/':
 				reach(next, pattern, p)
-			case pattern[p] == name[i]:
+			case c == name[i], i < fold && c == name[i]+('a'-'A'):
 				reach(next, pattern, p+1)
 			}
 		}
