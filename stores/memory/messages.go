@@ -46,10 +46,16 @@ func (l listing) messages(ctx context.Context, uids mailaccess.UIDSet, since mai
 						return
 					}
 				}
-				if msgs[0].UID < u {
+				// The next range is mostly near: looking at each message in
+				// turn is kinder to the memory than searching.
+				i := 0
+				for i < len(msgs) && i < 8 && msgs[i].UID < u {
+					i++
+				}
+				if msgs = msgs[i:]; msgs[0].UID < u {
 					msgs = msgs[search(msgs, u):]
 				}
-				i := 0
+				i = 0
 				for ; i < len(msgs) && msgs[i].UID <= r.Last; i++ {
 					if m := &msgs[i]; m.ModSeq > since && !yield(*m, nil) {
 						return

@@ -64,18 +64,6 @@ func (t *table) from(u mailaccess.UID, since mailaccess.ModSeq) []mailaccess.Mes
 	return nil
 }
 
-// get returns the message with that UID, or nil. It is valid until the next
-// change and must not be written to.
-func (t *table) get(u mailaccess.UID) *mailaccess.Message {
-	if i := t.find(u); i < len(t.chunks) {
-		msgs := t.chunks[i].msgs
-		if j := search(msgs, u); msgs[j].UID == u {
-			return &msgs[j]
-		}
-	}
-	return nil
-}
-
 // walk calls visit with the place of each message in uids at or above from,
 // ascending, until it returns false. visit may change messages in place.
 func (t *table) walk(uids mailaccess.UIDSet, from mailaccess.UID, visit func(c *chunk, j int) bool) {
