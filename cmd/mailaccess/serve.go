@@ -76,6 +76,9 @@ func storeUsages() string {
 func (o *serve) run(cmd *cobra.Command) (err error) {
 	ctx, stop := stopSignals(cmd.Context())
 	defer stop()
+	if o.users == "" {
+		return errors.New("no users file: give --users FILE (see mailaccess user add --help)")
+	}
 	log, err := o.log.logger(cmd.ErrOrStderr())
 	if err != nil {
 		return err
@@ -86,9 +89,6 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 	tlsConfig, err := o.tlsConfig()
 	if err != nil {
 		return err
-	}
-	if o.users == "" {
-		return errors.New("no users file: give --users FILE (see mailaccess user add --help)")
 	}
 	users, err := auth.OpenUsersFile(o.users, &auth.UsersFileOptions{Logger: log})
 	if err != nil {
