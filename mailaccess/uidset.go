@@ -252,7 +252,9 @@ func (s UIDSet) Union(o UIDSet) UIDSet {
 }
 
 // Minus returns the set of the members of s that are not members of o. The
-// work grows with the number of runs of whichever has fewer.
+// work grows with the number of runs of whichever has fewer; what both share in
+// memory is not looked at, so that the difference between two states of a mailbox
+// costs what changed.
 func (s UIDSet) Minus(o UIDSet) UIDSet {
 	switch {
 	case s.r == o.r:
@@ -272,6 +274,14 @@ func (s UIDSet) Minus(o UIDSet) UIDSet {
 		if d.done() {
 			w.copy(&c, from, maxUID)
 			break
+		}
+		if c.j == 0 && d.j == 0 && from == c.run().First && c.r.sameLeaf(c.i, d.r, d.i) {
+			last := c.r.leafLast(c.i)
+			if last == maxUID {
+				break
+			}
+			from = last + 1
+			continue
 		}
 		run := d.run()
 		w.copy(&c, from, run.First-1)

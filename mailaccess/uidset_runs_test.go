@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 // checkRuns reports what is wrong with how s is kept, or "".
@@ -235,6 +237,38 @@ func TestUIDSetAllocations(t *testing.T) {
 	_ = sum
 }
 
+// Two states of one large set differ by what was added and removed between them,
+// also where they share leaves.
+func TestUIDSetMinusOfStates(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		before := comb(rapid.IntRange(1, 3000).Draw(t, "runs"))
+		after := before
+		changes := rapid.SliceOfN(rapid.IntRange(1, int(before.Max())+5), 0, 8).Draw(t, "changes")
+		for _, c := range changes {
+			if u := UID(c); after.Contains(u) {
+				after = after.Without(u)
+			} else {
+				after = after.With(u)
+			}
+		}
+		var gone, come UIDSetBuilder
+		for _, c := range changes {
+			switch u := UID(c); {
+			case before.Contains(u) && !after.Contains(u):
+				gone.AddUID(u)
+			case after.Contains(u) && !before.Contains(u):
+				come.AddUID(u)
+			}
+		}
+		if got := before.Minus(after); !got.Equal(gone.Set()) {
+			t.Fatalf("gone: %s, want %s", got, gone.Set())
+		}
+		if got := after.Minus(before); !got.Equal(come.Set()) {
+			t.Fatalf("come: %s, want %s", got, come.Set())
+		}
+	})
+}
+
 // comb returns the set of the first n odd UIDs: the worst there is.
 func comb(n int) UIDSet {
 	var b UIDSetBuilder
@@ -282,6 +316,12 @@ func BenchmarkUIDSet(b *testing.B) {
 		run("MinusThree", func(b *testing.B) {
 			for b.Loop() {
 				s.Minus(three)
+			}
+		})
+		next := s.Without(mid)
+		run("MinusNext", func(b *testing.B) {
+			for b.Loop() {
+				s.Minus(next)
 			}
 		})
 		half := s.Minus(UIDSetRange(mid, maxUID)).Minus(three)
