@@ -6,30 +6,30 @@ import (
 
 func numberChecks() []check {
 	return []check{
-		{"EachAboveAllBefore", "Append", checkNumbersAscend},
-		{"MailboxNeverFalls", "Append Expunge Mailboxes", checkMailboxNumber},
+		{"EachAboveAllBefore", "Messages", checkNumbersAscend},
+		{"MailboxNeverFalls", "Messages Expunge Mailboxes", checkMailboxNumber},
 	}
 }
 
 func mailboxChangesChecks() []check {
 	return []check{
-		{"FromEveryPoint", "Append Flags Expunge", checkChangesFromEveryPoint},
-		{"NothingNew", "Append", checkChangesNothing},
-		{"SinceTheAccountsNumber", "Append Mailboxes", checkChangesSinceAccount},
+		{"FromEveryPoint", "Messages Flags Expunge", checkChangesFromEveryPoint},
+		{"NothingNew", "Messages", checkChangesNothing},
+		{"SinceTheAccountsNumber", "Messages Mailboxes", checkChangesSinceAccount},
 		{"NeverReached", "", checkChangesFuture},
-		{"Floor", "Append LowerFloor", checkFloor},
-		{"NotRanged", "Append", checkChangesNotRanged},
-		{"CallsFromInside", "Append Flags", checkChangesInside},
+		{"Floor", "Messages LowerFloor", checkFloor},
+		{"NotRanged", "Messages", checkChangesNotRanged},
+		{"CallsFromInside", "Messages Flags", checkChangesInside},
 	}
 }
 
 func accountChangesChecks() []check {
 	return []check{
-		{"FromZero", "Append Mailboxes", checkAccountFromZero},
-		{"FromEveryPoint", "Append Mailboxes", checkAccountFromEveryPoint},
+		{"FromZero", "Messages Mailboxes", checkAccountFromZero},
+		{"FromEveryPoint", "Messages Mailboxes", checkAccountFromEveryPoint},
 		{"Epoch", "", checkEpoch},
 		{"NeverReached", "", checkAccountFuture},
-		{"Floor", "Append LowerFloor", checkAccountFloor},
+		{"Floor", "Messages LowerFloor", checkAccountFloor},
 		{"FloorOfDeleted", "Mailboxes LowerFloor", checkDeletedFloor},
 	}
 }

@@ -9,10 +9,10 @@ import (
 
 func closeChecks() []check {
 	return []check{
-		{"Account", "Append", checkAccountClose},
+		{"Account", "Messages", checkAccountClose},
 		{"Store", "", checkStoreClose},
-		{"StoreWithContents", "Append", checkStoreCloseContents},
-		{"NoGoroutines", "Append", checkNoGoroutines},
+		{"StoreWithContents", "Messages", checkStoreCloseContents},
+		{"NoGoroutines", "Messages", checkNoGoroutines},
 	}
 }
 

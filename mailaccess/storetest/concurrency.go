@@ -16,9 +16,9 @@ func concurrencyChecks() []check {
 		{"Mix", "Append", checkMix},
 		{"OneInstant", "Append Flags", checkOneInstant},
 		{"AppendsToOneMailbox", "Append", checkAppendsAtOnce},
-		{"UnchangedSinceIsAtomic", "Append Flags NewKeywords", checkUnchangedSinceRace},
-		{"NeedIsAtomic", "Append Flags Expunge", checkNeedRace},
-		{"MovesLoseNothing", "Append Move Mailboxes", checkMoveRace},
+		{"UnchangedSinceIsAtomic", "Messages Flags NewKeywords", checkUnchangedSinceRace},
+		{"NeedIsAtomic", "Messages Flags Expunge", checkNeedRace},
+		{"MovesLoseNothing", "Messages Move Mailboxes", checkMoveRace},
 		{"CreateOnce", "Mailboxes", checkCreateRace},
 	}
 }

@@ -12,16 +12,16 @@ import (
 
 func contentChecks() []check {
 	return []check{
-		{"ReadAt", "Append", checkReadAt},
-		{"ReadAtAtOnce", "Append", checkReadAtAtOnce},
-		{"WriteRange", "Append", checkWriteRange},
-		{"WriteRangeOutside", "Append", checkWriteRangeOutside},
-		{"WriterFails", "Append", checkWriterFails},
-		{"OpenedSurvives", "Append Expunge", checkOpenedSurvives},
-		{"Gone", "Append Expunge", checkContentGone},
-		{"Retained", "Append Expunge RetainsExpunged", checkContentRetained},
+		{"ReadAt", "Messages", checkReadAt},
+		{"ReadAtAtOnce", "Messages", checkReadAtAtOnce},
+		{"WriteRange", "Messages", checkWriteRange},
+		{"WriteRangeOutside", "Messages", checkWriteRangeOutside},
+		{"WriterFails", "Messages", checkWriterFails},
+		{"OpenedSurvives", "Messages Expunge", checkOpenedSurvives},
+		{"Gone", "Messages Expunge", checkContentGone},
+		{"Retained", "Messages Expunge RetainsExpunged", checkContentRetained},
 		{"Unknown", "", checkContentUnknown},
-		{"EmailIDNamesContent", "Append", checkEmailIDs},
+		{"EmailIDNamesContent", "Messages", checkEmailIDs},
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 func contextChecks() []check {
 	return []check{
 		{"EndedBefore", "", checkContextReads},
-		{"EndedBeforeListing", "Append", checkContextListing},
-		{"EndedDuringListing", "Append", checkContextDuring},
+		{"EndedBeforeListing", "Messages", checkContextListing},
+		{"EndedDuringListing", "Messages", checkContextDuring},
 		{"EndedBeforeChange", "Append", checkContextChanges},
 		{"EndsLater", "Append", checkContextLater},
 	}

@@ -9,22 +9,22 @@ import (
 
 func copyChecks() []check {
 	return []check{
-		{"One", "Append Copy Mailboxes", checkCopyOne},
-		{"Many", "Append Copy CopyMany Mailboxes", checkCopyMany},
-		{"ManyRefused", "Append Copy", checkCopyManyRefused},
-		{"SameMailbox", "Append Copy", checkCopySame},
-		{"MissingUIDs", "Append Copy Expunge", checkCopyMissing},
-		{"MissingMailbox", "Append Copy", checkCopyNowhere},
+		{"One", "Messages Copy Mailboxes", checkCopyOne},
+		{"Many", "Messages Copy CopyMany Mailboxes", checkCopyMany},
+		{"ManyRefused", "Messages Copy", checkCopyManyRefused},
+		{"SameMailbox", "Messages Copy", checkCopySame},
+		{"MissingUIDs", "Messages Copy Expunge", checkCopyMissing},
+		{"MissingMailbox", "Messages Copy", checkCopyNowhere},
 	}
 }
 
 func moveChecks() []check {
 	return []check{
-		{"Messages", "Append Move Mailboxes", checkMove},
-		{"MissingUIDs", "Append Move Mailboxes", checkMoveMissing},
-		{"SameMailbox", "Append Move", checkMoveSame},
-		{"MissingMailbox", "Append Move", checkMoveNowhere},
-		{"Vanished", "Append Move Mailboxes", checkMoveVanished},
+		{"Messages", "Messages Move Mailboxes", checkMove},
+		{"MissingUIDs", "Messages Move Mailboxes", checkMoveMissing},
+		{"SameMailbox", "Messages Move", checkMoveSame},
+		{"MissingMailbox", "Messages Move", checkMoveNowhere},
+		{"Vanished", "Messages Move Mailboxes", checkMoveVanished},
 	}
 }
 

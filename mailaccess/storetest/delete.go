@@ -11,8 +11,8 @@ func deleteChecks() []check {
 		{"Gone", "Mailboxes", checkDeleteGone},
 		{"ChildrenStay", "Mailboxes", checkDeleteChildren},
 		{"Recreate", "Mailboxes", checkRecreate},
-		{"WithMessages", "Mailboxes Append", checkDeleteMessages},
-		{"CopiesStay", "Mailboxes Append Copy", checkDeleteCopies},
+		{"WithMessages", "Mailboxes Messages", checkDeleteMessages},
+		{"CopiesStay", "Mailboxes Messages Copy", checkDeleteCopies},
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 
 func durableChecks() []check {
 	return []check{
-		{"Everything", "Durable Reopen Append", checkReopen},
-		{"UIDsNeverReused", "Durable Reopen Append Expunge", checkReopenUIDs},
+		{"Everything", "Durable Reopen Messages", checkReopen},
+		{"UIDsNeverReused", "Durable Reopen Messages Expunge", checkReopenUIDs},
 		{"UIDValidity", "Durable Reopen Mailboxes", checkReopenValidity},
 		{"StagedVanishes", "Durable Reopen Append", checkReopenStaged},
 	}

@@ -6,12 +6,12 @@ import (
 
 func expungeChecks() []check {
 	return []check{
-		{"Removes", "Append Expunge", checkExpunge},
-		{"NeedsFlags", "Append Expunge Flags", checkExpungeNeed},
-		{"MissingUIDs", "Append Expunge", checkExpungeMissing},
-		{"Vanished", "Append Expunge", checkExpungeVanished},
-		{"UIDsNeverReused", "Append Expunge", checkUIDsNeverReused},
-		{"CopiesStay", "Append Expunge Copy", checkExpungeCopies},
+		{"Removes", "Messages Expunge", checkExpunge},
+		{"NeedsFlags", "Messages Expunge Flags", checkExpungeNeed},
+		{"MissingUIDs", "Messages Expunge", checkExpungeMissing},
+		{"Vanished", "Messages Expunge", checkExpungeVanished},
+		{"UIDsNeverReused", "Messages Expunge", checkUIDsNeverReused},
+		{"CopiesStay", "Messages Expunge Copy", checkExpungeCopies},
 	}
 }
 

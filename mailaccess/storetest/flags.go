@@ -6,16 +6,16 @@ import (
 
 func flagChecks() []check {
 	return []check{
-		{"AddRemoveReplace", "Append Flags", checkSetFlags},
-		{"Keywords", "Append Flags NewKeywords", checkKeywords},
-		{"KeywordSpelling", "Append Flags NewKeywords", checkKeywordSpelling},
-		{"NoOpTakesNoNumber", "Append Flags", checkFlagsNoOp},
-		{"OnlyThoseThatDiffer", "Append Flags", checkFlagsPartly},
-		{"MissingUIDs", "Append Flags", checkFlagsMissing},
-		{"UnchangedSince", "Append Flags", checkUnchangedSince},
-		{"UnchangedSinceZero", "Append Flags", checkUnchangedSinceZero},
-		{"NotKept", "Append Flags", checkFlagsNotKept},
-		{"Commits", "Append Flags", checkFlagCommits},
+		{"AddRemoveReplace", "Messages Flags", checkSetFlags},
+		{"Keywords", "Messages Flags NewKeywords", checkKeywords},
+		{"KeywordSpelling", "Messages Flags NewKeywords", checkKeywordSpelling},
+		{"NoOpTakesNoNumber", "Messages Flags", checkFlagsNoOp},
+		{"OnlyThoseThatDiffer", "Messages Flags", checkFlagsPartly},
+		{"MissingUIDs", "Messages Flags", checkFlagsMissing},
+		{"UnchangedSince", "Messages Flags", checkUnchangedSince},
+		{"UnchangedSinceZero", "Messages Flags", checkUnchangedSinceZero},
+		{"NotKept", "Messages Flags", checkFlagsNotKept},
+		{"Commits", "Messages Flags", checkFlagCommits},
 	}
 }
 

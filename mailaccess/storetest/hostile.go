@@ -98,7 +98,7 @@ func (h *hostile) change(op string, do func() error) error {
 			return err
 		}
 	}
-	return &mailaccess.Error{Kind: mailaccess.KindUncertain, Op: op}
+	return &mailaccess.Error{Kind: mailaccess.KindUncertain, Op: op, Err: errUnlucky}
 }
 
 func (h *hostile) Open(ctx context.Context, account string, who mailaccess.Identity) (mailaccess.Account, error) {
@@ -242,4 +242,7 @@ func (a *hostileAccount) Capabilities() mailaccess.Capabilities {
 
 func (a *hostileAccount) Close() error { return a.inner.Close() }
 
-var errOnce = errors.New("a listing of changes was ranged over twice")
+var (
+	errOnce    = errors.New("a listing of changes was ranged over twice")
+	errUnlucky = errors.New("the answer was lost")
+)

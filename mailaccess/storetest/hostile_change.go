@@ -43,40 +43,48 @@ func (x hostileCopier) Copy(ctx context.Context, src mailaccess.MailboxID, uids 
 }
 
 // inParts does something to the messages of box in uids, one or two at a time
-// (more when there are many), until one part fails.
-func (a *hostileAccount) inParts(ctx context.Context, op string, box mailaccess.MailboxID, uids mailaccess.UIDSet, do func(part mailaccess.UIDSet) error) error {
+// (more when there are many), until one part fails. do returns what keeps the
+// part's result, which is dropped when nobody may know whether it happened.
+func (a *hostileAccount) inParts(ctx context.Context, op string, box mailaccess.MailboxID, uids mailaccess.UIDSet, do func(part mailaccess.UIDSet) (keep func(), err error)) error {
 	s, err := a.inner.Snapshot(ctx, box)
 	if err == nil {
 		uids = s.UIDs.Intersect(uids)
 	}
-	if err != nil || uids.IsEmpty() {
-		// Whatever is wrong, the call itself will tell.
-		return a.h.change(op, func() error { return do(uids) })
-	}
-	for most := 2; !uids.IsEmpty(); most += most / 8 {
+	for most := 2; ; most += most / 8 {
 		part := uids
 		if n := 1 + a.h.below(most); n < uids.Len() {
 			part = uids.Intersect(mailaccess.UIDSetRange(1, uids.Select(n)))
 		}
-		if err := a.h.change(op, func() error { return do(part) }); err != nil {
+		keep := func() {}
+		err := a.h.change(op, func() (err error) {
+			keep, err = do(part)
+			return err
+		})
+		if !errors.Is(err, errUnlucky) {
+			keep()
+		}
+		if err != nil {
 			return err
 		}
-		if uids = uids.Minus(part); !uids.IsEmpty() && a.h.one(a.h.opts.Partial) {
+		if uids = uids.Minus(part); uids.IsEmpty() {
+			return nil
+		}
+		if a.h.one(a.h.opts.Partial) {
 			return &mailaccess.Error{Kind: mailaccess.KindUnavailable, Op: op, Mailbox: string(box)}
 		}
 	}
-	return nil
 }
 
 type hostileFlags struct{ a *hostileAccount }
 
 func (x hostileFlags) SetFlags(ctx context.Context, box mailaccess.MailboxID, uids mailaccess.UIDSet, c mailaccess.FlagChange, since mailaccess.ModSeq) (mailaccess.FlagResult, error) {
 	var all mailaccess.FlagResult
-	err := x.a.inParts(ctx, "set flags", box, uids, func(part mailaccess.UIDSet) error {
+	err := x.a.inParts(ctx, "set flags", box, uids, func(part mailaccess.UIDSet) (func(), error) {
 		res, err := x.a.caps.Flags.SetFlags(ctx, box, part, c, since)
-		all.Changed = append(all.Changed, res.Changed...)
-		all.Conflict = all.Conflict.Union(res.Conflict)
-		return err
+		return func() {
+			all.Changed = append(all.Changed, res.Changed...)
+			all.Conflict = all.Conflict.Union(res.Conflict)
+		}, err
 	})
 	return all, err
 }
@@ -85,10 +93,9 @@ type hostileExpunger struct{ a *hostileAccount }
 
 func (x hostileExpunger) Expunge(ctx context.Context, box mailaccess.MailboxID, uids mailaccess.UIDSet, need mailaccess.SystemFlags) ([]mailaccess.Commit, error) {
 	var all []mailaccess.Commit
-	err := x.a.inParts(ctx, "expunge", box, uids, func(part mailaccess.UIDSet) error {
+	err := x.a.inParts(ctx, "expunge", box, uids, func(part mailaccess.UIDSet) (func(), error) {
 		commits, err := x.a.caps.Expunge.Expunge(ctx, box, part, need)
-		all = append(all, commits...)
-		return err
+		return func() { all = append(all, commits...) }, err
 	})
 	return all, err
 }
@@ -101,17 +108,20 @@ func (x hostileMover) Move(ctx context.Context, src mailaccess.MailboxID, uids m
 		return mailaccess.Copied{}, mailaccess.ErrSkip
 	}
 	var all mailaccess.Copied
-	err := x.a.inParts(ctx, "move", src, uids, func(part mailaccess.UIDSet) error {
+	begun := false
+	err := x.a.inParts(ctx, "move", src, uids, func(part mailaccess.UIDSet) (func(), error) {
 		res, err := x.a.caps.Move.Move(ctx, src, part, dst)
-		if errors.Is(err, mailaccess.ErrSkip) && !all.Source.IsEmpty() {
+		if errors.Is(err, mailaccess.ErrSkip) && begun {
 			// Too late to decline as a whole.
-			return &mailaccess.Error{Kind: mailaccess.KindUnavailable, Op: "move"}
+			err = &mailaccess.Error{Kind: mailaccess.KindUnavailable, Op: "move"}
 		}
-		if !res.Source.IsEmpty() {
-			all.UIDValidity = res.UIDValidity
-			all.Source, all.Dest = all.Source.Union(res.Source), all.Dest.Union(res.Dest)
-		}
-		return err
+		begun = true
+		return func() {
+			if !res.Source.IsEmpty() {
+				all.UIDValidity = res.UIDValidity
+				all.Source, all.Dest = all.Source.Union(res.Source), all.Dest.Union(res.Dest)
+			}
+		}, err
 	})
 	return all, err
 }

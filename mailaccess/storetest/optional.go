@@ -11,10 +11,10 @@ import (
 
 func derivedChecks() []check {
 	return []check{
-		{"WhatComesBackIsRight", "Append Derived", checkDerived},
-		{"Kinds", "Append Derived", checkDerivedKinds},
-		{"TooLong", "Append Derived", checkDerivedLong},
-		{"TakesNoNumber", "Append Derived", checkDerivedNumber},
+		{"WhatComesBackIsRight", "Messages Derived", checkDerived},
+		{"Kinds", "Messages Derived", checkDerivedKinds},
+		{"TooLong", "Messages Derived", checkDerivedLong},
+		{"TakesNoNumber", "Messages Derived", checkDerivedNumber},
 	}
 }
 
@@ -29,21 +29,21 @@ func leaseChecks() []check {
 
 func recentChecks() []check {
 	return []check{
-		{"Claim", "Append Recent", checkRecent},
-		{"ClaimedOnce", "Append Recent", checkRecentRace},
+		{"Claim", "Messages Recent", checkRecent},
+		{"ClaimedOnce", "Messages Recent", checkRecentRace},
 	}
 }
 
 func locateChecks() []check {
 	return []check{
-		{"EveryPlace", "Append Locate", checkLocate},
-		{"AfterMove", "Append Locate Move Mailboxes", checkLocateMoved},
+		{"EveryPlace", "Messages Locate", checkLocate},
+		{"AfterMove", "Messages Locate Move Mailboxes", checkLocateMoved},
 	}
 }
 
 func holdChecks() []check {
 	return []check{
-		{"WhileWorking", "Append Hold", checkHold},
+		{"WhileWorking", "Messages Hold", checkHold},
 		{"Deleted", "Hold Mailboxes", checkHoldDeleted},
 	}
 }

@@ -9,7 +9,7 @@ import (
 func renameChecks() []check {
 	return []check{
 		{"Subtree", "Mailboxes", checkRenameSubtree},
-		{"KeepsMessages", "Mailboxes Append", checkRenameKeeps},
+		{"KeepsMessages", "Mailboxes Messages", checkRenameKeeps},
 		{"Taken", "Mailboxes", checkRenameTaken},
 		{"BelowItself", "Mailboxes", checkRenameBelowItself},
 		{"Upwards", "Mailboxes", checkRenameUpwards},

@@ -9,7 +9,7 @@ import (
 func rightsChecks() []check {
 	return []check{
 		{"ReadOnly", "Append", checkReadOnly},
-		{"ReadOnlyReads", "Append", checkReadOnlyReads},
+		{"ReadOnlyReads", "Messages", checkReadOnlyReads},
 		{"Seen", "Append Flags", checkRightSeen},
 		{"Deleted", "Append Flags", checkRightDeleted},
 		{"Insert", "Append", checkRightInsert},

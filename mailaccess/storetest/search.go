@@ -12,9 +12,9 @@ import (
 
 func searchChecks() []check {
 	return []check{
-		{"NeverMisses", "Append Search", checkSearch},
+		{"NeverMisses", "Messages Search", checkSearch},
 		{"MissingMailbox", "Search", checkSearchMissing},
-		{"UnderChanges", "Append Search Flags", checkSearchChanges},
+		{"UnderChanges", "Messages Search Flags", checkSearchChanges},
 	}
 }
 

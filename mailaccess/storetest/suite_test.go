@@ -45,3 +45,5 @@ func TestMemoryThatRetains(t *testing.T) {
 		return storetest.Harness{Store: memory.New(&memory.Options{RetainExpunged: true, MaxMessageSize: 1 << 20}), Account: account}
 	})
 }
+
+func BenchmarkMemory(b *testing.B) { storetest.Bench(b, newMemory) }

@@ -10,16 +10,16 @@ import (
 
 func watchChecks() []check {
 	return []check{
-		{"Append", "Append", checkRingAppend},
-		{"Flags", "Append Flags", checkRingFlags},
-		{"Expunge", "Append Expunge", checkRingExpunge},
-		{"Copy", "Append Copy Mailboxes", checkRingCopy},
-		{"Move", "Append Move Mailboxes", checkRingMove},
+		{"Append", "Messages", checkRingAppend},
+		{"Flags", "Messages Flags", checkRingFlags},
+		{"Expunge", "Messages Expunge", checkRingExpunge},
+		{"Copy", "Messages Copy Mailboxes", checkRingCopy},
+		{"Move", "Messages Move Mailboxes", checkRingMove},
 		{"Mailboxes", "Mailboxes", checkRingMailboxes},
 		{"Subscriptions", "Subscriptions", checkRingSubscriptions},
 		{"ManyWriters", "Append Flags Mailboxes", checkRingWriters},
-		{"StopIsFinal", "Append", checkRingStop},
-		{"Again", "Append", checkRingAgain},
+		{"StopIsFinal", "Messages", checkRingStop},
+		{"Again", "Messages", checkRingAgain},
 	}
 }
 
