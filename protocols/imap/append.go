@@ -67,6 +67,9 @@ func (c *conn) append(ctx context.Context, name string, m engine.NewMessage, lit
 	if lit.Size == 0 {
 		return no("CANNOT", "a message has at least one octet")
 	}
+	if lit.Size > c.nc.Limits().MaxLiteral {
+		return &mailaccess.Error{Kind: mailaccess.KindTooBig, Op: "append", Mailbox: name}
+	}
 	if m.Upload, err = c.sess.NewUpload(ctx, lit.Size); err != nil {
 		return err
 	}

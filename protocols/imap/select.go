@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"errors"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/engine"
@@ -12,7 +13,11 @@ import (
 func parseSelect(readOnly bool) func(*conn) (action, error) {
 	return func(c *conn) (action, error) {
 		name, err := c.readMailbox()
-		if err != nil {
+		if wrong := (*imapwire.NameError)(nil); errors.As(err, &wrong) {
+			// It can be the name of no mailbox, so this fails as for one
+			// that does not exist.
+			return func(context.Context, *conn) error { c.deselect(); return err }, c.r.CRLF()
+		} else if err != nil {
 			return nil, err
 		}
 		return func(ctx context.Context, c *conn) error {
