@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/tls"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,8 +32,7 @@ type program struct {
 	cancel context.CancelFunc // as the first interrupt
 	code   chan int
 
-	lines  *bufio.Reader // what it prints
-	stderr io.Reader     // nil when it goes to the test's log
+	lines *bufio.Reader // what it prints
 }
 
 // start runs the program with args. With onStderr, lines is its standard error,
@@ -39,8 +40,8 @@ type program struct {
 func start(t *testing.T, onStderr bool, args ...string) *program {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	r, w := io.Pipe()
-	p := &program{t: t, cancel: cancel, code: make(chan int, 1), lines: bufio.NewReader(r)}
+	w := newSpool()
+	p := &program{t: t, cancel: cancel, code: make(chan int, 1), lines: bufio.NewReader(w)}
 	stdout, stderr := io.Writer(w), io.Writer(testLog{t})
 	if onStderr {
 		stdout, stderr = testLog{t}, w
@@ -53,7 +54,6 @@ func start(t *testing.T, onStderr bool, args ...string) *program {
 	}()
 	t.Cleanup(func() {
 		cancel()
-		r.Close() // what it still prints has nobody to read it
 		<-ended
 	})
 	return p
@@ -74,10 +74,9 @@ func (p *program) line(pattern string) []string {
 	}
 }
 
-// wait returns the exit code. What is printed meanwhile is read.
+// wait returns the exit code.
 func (p *program) wait() int {
 	p.t.Helper()
-	go io.Copy(io.Discard, p.lines)
 	select {
 	case code := <-p.code:
 		return code
@@ -85,6 +84,44 @@ func (p *program) wait() int {
 		p.t.Fatal("the program does not end")
 		return -1
 	}
+}
+
+// A spool holds what was written until it is read: writing does not wait.
+type spool struct {
+	mu     sync.Mutex
+	more   *sync.Cond
+	buf    bytes.Buffer
+	closed bool
+}
+
+func newSpool() *spool {
+	s := new(spool)
+	s.more = sync.NewCond(&s.mu)
+	return s
+}
+
+func (s *spool) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.more.Broadcast()
+	return s.buf.Write(b)
+}
+
+func (s *spool) Read(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.buf.Len() == 0 && !s.closed {
+		s.more.Wait()
+	}
+	return s.buf.Read(b)
+}
+
+func (s *spool) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.more.Broadcast()
+	return nil
 }
 
 // testLog writes to a test's log.
