@@ -19,12 +19,12 @@ func (s *Session) copyTo(ctx context.Context, src mailaccess.MailboxID, uids mai
 
 // move moves messages, each whole; on an error the result says what was done.
 func (s *Session) move(ctx context.Context, src mailaccess.MailboxID, uids mailaccess.UIDSet, dst mailaccess.MailboxID) (mailaccess.Copied, error) {
-	if src == dst {
-		return mailaccess.Copied{}, &mailaccess.Error{Kind: mailaccess.KindInvalid, Op: "move", Mailbox: string(dst), Err: errors.New("to itself")}
-	}
 	defer s.e.changed(s.id.Account, src)
 	defer s.e.changed(s.id.Account, dst)
-	if s.caps.Move != nil {
+	// RFC 6851, section 3.3: a move to the mailbox itself is allowed when a copy
+	// to it is, and has the effect of a copy and an expunge. A Mover takes two
+	// different mailboxes.
+	if s.caps.Move != nil && src != dst {
 		done, err := s.caps.Move.Move(ctx, src, uids, dst)
 		if !errors.Is(err, mailaccess.ErrSkip) {
 			return done, err

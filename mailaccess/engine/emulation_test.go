@@ -61,8 +61,29 @@ func TestMoveByCopy(t *testing.T) {
 	c := newClient(v)
 	w.check(v.Update(w.ctx, engine.UpdateOptions{}, c))
 	expect(t, c.take(), "gone 4", "gone 2")
-	if _, err := v.Move(w.ctx, v.UIDs(), v.Status().ID); mailaccess.KindOf(err) != mailaccess.KindInvalid {
-		t.Fatalf("moving to itself: %v", err)
+}
+
+// To move messages to the mailbox that they are in gives them new UIDs, whether the
+// store can move or not (RFC 6851, section 3.3).
+func TestMoveToItself(t *testing.T) {
+	for name, wrap := range map[string]func(mailaccess.Store) mailaccess.Store{
+		"by the store": nil,
+		"by copies":    without(func(c *mailaccess.Capabilities) { c.Move = nil }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, wrap)
+			w.deliver(3)
+			v := w.open(w.session(), engine.ViewOptions{})
+			done, err := v.Move(w.ctx, mailaccess.UIDSetOf(1, 3), v.Status().ID)
+			w.check(err)
+			if done.Source.String() != "1,3" || done.Dest.String() != "4:5" || done.UIDValidity != v.Status().UIDValidity {
+				t.Fatalf("moved %s to %s under %d", done.Source, done.Dest, done.UIDValidity)
+			}
+			w.check(v.Update(w.ctx, engine.UpdateOptions{}, newClient(v)))
+			if got := v.UIDs().String(); got != "2,4:5" {
+				t.Errorf("the mailbox holds %s", got)
+			}
+		})
 	}
 }
 
