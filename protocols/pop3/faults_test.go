@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 )
@@ -16,6 +17,7 @@ import (
 //	content  opening a content
 //	range    writing a content, N octets of it having been written
 //	size     nothing fails, but contents are N octets longer than told
+//	lease    refreshing a lease
 type faults struct {
 	mailaccess.Store
 
@@ -27,7 +29,7 @@ type faults struct {
 
 func (f *faults) set(what string, kind mailaccess.Kind, n int) error {
 	switch what {
-	case "", "open", "expunge", "content", "range", "size":
+	case "", "open", "expunge", "content", "range", "size", "lease":
 	default:
 		return fmt.Errorf("no fault %q", what)
 	}
@@ -69,8 +71,10 @@ func (a *faultyAccount) Capabilities() mailaccess.Capabilities {
 		RetainsExpunged: inner.RetainsExpunged,
 		SystemFlags:     inner.SystemFlags,
 		Flags:           inner.Flags,
-		Lease:           inner.Lease,
 		Hold:            inner.Hold,
+	}
+	if inner.Lease != nil {
+		caps.Lease = &faultyLeaser{inner.Lease, a.f}
 	}
 	if inner.Expunge != nil {
 		caps.Expunge = &faultyExpunger{inner.Expunge, a.f}
@@ -111,6 +115,31 @@ func firstOf(uids mailaccess.UIDSet, n int) mailaccess.UIDSet {
 		return uids
 	}
 	return uids.Intersect(mailaccess.UIDSetRange(1, uids.Select(n+1)-1))
+}
+
+type faultyLeaser struct {
+	mailaccess.Leaser
+	f *faults
+}
+
+func (l *faultyLeaser) Lease(ctx context.Context, name string, ttl time.Duration) (mailaccess.Lease, error) {
+	held, err := l.Leaser.Lease(ctx, name, ttl)
+	if err != nil {
+		return nil, err
+	}
+	return &faultyLease{held, l.f}, nil
+}
+
+type faultyLease struct {
+	mailaccess.Lease
+	f *faults
+}
+
+func (l *faultyLease) Refresh(ctx context.Context) error {
+	if _, err := l.f.fails("lease"); err != nil {
+		return err
+	}
+	return l.Lease.Refresh(ctx)
 }
 
 type faultyContent struct {

@@ -5,6 +5,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/storetest"
 	"github.com/hashmail/mailaccess/protocols/prototest"
 )
 
@@ -29,6 +31,7 @@ func stores() []struct {
 		wrap wrap
 	}{
 		{"memory", nil},
+		{"hostile", func(s mailaccess.Store) mailaccess.Store { return storetest.Hostile(s, nil) }},
 	}
 }
 
