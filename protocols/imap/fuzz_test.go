@@ -1,0 +1,114 @@
+package imap_test
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashmail/mailaccess/protocols/prototest"
+	"github.com/hashmail/mailaccess/stores/memory"
+)
+
+// fuzzStates are what is said before the fuzzed bytes, by state of a connection
+// (RFC 3501, section 3).
+var fuzzStates = [...]string{
+	"",
+	"a LOGIN demo demo\r\n",
+	"a LOGIN demo demo\r\nb SELECT INBOX\r\n",
+}
+
+// FuzzConnection sends a connection in each state whatever comes. The server must
+// not panic, and stay in step: a NOOP after it is answered, once the literals that
+// it waits for are full, unless it has said BYE. Nothing is left behind.
+func FuzzConnection(f *testing.F) {
+	for _, seed := range []string{
+		"c CAPABILITY", "c NOOP\r\nd NOOP", "c LOGOUT", "c ID (\"name\" NIL)", "c STARTTLS\r\nd NOOP",
+		"c AUTHENTICATE PLAIN\r\nAGRlbW8AZGVtbw==", "c AUTHENTICATE PLAIN\r\n*", "c AUTHENTICATE PLAIN =",
+		"c LOGIN {4+}\r\ndemo {4}\r\ndemo", "c LOGIN demo wrong\r\nd LOGIN demo demo", "c X {3+}\r\nabc {4}",
+		"c ENABLE X Y", "c NAMESPACE", "c SELECT inbox\r\nd FETCH 1:* (FLAGS)", "c EXAMINE Box", "c SELECT &",
+		"c CREATE a/b/\r\nd RENAME a c\r\ne DELETE c/b", "c RENAME INBOX x", "c DELETE Box", "c SUBSCRIBE x\r\nd LSUB \"\" *",
+		"c LIST \"\" \"*%a\"", "c LIST \"\" \"\"", "c STATUS Box (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN)",
+		"c APPEND INBOX (\\Seen x) \" 1-Jan-2001 00:00:00 +0000\" {5+}\r\nhello", "c APPEND INBOX {50}\r\nhello",
+		"c APPEND INBOX {999999}\r\nd APPEND INBOX {999999+}", "c IDLE\r\nDONE", "c IDLE\r\nd NOOP", "c IDLE",
+		"c CHECK\r\nd CLOSE", "c UNSELECT", "c STORE 1 +FLAGS (\\Deleted)\r\nd EXPUNGE",
+		"c SEARCH OR (1:2 SUBJECT x) NOT {1+}\r\ny", "c SEARCH CHARSET UTF-8 TEXT \"\xc3\xa9\"",
+		"c FETCH 1:* (ENVELOPE BODYSTRUCTURE RFC822.SIZE INTERNALDATE UID)", "c FETCH 1 FULL",
+		"c FETCH 2,1 BODY.PEEK[1.MIME]<1.9>", "c FETCH * BODY[HEADER.FIELDS.NOT (TO)]", "c FETCH 2 RFC822",
+		"c COPY 1 Box\r\nd MOVE 1:* Box", "c UID COPY 1:* Nowhere", "c UID STORE 1:2 -FLAGS.SILENT x", "c UID EXPUNGE 1",
+		"c UID SEARCH UID 1:* SINCE 1-Jan-2001", "\r\n\r\n", "* X\r\n+ X", "c NOOP\n\x00\xff", "{5+}\r\n",
+	} {
+		for state := range fuzzStates {
+			f.Add(byte(state), []byte(seed))
+		}
+	}
+	f.Fuzz(func(t *testing.T, state byte, data []byte) {
+		s := startServer(t, fuzzFixture(), inMemory(memory.New(nil)))
+		client, err := s.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		script := fuzzStates[int(state)%len(fuzzStates)] + string(data)
+		converse(t, client, script)
+		client.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// fuzzLiteral is the largest literal that the fuzzed server takes.
+const fuzzLiteral = 64 << 10
+
+func fuzzFixture() prototest.Fixture {
+	received := time.Date(1996, time.July, 17, 9, 44, 25, 0, time.UTC)
+	return prototest.Fixture{
+		Users:     []prototest.User{{Name: "demo", Password: "demo"}},
+		Mailboxes: []prototest.Mailbox{{User: "demo", Name: "Box", Subscribed: true}},
+		Messages: []prototest.Message{
+			{User: "demo", Mailbox: "INBOX", Date: received, Content: prototest.Generated(1)},
+			{User: "demo", Mailbox: "INBOX", Date: received, Flags: []string{`\Seen`, "word"}, Content: []byte(
+				"Subject: =?utf-8?q?caf=C3=A9?=\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" +
+					"--b\r\n\r\none\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\ntwo\r\n--b--\r\n")},
+		},
+		Options: map[string]string{"bad-commands": "-1", "max-literal": "65536", "max-upload": "65536"},
+	}
+}
+
+// converse says script, and then NOOP until that is answered or BYE was said.
+func converse(t *testing.T, client net.Conn, script string) {
+	if err := client.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	const noop = "\r\nzz NOOP\r\n"
+	said := make(chan error, 1)
+	go func() {
+		_, err := io.WriteString(client, script+strings.Repeat(noop, 2*fuzzLiteral/len(noop)))
+		said <- err
+	}()
+	defer func() {
+		client.Close()
+		if err := <-said; errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("the server does not read")
+		}
+	}()
+	bye := false
+	for r := bufio.NewReader(client); ; {
+		line, err := r.ReadString('\n')
+		bye = bye || strings.HasPrefix(line, "* BYE ")
+		switch {
+		case strings.HasPrefix(line, "zz OK "):
+			return
+		case err == nil:
+		case !bye:
+			t.Errorf("no answer and no BYE: %v", err)
+			return
+		default:
+			return
+		}
+	}
+}
