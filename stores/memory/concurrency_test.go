@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"golang.org/x/sync/errgroup"
 
@@ -229,38 +230,76 @@ func TestWatch(t *testing.T) {
 
 // Stop waits for the ring that is under way, and other listeners go on.
 func TestWatchStop(t *testing.T) {
-	f := newFixture(t, nil)
-	var others atomic.Int32
-	stopOther, err := f.store.Watch(ctx, func(mailaccess.Ring) { others.Add(1) })
-	f.must(err)
-	defer stopOther()
-	in, out := make(chan struct{}), make(chan struct{})
-	var over atomic.Bool
-	stop, err := f.store.Watch(ctx, func(mailaccess.Ring) {
-		close(in)
-		<-out
-		over.Store(true)
-	})
-	f.must(err)
-	rung := make(chan struct{})
-	go func() {
-		defer close(rung)
-		f.must(f.Subscribe(ctx, "x", true))
-	}()
-	<-in
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		stop()
-		if !over.Load() {
-			t.Error("stop returned while the ring was under way")
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, nil)
+		var others atomic.Int32
+		stopOther, err := f.store.Watch(ctx, func(mailaccess.Ring) { others.Add(1) })
+		f.must(err)
+		defer stopOther()
+		rings := 0
+		finish := make(chan struct{})
+		stop, err := f.store.Watch(ctx, func(mailaccess.Ring) {
+			rings++
+			<-finish
+		})
+		f.must(err)
+		go f.Subscribe(ctx, "x", true)
+		synctest.Wait()
+		stopped := make(chan struct{})
+		go func() {
+			stop()
+			close(stopped)
+		}()
+		synctest.Wait()
+		select {
+		case <-stopped:
+			t.Error("stop returned while a ring was under way")
+		default:
 		}
-	}()
-	close(out)
-	<-stopped
-	<-rung
-	f.must(f.Subscribe(ctx, "y", true)) // would close in again
-	if others.Load() != 2 {
-		t.Errorf("the other listener was rung %d times", others.Load())
+		f.must(f.Subscribe(ctx, "y", true)) // stopping already: it is not rung
+		close(finish)
+		<-stopped
+		synctest.Wait()
+		f.must(f.Subscribe(ctx, "z", true))
+		if rings != 1 || others.Load() != 3 {
+			t.Errorf("rung %d times, the other listener %d times", rings, others.Load())
+		}
+	})
+}
+
+// What a reader has taken never changes in its hands.
+func TestReadersKeepTheirChunk(t *testing.T) {
+	f := newFixture(t, nil)
+	f.fill(f.inbox, 30)
+	table := &f.boxes[f.inbox].messages
+	for name, change := range map[string]func(){
+		"flags":   func() { f.set(f.inbox, mailaccess.UIDSetOf(5), flagged) },
+		"expunge": func() { f.expunge(f.inbox, mailaccess.UIDSetOf(6)) },
+		"append":  func() { f.fill(f.inbox, 3) },
+		"both": func() {
+			f.fill(f.inbox, 2)
+			f.set(f.inbox, mailaccess.UIDSetOf(7), flagged)
+			f.expunge(f.inbox, mailaccess.UIDSetOf(8))
+		},
+	} {
+		msgs := table.from(1, 0)
+		before := slices.Clone(msgs)
+		change()
+		if !slices.Equal(msgs, before) {
+			t.Errorf("%s: the reader's messages changed", name)
+		}
+		f.check(f.inbox)
+	}
+}
+
+// A commit that found the listener before it stopped does not ring it after.
+func TestWatchStoppedMeanwhile(t *testing.T) {
+	f := newFixture(t, nil)
+	stop, err := f.store.Watch(ctx, func(mailaccess.Ring) {})
+	f.must(err)
+	found := (*f.store.watchers.list.Load())[0]
+	stop()
+	if found.begin() {
+		t.Error("a stopped listener is rung")
 	}
 }

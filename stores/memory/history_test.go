@@ -40,6 +40,14 @@ func TestChangeLog(t *testing.T) {
 	if b.changes <= start {
 		t.Errorf("the log tells all since %d: nothing was dropped", b.changes)
 	}
+	// At the border of what the log tells, the messages say what is expected.
+	for _, n := range []mailaccess.ModSeq{b.changes - 1, b.changes, b.changes + 1} {
+		var uids mailaccess.UIDSetBuilder
+		for _, m := range f.list(f.inbox, b.uids) {
+			add(&uids, m.ModSeq > n, m.UID)
+		}
+		points = append(points, point{n, uids.Set()})
+	}
 	for _, p := range points {
 		changed, _ := f.changesSince(f.inbox, p.n)
 		if !changed.Equal(p.after) {
@@ -141,6 +149,10 @@ func TestDropAccountHistory(t *testing.T) {
 	f.must(err)
 	if len(c.Deleted) != 1 || c.Deleted[0].ID != box || c.Deleted[0].Name != "Old" {
 		t.Errorf("deleted: %+v", c.Deleted)
+	}
+	f.must(f.DeleteMailbox(ctx, f.box("Short-lived")))
+	if c, err = f.Changes(ctx, c.UpTo); err != nil || len(c.Deleted) != 0 {
+		t.Errorf("created and deleted meanwhile: %+v, %v", c.Deleted, err)
 	}
 	f.must(f.store.DropHistory(user, ""))
 	_, err = f.Changes(ctx, all.UpTo)

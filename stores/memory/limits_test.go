@@ -76,6 +76,10 @@ func TestQuota(t *testing.T) {
 	f.wantKind(put(b), mailaccess.KindOverQuota)
 	f.must(f.DeleteMailbox(ctx, other))
 	f.must(put(b))
+	c := f.stage(strings.Repeat("c", 40))
+	_, err = f.Append(ctx, f.inbox, []mailaccess.NewMessage{{Staged: c}, {Staged: c}})
+	f.must(err)
+	f.expunge(f.inbox, f.boxes[f.inbox].uids.Minus(mailaccess.UIDSetOf(3)))
 	if f.used != 60 {
 		t.Errorf("%d octets used, want 60", f.used)
 	}

@@ -14,25 +14,30 @@ type watchers struct {
 	list atomic.Pointer[[]*watcher]
 }
 
-// watcher is a listener. A ring holds mu for reading, stop takes it for writing
-// and so waits for the rings that are under way.
+// watcher is a listener. mu is not held while it is rung.
 type watcher struct {
-	mu      sync.RWMutex
+	ring func(mailaccess.Ring)
+
+	mu      sync.Mutex
+	idle    sync.Cond // of mu: running became 0
+	running int       // rings under way
 	stopped bool
-	ring    func(mailaccess.Ring)
 }
 
 // add registers ring. It is in force when add returns.
 func (ws *watchers) add(ring func(mailaccess.Ring)) (stop func()) {
 	w := &watcher{ring: ring}
+	w.idle.L = &w.mu
 	ws.replace(func(list []*watcher) []*watcher { return append(list, w) })
 	return func() {
 		ws.replace(func(list []*watcher) []*watcher {
 			return slices.DeleteFunc(list, func(have *watcher) bool { return have == w })
 		})
 		w.mu.Lock()
-		w.stopped = true
-		w.mu.Unlock()
+		defer w.mu.Unlock()
+		for w.stopped = true; w.running > 0; {
+			w.idle.Wait()
+		}
 	}
 }
 
@@ -54,10 +59,27 @@ func (ws *watchers) rings(r mailaccess.Ring) {
 		return
 	}
 	for _, w := range *list {
-		w.mu.RLock()
-		if !w.stopped {
+		if w.begin() {
 			w.ring(r)
+			w.end()
 		}
-		w.mu.RUnlock()
+	}
+}
+
+func (w *watcher) begin() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return false
+	}
+	w.running++
+	return true
+}
+
+func (w *watcher) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.running--; w.running == 0 {
+		w.idle.Broadcast()
 	}
 }
