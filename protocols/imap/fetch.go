@@ -125,6 +125,7 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 	}
 	for i := range batch {
 		err := f.message(ctx, &batch[i], rendered)
+		rendered.done(ctx, batch[i].EmailID)
 		switch {
 		case err == nil:
 			f.sent++
@@ -202,7 +203,7 @@ func (f *fetch) sections(ctx context.Context, open *opened) ([]section, error) {
 		if s.ranges, s.absent, err = open.section(ctx, item.section); err != nil {
 			return nil, err
 		}
-		if item.partial != nil {
+		if item.partial.n != 0 {
 			s.ranges = s.ranges.Partial(item.partial.off, item.partial.n)
 		}
 	}

@@ -26,11 +26,12 @@ type fetchItem struct {
 	kind fetchKind
 	// The rest is for sections.
 	section message.Section
-	partial *partial
+	partial partial
 	label   string // how the answer names it, as "BODY[1.MIME]<0>"
 }
 
-// partial is the part of a section that is asked for, in octets.
+// partial is the part of a section that is asked for, in octets; n is 0 when all
+// of it is.
 type partial struct{ off, n int64 }
 
 // fetchPlan is all that a FETCH asks for.
@@ -175,7 +176,7 @@ func (c *conn) parseFetchSection(plan *fetchPlan, sees bool) error {
 		item.section.Path = append(item.section.Path, int(min(p, math.MaxInt32)))
 	}
 	if limited {
-		item.partial = &partial{int64(min(off, math.MaxInt64)), int64(min(n, math.MaxInt64))}
+		item.partial = partial{int64(min(off, math.MaxInt64)), int64(min(n, math.MaxInt64))}
 		label = append(imapwire.AppendNumber(append(label, '<'), off), '>')
 	}
 	item.label = string(label)
@@ -186,7 +187,8 @@ func (c *conn) parseFetchSection(plan *fetchPlan, sees bool) error {
 // add adds an item, once: to ask twice for the same is to ask for it.
 func (p *fetchPlan) add(item fetchItem) {
 	for _, have := range p.items {
-		if item.kind == have.kind && item.label == have.label {
+		// Partials that begin alike have one label (RFC 3501, section 7.4.2).
+		if item.kind == have.kind && item.label == have.label && item.partial == have.partial {
 			return
 		}
 	}

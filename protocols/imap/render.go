@@ -2,6 +2,8 @@ package imap
 
 import (
 	"context"
+	"encoding/binary"
+	"hash/crc32"
 
 	"go.uber.org/zap"
 
@@ -23,7 +25,13 @@ type renderings struct {
 	kinds []fetchKind
 	have  map[renderedKey][]byte
 	fresh map[fetchKind][]mailaccess.Derived
+	// waiting is how many octets are in fresh.
+	waiting int
 }
+
+// A batch keeps at most this many octets that the store had, and offers what it
+// made as soon as it is as much: a structure may be long, and a batch has many.
+const maxRendered = 4 << 20
 
 type renderedKey struct {
 	id   mailaccess.EmailID
@@ -57,8 +65,12 @@ func (r *renderings) load(ctx context.Context, batch []engine.Numbered) error {
 			if err != nil {
 				break // a cache that fails is no cache
 			}
+			b, ok := unsealed(d.Bytes)
+			if !ok || len(arena)+len(b) > maxRendered {
+				continue // it is made anew
+			}
 			from := len(arena)
-			arena = append(arena, d.Bytes...)
+			arena = append(arena, b...)
 			r.have[renderedKey{d.ID, kind}] = arena[from:len(arena):len(arena)]
 		}
 	}
@@ -77,11 +89,39 @@ func (r *renderings) render(ctx context.Context, id mailaccess.EmailID, open *op
 			return err
 		}
 		r.have[key] = b
-		if len(b) <= mailaccess.MaxDerived {
-			r.fresh[kind] = append(r.fresh[kind], mailaccess.Derived{ID: id, Bytes: b})
+		if kept := sealed(b); len(kept) <= mailaccess.MaxDerived {
+			r.fresh[kind] = append(r.fresh[kind], mailaccess.Derived{ID: id, Bytes: kept})
+			r.waiting += len(kept)
 		}
 	}
 	return nil
+}
+
+// done lets go of what was rendered for a message that was answered.
+func (r *renderings) done(ctx context.Context, id mailaccess.EmailID) {
+	for _, kind := range r.kinds {
+		delete(r.have, renderedKey{id, kind})
+	}
+	if r.waiting >= maxRendered {
+		r.save(ctx)
+	}
+}
+
+// sealed is what the store keeps of a rendering: it goes to the client as it comes
+// back, and a store need not sync its cache, so that a checksum stands before it.
+func sealed(b []byte) []byte {
+	kept := make([]byte, 0, 4+len(b))
+	kept = binary.BigEndian.AppendUint32(kept, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
+	return append(kept, b...)
+}
+
+// unsealed is the rendering that was kept, unless it was damaged.
+func unsealed(kept []byte) (b []byte, ok bool) {
+	if len(kept) < 4 {
+		return nil, false
+	}
+	b = kept[4:]
+	return b, binary.BigEndian.Uint32(kept) == crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
 }
 
 func renderItem(ctx context.Context, kind fetchKind, open *opened) ([]byte, error) {
@@ -125,4 +165,6 @@ func (r *renderings) save(ctx context.Context) {
 			r.c.log().Debug("keeping derived bytes", zap.Error(err))
 		}
 	}
+	clear(r.fresh)
+	r.waiting = 0
 }
