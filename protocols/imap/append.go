@@ -126,11 +126,8 @@ func tryCreate(err error) error {
 func parseCopy(how addressing) func(*conn) (action, error) {
 	return parseTransfer(how, func(ctx context.Context, c *conn, uids mailaccess.UIDSet, dst mailaccess.Mailbox) error {
 		done, err := c.view.Copy(ctx, uids, dst.ID)
-		if err != nil {
-			return tryCreate(err)
-		}
 		c.answer.code = copyUID(done)
-		return nil
+		return tryCreate(err)
 	})
 }
 
@@ -171,9 +168,32 @@ func parseTransfer(how addressing, transfer func(context.Context, *conn, mailacc
 			if err != nil {
 				return err
 			}
+			if how == byNumber {
+				if err := c.allThere(ctx, uids); err != nil {
+					return err
+				}
+			}
 			return transfer(ctx, c, uids, dst)
 		}, c.r.CRLF()
 	}
+}
+
+// allThere refuses messages that are gone. RFC 3501 does not say what COPY does
+// with a message number whose message another session expunged; a client that
+// named it must not take it for copied. Dovecot answers the same, and copies
+// nothing. UIDs without a message are passed over (section 6.4.8).
+func (c *conn) allThere(ctx context.Context, uids mailaccess.UIDSet) error {
+	n := 0
+	for _, err := range c.view.Messages(ctx, uids) {
+		if err != nil {
+			return err
+		}
+		n++
+	}
+	if n < uids.Len() {
+		return no("EXPUNGEISSUED", "some of the messages are no longer there")
+	}
+	return nil
 }
 
 // copyUID returns the response code of RFC 4315, section 3; empty when nothing

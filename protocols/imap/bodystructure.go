@@ -103,7 +103,10 @@ func appendSinglePart(b []byte, p *message.Part, content mailaccess.Content, ext
 	b = imapwire.AppendString(append(b, ' '), p.Encoding, false)
 	b = imapwire.AppendNumber(append(b, ' '), uint64(p.Body.Len))
 	switch {
-	case p.IsMessage():
+	// Only message/rfc822 is a body-type-msg (RFC 3501, section 9,
+	// media-message). message/global came with RFC 9051, and a client of
+	// IMAP4rev1 would take its envelope for a checksum.
+	case p.IsMessage() && p.Subtype == "rfc822":
 		h, err := p.Message.ReadHeader(content)
 		if err != nil {
 			return nil, err

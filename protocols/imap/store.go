@@ -65,6 +65,11 @@ func (c *conn) store(ctx context.Context, how addressing, change mailaccess.Flag
 	if silent {
 		return nil
 	}
+	// A keyword that is new is told before it is used, in FLAGS (RFC 3501,
+	// section 7.2.6), as Dovecot does.
+	if err := c.update(ctx, how == byNumber); err != nil {
+		return err
+	}
 	return c.sendStored(ctx, how, uids)
 }
 
@@ -87,7 +92,8 @@ func changedUIDs(res mailaccess.FlagResult) mailaccess.UIDSet {
 }
 
 // sendStored tells the flags of all messages that were named. One that is gone
-// has no flags to tell (RFC 2180, section 4.2.1).
+// has no flags to tell: the others were changed, and the answer is NO (RFC 2180,
+// sections 4.2.2 and 4.2.3).
 func (c *conn) sendStored(ctx context.Context, how addressing, uids mailaccess.UIDSet) error {
 	sent := 0
 	for m, err := range c.view.Messages(ctx, uids) {
