@@ -55,8 +55,10 @@ const (
 )
 
 // Keywords is an immutable, interned set of keywords. The zero value is the
-// empty set; equal sets compare equal with ==. Keywords are compared without
-// regard to ASCII case (RFC 5788, section 2) and kept as first written.
+// empty set; sets of the same keywords in the same spelling compare equal with ==.
+// Whether a keyword is in a set is asked without regard to ASCII case (RFC 5788,
+// section 2); a store keeps one spelling of each for a mailbox, the first that it
+// was given.
 type Keywords struct {
 	// set holds the keywords in folded order, a space between; interning
 	// makes a mailbox of a million messages with the same keywords cost one

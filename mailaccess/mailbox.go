@@ -14,7 +14,8 @@ import (
 type MailboxID string
 
 // ModSeq is a change number (mod-sequence, RFC 7162, section 3): one strictly
-// growing counter for each account, 63 bits, starting at 1. 0 means none.
+// growing counter for each account, 63 bits, starting anywhere above 0. 0 means
+// none.
 type ModSeq uint64
 
 // MaxModSeq is the highest change number (RFC 7162, section 3.1).
