@@ -21,6 +21,7 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess/auth"
 	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/mailaccess/message"
+	"github.com/hashmail/mailaccess/mailaccess/storetest"
 	"github.com/hashmail/mailaccess/protocols"
 	"github.com/hashmail/mailaccess/protocols/imap"
 	"github.com/hashmail/mailaccess/protocols/prototest"
@@ -39,6 +40,12 @@ type testStore struct {
 
 func inMemory(s *memory.Store) testStore {
 	return testStore{base: s, served: s, forget: s.DropHistory}
+}
+
+// hostile is a store that keeps the contract and no more. Transcripts hold over
+// it too: what the server says may not hang on a store's good will.
+func hostile(s *memory.Store) testStore {
+	return testStore{base: s, served: storetest.Hostile(s, nil), forget: s.DropHistory}
 }
 
 // server is an IMAP server with the store that a fixture describes. The options

@@ -19,6 +19,7 @@ func TestTranscripts(t *testing.T) {
 		make func(testing.TB) testStore
 	}{
 		{"memory", func(testing.TB) testStore { return inMemory(memory.New(nil)) }},
+		{"hostile", func(testing.TB) testStore { return hostile(memory.New(nil)) }},
 	}
 	fsys := os.DirFS("testdata")
 	for _, s := range stores {
