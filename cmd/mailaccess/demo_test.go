@@ -191,6 +191,21 @@ func TestDemoSaysGoodbye(t *testing.T) {
 	}
 }
 
+// What a user may have open is counted over both protocols.
+func TestConnectionsAreCountedTogether(t *testing.T) {
+	p := start(t, false, demoArgs()...)
+	at := p.addresses()
+	for range 64 { // the default of protocols.Limits.PerUser
+		c := dial(t, at.imap, nil)
+		c.expect(`\* OK`)
+		c.do("a login demo demo", `a OK`)
+	}
+	pop := dial(t, at.pop3, nil)
+	pop.expect(`\+OK`)
+	pop.do("USER demo", `\+OK`)
+	pop.do("PASS demo", `-ERR`)
+}
+
 func TestShellWord(t *testing.T) {
 	for in, want := range map[string]string{
 		"cert.pem":       "cert.pem",

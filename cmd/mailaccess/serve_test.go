@@ -1,16 +1,21 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/spf13/pflag"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/auth"
 	"github.com/hashmail/mailaccess/protocols"
 	"github.com/hashmail/mailaccess/stores/memory"
@@ -178,7 +183,7 @@ func TestOpenServerOpensAllOrNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	store := memory.New(nil)
+	store := &watchedStore{Store: memory.New(nil)}
 	defer store.Close()
 	c := serverConfig{
 		store:         store,
@@ -189,6 +194,9 @@ func TestOpenServerOpensAllOrNothing(t *testing.T) {
 	if _, err := openServer(c); err == nil || !strings.HasPrefix(err.Error(), "pop3: ") {
 		t.Fatalf("error %v, want one of pop3", err)
 	}
+	if n := store.watchers.Load(); n != 0 {
+		t.Errorf("the store has %d watchers after the failure", n)
+	}
 	c.addresses.pop3 = ""
 	s, err := openServer(c)
 	if err != nil {
@@ -197,9 +205,30 @@ func TestOpenServerOpensAllOrNothing(t *testing.T) {
 	if got := s.endpoints[0].listener.Addr().String(); got != free {
 		t.Errorf("imap on %s, want %s", got, free)
 	}
+	if n := store.watchers.Load(); n != 1 {
+		t.Errorf("the store has %d watchers, want 1", n)
+	}
 	if err := s.close(); err != nil {
 		t.Error(err)
 	}
+	if n := store.watchers.Load(); n != 0 {
+		t.Errorf("the store has %d watchers after the end", n)
+	}
+}
+
+// A watchedStore counts who watches it.
+type watchedStore struct {
+	mailaccess.Store
+	watchers atomic.Int32
+}
+
+func (s *watchedStore) Watch(ctx context.Context, ring func(mailaccess.Ring)) (func(), error) {
+	stop, err := s.Store.Watch(ctx, ring)
+	if err != nil {
+		return nil, err
+	}
+	s.watchers.Add(1)
+	return func() { stop(); s.watchers.Add(-1) }, nil
 }
 
 func TestOpenServerWantsACertificate(t *testing.T) {
@@ -231,5 +260,36 @@ func TestServeEndsWhenAListenerFails(t *testing.T) {
 	}
 	if _, err := net.Dial("tcp", s.endpoints[0].listener.Addr().String()); err == nil {
 		t.Error("the other listener is still open")
+	}
+}
+
+// A command that does not finish within the grace period is cut off, and the log
+// says so.
+func TestShutdownCutsWhatDoesNotEnd(t *testing.T) {
+	store := memory.New(nil)
+	defer store.Close()
+	core, logged := observer.New(zap.WarnLevel)
+	s, err := openServer(serverConfig{
+		store: store, authenticator: auth.Static(map[string]string{"alice": "sesame"}), plaintextOnLoopback: true,
+		addresses: addresses{imap: "127.0.0.1:0"}, logger: zap.New(core),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.endpoints[0].serve() }()
+	c := dial(t, s.endpoints[0].listener.Addr().String(), nil)
+	c.expect(`\* OK`)
+	c.do("a login alice sesame", `a OK`)
+	c.do("b append INBOX {100}", `\+ `)
+	s.shutdown(0)
+	if n := logged.FilterMessage("shutdown cut off what was left").Len(); n != 1 {
+		t.Errorf("%d log lines about what was cut off: %v", n, logged.All())
+	}
+	if err := <-served; !errors.Is(err, protocols.ErrServerClosed) {
+		t.Error(err)
+	}
+	if err := s.close(); err != nil {
+		t.Error(err)
 	}
 }
