@@ -128,16 +128,19 @@ func checkOneInstant(e *env) {
 	box := e.inbox().ID
 	f := e.somethingKept()
 	var numbers atomic.Uint64
-	done := make(chan struct{})
+	enough, done := make(chan struct{}), make(chan struct{})
 	a := e.openAgain()
 	go func() {
 		defer close(done)
-		if err := e.write(a, box, 150, 9, f, &numbers); err != nil {
+		if err := e.write(a, box, 150, enough, 9, f, &numbers); err != nil {
 			e.Errorf("writer: %v", err)
 		}
 	}()
 	last := mailaccess.Snapshot{}
-	for running := true; running && !e.Failed(); {
+	for rounds, running := 0, true; running && !e.Failed(); rounds++ {
+		if rounds == 100 {
+			close(enough)
+		}
 		select {
 		case <-done:
 			running = false

@@ -18,16 +18,17 @@ func orderChecks() []check {
 }
 
 // writers starts one writer for each mailbox, each with its own session, and
-// returns a channel that is closed when they are done. numbers gets the highest
-// number that any of them was told.
-func (e *env) writers(boxes []mailaccess.MailboxID, rounds int, numbers *atomic.Uint64) <-chan struct{} {
+// returns a channel that is closed when they are done: after so many rounds, or
+// when enough is closed if that is later, but not for ever. numbers gets the
+// highest number that any of them was told.
+func (e *env) writers(boxes []mailaccess.MailboxID, rounds int, enough <-chan struct{}, numbers *atomic.Uint64) <-chan struct{} {
 	e.Helper()
 	f := e.somethingKept()
 	var wg sync.WaitGroup
 	for i, box := range boxes {
 		a := e.openAgain()
 		wg.Go(func() {
-			if err := e.write(a, box, rounds, uint64(i), f, numbers); err != nil {
+			if err := e.write(a, box, rounds, enough, uint64(i), f, numbers); err != nil {
 				e.Errorf("writer %d: %v", i, err)
 			}
 		})
@@ -41,10 +42,17 @@ func (e *env) writers(boxes []mailaccess.MailboxID, rounds int, numbers *atomic.
 }
 
 // write appends, changes flags and expunges, in no special order.
-func (e *env) write(a mailaccess.Account, box mailaccess.MailboxID, rounds int, seed uint64, f mailaccess.SystemFlags, numbers *atomic.Uint64) error {
+func (e *env) write(a mailaccess.Account, box mailaccess.MailboxID, rounds int, enough <-chan struct{}, seed uint64, f mailaccess.SystemFlags, numbers *atomic.Uint64) error {
 	caps, rng := a.Capabilities(), rand.New(rand.NewPCG(seed, 1))
 	var uids []mailaccess.UID
-	for n := range rounds {
+	for n := range 10 * rounds {
+		if n >= rounds {
+			select {
+			case <-enough:
+				return nil
+			default:
+			}
+		}
 		switch k := rng.IntN(4); {
 		case k < 2 || len(uids) == 0:
 			m, err := appendTo(e, a, box, letter(n))
@@ -113,11 +121,15 @@ func raiseAll(max *atomic.Uint64, commits []mailaccess.Commit) {
 func checkVisibleInOrder(e *env) {
 	boxes := []mailaccess.MailboxID{e.inbox().ID, e.create("a").ID, e.create("b").ID, e.create("c").ID}
 	var seen atomic.Uint64
-	done := e.writers(boxes, 60, &seen)
+	enough := make(chan struct{})
+	done := e.writers(boxes, 60, enough, &seen)
 	// What a mailbox's number was, asked when seen had reached this.
 	type sight struct{ number, seen mailaccess.ModSeq }
 	last := map[mailaccess.MailboxID]sight{}
-	for running := true; running; {
+	for rounds, running := 0, true; running; rounds++ {
+		if rounds == 100 {
+			close(enough)
+		}
 		select {
 		case <-done:
 			running = false // and once more
@@ -154,8 +166,12 @@ func checkFollow(e *env) {
 	boxes := []mailaccess.MailboxID{e.inbox().ID, e.create("a").ID, e.create("b").ID}
 	var numbers atomic.Uint64
 	f := newFollower(e, e.openAgain())
-	done := e.writers(boxes, 60, &numbers)
-	for running := true; running && !e.Failed(); {
+	enough := make(chan struct{})
+	done := e.writers(boxes, 60, enough, &numbers)
+	for rounds, running := 0, true; running && !e.Failed(); rounds++ {
+		if rounds == 100 {
+			close(enough)
+		}
 		select {
 		case <-done:
 			running = false

@@ -193,7 +193,9 @@ func checkRingWriters(e *env) {
 	boxes := []mailaccess.MailboxID{e.inbox().ID, e.create("a").ID, e.create("b").ID}
 	b := e.watch()
 	var numbers atomic.Uint64
-	done := e.writers(boxes, 40, &numbers)
+	enough := make(chan struct{})
+	close(enough)
+	done := e.writers(boxes, 40, enough, &numbers)
 	if !waitFor(done, e.h.Patience) {
 		e.Fatal("writers with a ring that calls the store: did not return")
 	}
