@@ -67,7 +67,7 @@ func (f *fetch) metadata(ctx context.Context, uids mailaccess.UIDSet) error {
 		}
 		b := f.begin(m)
 		for i := range f.plan.items {
-			b = f.appendMetadata(b, f.plan.items[i].kind, m, recent)
+			b = f.appendMetadata(appendSpace(b, i), f.plan.items[i].kind, m, recent)
 		}
 		if err := w.End(append(b, ")\r\n"...)); err != nil {
 			return err
@@ -83,11 +83,17 @@ func (f *fetch) begin(m *engine.Numbered) []byte {
 	return append(b, " FETCH ("...)
 }
 
-// appendMetadata appends an item that is no part of the content.
-func (f *fetch) appendMetadata(b []byte, kind fetchKind, m *engine.Numbered, recent mailaccess.UIDSet) []byte {
-	if b[len(b)-1] != '(' {
+// appendSpace appends what stands before item i. What b ends in cannot tell: it
+// may be the text of a message, or empty once a literal was sent.
+func appendSpace(b []byte, i int) []byte {
+	if i > 0 {
 		b = append(b, ' ')
 	}
+	return b
+}
+
+// appendMetadata appends an item that is no part of the content.
+func (f *fetch) appendMetadata(b []byte, kind fetchKind, m *engine.Numbered, recent mailaccess.UIDSet) []byte {
 	switch kind {
 	case fetchUID:
 		b = imapwire.AppendNumber(append(b, "UID "...), uint32(m.UID))
@@ -159,6 +165,7 @@ func (f *fetch) message(ctx context.Context, m *engine.Numbered, rendered *rende
 	b := f.begin(m)
 	for i := range f.plan.items {
 		item := &f.plan.items[i]
+		b = appendSpace(b, i)
 		switch item.kind {
 		case fetchEnvelope, fetchBody, fetchBodyStructure:
 			b = rendered.append(b, item.kind, m.EmailID)
@@ -173,7 +180,7 @@ func (f *fetch) message(ctx context.Context, m *engine.Numbered, rendered *rende
 	if becomesSeen {
 		// RFC 3501, section 6.4.5: the flags changed, so they are told.
 		if !f.plan.flags {
-			b = f.appendMetadata(b, fetchFlags, m, recent)
+			b = f.appendMetadata(append(b, ' '), fetchFlags, m, recent)
 		}
 		f.seen.AddUID(m.UID)
 		f.marks++
@@ -213,9 +220,6 @@ func (f *fetch) sections(ctx context.Context, open *opened) ([]section, error) {
 // writeSection writes a section as a literal, straight from the store. It takes b
 // as from Begin and returns the like.
 func (f *fetch) writeSection(b []byte, item *fetchItem, s section, content mailaccess.Content) ([]byte, error) {
-	if b[len(b)-1] != '(' {
-		b = append(b, ' ')
-	}
 	b = append(append(b, item.label...), ' ')
 	if s.absent {
 		return imapwire.AppendNil(b), nil

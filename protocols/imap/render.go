@@ -152,9 +152,6 @@ func renderItem(ctx context.Context, kind fetchKind, open *opened) ([]byte, erro
 }
 
 func (r *renderings) append(b []byte, kind fetchKind, id mailaccess.EmailID) []byte {
-	if b[len(b)-1] != '(' {
-		b = append(b, ' ')
-	}
 	return append(b, r.have[renderedKey{id, kind}]...)
 }
 
