@@ -19,7 +19,7 @@ type Capabilities struct {
 	// the store's documentation promises, a loss of power.
 	Durable bool
 	// RetainsExpunged: the content of an expunged message stays readable for
-	// sessions that still show it.
+	// every account that was opened before it went, until that is closed.
 	RetainsExpunged bool
 
 	// MaxMessageSize is the largest message that the store takes, in octets;
@@ -60,7 +60,8 @@ type Appender interface {
 	// Append puts messages into box: all or none, in one transaction, with
 	// ascending UIDs in the order given. It returns them as they now are.
 	// More than one is taken only with [Capabilities.AppendMany], else
-	// KindUnsupported. Errors: KindNotFound (the mailbox), KindForbidden,
+	// KindUnsupported. Flags that the identity may not set are left out
+	// (RFC 4314, section 4). Errors: KindNotFound (the mailbox), KindForbidden,
 	// KindOverQuota, KindTooBig, KindLimit, KindUncertain.
 	Append(ctx context.Context, box MailboxID, msgs []NewMessage) (Appended, error)
 }
@@ -105,9 +106,11 @@ type FlagSetter interface {
 	//
 	// Each message is changed whole; many may be done in several
 	// transactions with others in between. On an error the result says what
-	// was done. Flags that the store does not keep are passed over; keywords
-	// over a limit of the store are KindLimit. Errors: KindNotFound (the
-	// mailbox), KindForbidden, KindLimit, KindUncertain.
+	// was done. Flags that the store does not keep, or that the identity may
+	// not change, are passed over, unless that is all of them: KindForbidden
+	// (RFC 4314, section 4). Keywords over a limit of the store are KindLimit.
+	// Errors: KindNotFound (the mailbox), KindForbidden, KindLimit,
+	// KindUncertain.
 	SetFlags(ctx context.Context, box MailboxID, uids UIDSet, change FlagChange, unchangedSince ModSeq) (FlagResult, error)
 }
 

@@ -99,7 +99,7 @@ type Rights uint16
 
 // The rights.
 const (
-	RightRead    Rights = 1 << iota // open it, read messages
+	RightRead    Rights = 1 << iota // whatever only looks into it; to list it takes no right
 	RightSeen                       // keep \Seen
 	RightFlags                      // change flags other than \Seen and \Deleted
 	RightInsert                     // append and copy into it

@@ -83,13 +83,15 @@ type Account interface {
 	MailboxChanges(ctx context.Context, box MailboxID, since ModSeq) (MailboxChanges, error)
 
 	// Changes returns what changed in the account after since. It fails with
-	// KindHistoryGone when since is of another epoch or below the floor. The
-	// zero State asks for everything and never fails that way.
+	// KindHistoryGone when since is of another epoch or below the floor, and
+	// with KindInvalid when since was never reached. The zero State asks for
+	// everything and never fails in either way.
 	Changes(ctx context.Context, since State) (AccountChanges, error)
 
 	// Content opens the bytes of a message. KindContentGone when no mailbox
-	// holds the message any more and the store has let go of it. What was
-	// opened stays readable until closed, whatever happens to the message.
+	// holds the message any more and the store has let go of it, or when there
+	// never was such a message. What was opened stays readable until closed,
+	// whatever happens to the message.
 	Content(ctx context.Context, id EmailID) (Content, error)
 
 	// Close releases the account. Listings in progress may end with
