@@ -156,6 +156,19 @@ func TestIdle(t *testing.T) {
 	})
 }
 
+// RFC 1939, section 6: the lock is free before the client can read the answer to
+// QUIT, so that it may come back at once.
+func TestQuitFreesTheLockFirst(t *testing.T) {
+	inBubble(t, demo("A: b\r\n\r\nc\r\n"), func(t *testing.T, h *world) {
+		c := dialIn(t, h)
+		c.say("QUIT")
+		synctest.Wait() // the answer is not read
+		dialIn(t, h).Close()
+		c.want("+OK")
+		c.wantEnd("")
+	})
+}
+
 func TestNotLoggedInInTime(t *testing.T) {
 	inBubble(t, demo(), func(t *testing.T, h *world) {
 		c := dial(t, h)
@@ -219,18 +232,22 @@ func TestAnswersBeforeTheNextCommandIsWhole(t *testing.T) {
 // A content that breaks off ends the connection without anything after it.
 func TestBrokenContent(t *testing.T) {
 	message := "A: b\r\n\r\n" + strings.Repeat("all is well\r\n", 10_000)
-	for _, n := range []int{0, 1, 8, 40_000, len(message) - 2, len(message)} {
-		inBubble(t, demo(message), func(t *testing.T, h *world) {
-			c := dialIn(t, h)
-			if err := h.faults.set("range", mailaccess.KindUnavailable, n); err != nil {
-				t.Fatal(err)
+	for _, n := range []int{0, 1, 8, 40_000, len(message) - 2} {
+		for _, fault := range []string{"range", "short"} {
+			for _, command := range []string{"RETR 1", "TOP 1 100000"} {
+				inBubble(t, demo(message), func(t *testing.T, h *world) {
+					c := dialIn(t, h)
+					if err := h.faults.set(fault, mailaccess.KindUnavailable, n); err != nil {
+						t.Fatal(err)
+					}
+					c.say(command)
+					got, err := io.ReadAll(c.r)
+					if err != nil || bytes.Contains(got, []byte("\r\n.\r\n")) {
+						t.Errorf("%s, %s after %d octets: %d octets, %v, an end among them", command, fault, n, len(got), err)
+					}
+				})
 			}
-			c.say("RETR 1")
-			got, err := io.ReadAll(c.r)
-			if err != nil || bytes.Contains(got, []byte("\r\n.\r\n")) {
-				t.Errorf("after %d octets: %d octets, %v, an end among them", n, len(got), err)
-			}
-		})
+		}
 	}
 }
 

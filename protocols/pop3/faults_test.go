@@ -16,6 +16,7 @@ import (
 //	expunge  removing messages, N of them having been removed
 //	content  opening a content
 //	range    writing a content, N octets of it having been written
+//	short    nothing fails, but only N octets of a content are written
 //	size     nothing fails, but contents are N octets longer than told
 //	lease    refreshing a lease
 type faults struct {
@@ -29,7 +30,7 @@ type faults struct {
 
 func (f *faults) set(what string, kind mailaccess.Kind, n int) error {
 	switch what {
-	case "", "open", "expunge", "content", "range", "size", "lease":
+	case "", "open", "expunge", "content", "range", "short", "size", "lease":
 	default:
 		return fmt.Errorf("no fault %q", what)
 	}
@@ -155,6 +156,9 @@ func (c *faultyContent) Size() int64 {
 func (c *faultyContent) WriteRange(w io.Writer, off, n int64) (int64, error) {
 	limit, fault := c.f.fails("range")
 	if fault == nil {
+		if limit, short := c.f.fails("short"); short != nil {
+			n = min(n, int64(limit))
+		}
 		return c.Content.WriteRange(w, off, n)
 	}
 	written, err := c.Content.WriteRange(w, off, min(n, int64(limit)))
