@@ -27,7 +27,6 @@ type recorder struct {
 func (r *recorder) Helper()                      {}
 func (r *recorder) Log(...any)                   {}
 func (r *recorder) Logf(string, ...any)          {}
-func (r *recorder) Cleanup(f func())             { r.cleanups = append(r.cleanups, f) }
 func (r *recorder) Error(args ...any)            { r.fail(fmt.Sprint(args...)) }
 func (r *recorder) Fail()                        { r.fail("") }
 func (r *recorder) FailNow()                     { r.fail(""); runtime.Goexit() }
@@ -36,6 +35,22 @@ func (r *recorder) Skip(args ...any)             { r.skipped = fmt.Sprint(args..
 func (r *recorder) Errorf(f string, args ...any) { r.fail(fmt.Sprintf(f, args...)) }
 func (r *recorder) Fatalf(f string, args ...any) { r.fail(fmt.Sprintf(f, args...)); runtime.Goexit() }
 func (r *recorder) Skipf(f string, args ...any)  { r.Skip(fmt.Sprintf(f, args...)) }
+
+func (r *recorder) Cleanup(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cleanups = append(r.cleanups, f)
+}
+
+// lastCleanup takes the cleanup that is due next, nil when none is left.
+func (r *recorder) lastCleanup() (f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := len(r.cleanups); n > 0 {
+		f, r.cleanups = r.cleanups[n-1], r.cleanups[:n-1]
+	}
+	return f
+}
 
 func (r *recorder) fail(why string) {
 	r.mu.Lock()
@@ -61,10 +76,8 @@ func record(t testing.TB, c check, newStore func(testing.TB) Harness) *recorder 
 		<-done
 	}
 	run(func() { c.test(r, newStore) })
-	for len(r.cleanups) > 0 {
-		last := r.cleanups[len(r.cleanups)-1]
-		r.cleanups = r.cleanups[:len(r.cleanups)-1]
-		run(last)
+	for f := r.lastCleanup(); f != nil; f = r.lastCleanup() {
+		run(f)
 	}
 	return r
 }
@@ -321,7 +334,7 @@ func harnessOf(t testing.TB, bend func(*bent)) Harness {
 		bend(b)
 	}
 	return Harness{
-		Store: b, Account: "user@example.org", Patience: time.Second / 2,
+		Store: b, Account: "user@example.org", Patience: time.Second / 4,
 		LowerFloor: func(account string, box mailaccess.MailboxID) { s.DropHistory(account, box) },
 	}
 }

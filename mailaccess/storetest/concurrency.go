@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -137,10 +138,9 @@ func checkOneInstant(e *env) {
 		}
 	}()
 	last := mailaccess.Snapshot{}
-	for rounds, running := 0, true; running && !e.Failed(); rounds++ {
-		if rounds == 100 {
-			close(enough)
-		}
+	news := 0
+	for running := true; running && !e.Failed(); {
+		runtime.Gosched()
 		select {
 		case <-done:
 			running = false
@@ -160,6 +160,11 @@ func checkOneInstant(e *env) {
 		}
 		if snap.ModSeq == last.ModSeq && (snap.Status != last.Status || !snap.UIDs.Equal(last.UIDs)) {
 			e.Errorf("two snapshots with number %d:\n%+v\n%+v", snap.ModSeq, last, snap)
+		}
+		if snap.ModSeq != last.ModSeq {
+			if news++; news == 100 {
+				close(enough)
+			}
 		}
 		last = snap
 	}

@@ -327,13 +327,15 @@ func (e *env) within(what string, f func()) {
 		defer close(done)
 		f()
 	}()
-	timer := time.NewTimer(e.h.Patience)
-	defer timer.Stop()
-	select {
-	case <-done:
-	case <-timer.C:
-		e.Fatalf("%s: did not return", what)
+	if waitFor(done, e.h.Patience) {
+		return
 	}
+	// Perhaps it does when the context ends; nothing may be closed under it.
+	e.Cleanup(func() {
+		e.cancel()
+		waitFor(done, e.h.Patience)
+	})
+	e.Fatalf("%s: did not return", what)
 }
 
 // parallel runs f n times at once and reports every error.

@@ -688,7 +688,7 @@ func waitForLock(lock chan struct{}) {
 	select {
 	case lock <- struct{}{}:
 		<-lock
-	case <-time.After(2 * time.Second):
+	case <-time.After(400 * time.Millisecond):
 	}
 }
 

@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,7 @@ func (e *env) write(a mailaccess.Account, box mailaccess.MailboxID, rounds int, 
 			default:
 			}
 		}
+		runtime.Gosched() // or one processor does all of it at once
 		switch k := rng.IntN(4); {
 		case k < 2 || len(uids) == 0:
 			m, err := appendTo(e, a, box, letter(n))
@@ -126,16 +128,15 @@ func checkVisibleInOrder(e *env) {
 	// What a mailbox's number was, asked when seen had reached this.
 	type sight struct{ number, seen mailaccess.ModSeq }
 	last := map[mailaccess.MailboxID]sight{}
-	for rounds, running := 0, true; running; rounds++ {
-		if rounds == 100 {
-			close(enough)
-		}
+	news := 0
+	for running := true; running; {
 		select {
 		case <-done:
 			running = false // and once more
 		default:
 		}
 		for _, box := range boxes {
+			runtime.Gosched()
 			before := mailaccess.ModSeq(seen.Load())
 			s, err := e.acct.Status(e.ctx, box)
 			if err != nil {
@@ -149,6 +150,14 @@ func checkVisibleInOrder(e *env) {
 			if s.ModSeq > l.number && s.ModSeq <= l.seen {
 				e.Errorf("a mailbox was at %d when %d had been seen, and is at %d now", l.number, l.seen, s.ModSeq)
 			}
+			if s.ModSeq > l.number && l.number > 0 {
+				e.newAbove(box, l.number, l.seen)
+			}
+			if s.ModSeq != l.number {
+				if news++; news == 200 {
+					close(enough)
+				}
+			}
 			last[box] = sight{s.ModSeq, before}
 			raise(&seen, s.ModSeq)
 		}
@@ -160,6 +169,31 @@ func checkVisibleInOrder(e *env) {
 	<-done
 }
 
+// newAbove checks that what changed in box after number, which was all there was
+// when seen had been seen, is above seen.
+func (e *env) newAbove(box mailaccess.MailboxID, number, seen mailaccess.ModSeq) {
+	e.Helper()
+	c, err := e.mailboxChanges(e.acct, box, number)
+	if err != nil {
+		if !e.forgotten(err) {
+			e.Errorf("MailboxChanges: %v", err)
+		}
+		return
+	}
+	late := func(n mailaccess.ModSeq) {
+		if n > number && n <= seen {
+			e.Errorf("change %d came when %d had been seen and the mailbox had been at %d", n, seen, number)
+		}
+	}
+	for _, m := range c.messages {
+		late(m.ModSeq)
+		late(m.Created)
+	}
+	for _, v := range c.vanished {
+		late(v.ModSeq)
+	}
+}
+
 // Whoever asks again and again what changed since the last answer has everything
 // in the end.
 func checkFollow(e *env) {
@@ -168,16 +202,19 @@ func checkFollow(e *env) {
 	f := newFollower(e, e.openAgain())
 	enough := make(chan struct{})
 	done := e.writers(boxes, 60, enough, &numbers)
-	for rounds, running := 0, true; running && !e.Failed(); rounds++ {
-		if rounds == 100 {
-			close(enough)
-		}
+	news := 0
+	for running := true; running && !e.Failed(); {
 		select {
 		case <-done:
 			running = false
 		default:
 		}
-		f.step()
+		runtime.Gosched()
+		if f.step() {
+			if news++; news == 50 {
+				close(enough)
+			}
+		}
 	}
 	<-done
 	if e.Failed() {
@@ -225,8 +262,9 @@ func (r *replica) uids() mailaccess.UIDSet {
 	return b.Set()
 }
 
-// step asks once for what changed in the account, and then in its mailboxes.
-func (f *follower) step() {
+// step asks once for what changed in the account, and then in its mailboxes. It
+// reports whether anything did.
+func (f *follower) step() bool {
 	f.e.Helper()
 	c, err := f.a.Changes(f.e.ctx, f.state)
 	if f.e.forgotten(err) {
@@ -234,7 +272,7 @@ func (f *follower) step() {
 	}
 	if err != nil {
 		f.e.Errorf("Changes since %+v: %v", f.state, err)
-		return
+		return false
 	}
 	if c.UpTo.ModSeq < f.state.ModSeq {
 		f.e.Errorf("Changes since %+v are up to %+v", f.state, c.UpTo)
@@ -242,10 +280,11 @@ func (f *follower) step() {
 	for _, s := range c.Mailboxes {
 		if err := f.follow(s.ID); err != nil {
 			f.e.Errorf("%q: %v", s.Name, err)
-			return
+			return false
 		}
 	}
 	f.state = c.UpTo
+	return len(c.Mailboxes) > 0
 }
 
 func (f *follower) follow(box mailaccess.MailboxID) error {

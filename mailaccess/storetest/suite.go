@@ -120,6 +120,7 @@ type env struct {
 	testing.TB
 	h      Harness
 	ctx    context.Context
+	cancel context.CancelFunc
 	store  mailaccess.Store
 	acct   mailaccess.Account
 	caps   mailaccess.Capabilities
@@ -138,7 +139,7 @@ func newEnv(tb testing.TB, h Harness) *env {
 		h.Identity.Account = h.Account
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*h.Patience)
-	e := &env{TB: tb, h: h, ctx: ctx, store: h.Store}
+	e := &env{TB: tb, h: h, ctx: ctx, cancel: cancel, store: h.Store}
 	tb.Cleanup(func() {
 		if !e.closed {
 			e.close()
