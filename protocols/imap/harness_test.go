@@ -58,8 +58,8 @@ func hostile(s *memory.Store) testStore {
 //	tls=yes, tls=first    STARTTLS is possible; TLS from the first byte on
 //	rights=read           users may only read
 //	version=TEXT          what ID answers
-//	max-line=N max-literal=N bad-commands=N per-user=N
-//	                      the limits of a connection
+//	max-line=N max-literal=N bad-commands=N per-user=N connections=N
+//	                      the limits of the server
 //	max-upload=N          the largest message, in octets
 //	errors=yes            the log may hold errors
 //
@@ -71,6 +71,7 @@ func hostile(s *memory.Store) testStore {
 //	do flags NAME UIDS +|-|= FLAG...
 //	do expunge NAME UIDS
 //	do move NAME UIDS NAME
+//	do shutdown           (begins to; what is under way goes on)
 type server struct {
 	fx       prototest.Fixture
 	store    testStore
@@ -136,6 +137,7 @@ func startServer(t testing.TB, fx prototest.Fixture, store testStore) *server {
 			MaxLiteral:  s.number(t, "max-literal"),
 			BadCommands: int(s.number(t, "bad-commands")),
 			PerUser:     int(s.number(t, "per-user")),
+			Connections: int(s.number(t, "connections")),
 		},
 		Logger: log,
 	}
@@ -198,9 +200,7 @@ func (a addressed) RemoteAddr() net.Addr { return a.from }
 // Close stops everything, and fails when something was logged that no transcript
 // may cause.
 func (s *server) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	err := s.srv.Shutdown(ctx)
+	err := s.shutdown()
 	s.wg.Wait()
 	for _, acct := range s.accounts {
 		err = errors.Join(err, acct.Close())
@@ -212,6 +212,12 @@ func (s *server) Close() error {
 		}
 	}
 	return err
+}
+
+func (s *server) shutdown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return s.srv.Shutdown(ctx)
 }
 
 // specialUses are the attributes of RFC 6154, section 2.
@@ -268,6 +274,14 @@ func (s *server) Deliver(t testing.TB, m prototest.Message) error {
 
 // Do does what another program does to the first user's mail.
 func (s *server) Do(t testing.TB, args []string) error {
+	if slices.Equal(args, []string{"shutdown"}) {
+		s.wg.Go(func() {
+			if err := s.shutdown(); err != nil {
+				t.Errorf("shutdown: %v", err)
+			}
+		})
+		return nil
+	}
 	want := map[string]int{"create": 2, "delete": 2, "subscribe": 2, "unsubscribe": 2, "floor": 2, "rename": 3, "expunge": 3, "move": 4}
 	if n, known := want[args[0]]; !known && args[0] != "flags" || known && len(args) != n || args[0] == "flags" && len(args) < 4 {
 		return errors.New("no such action, or not so many arguments")

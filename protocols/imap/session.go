@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"strings"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/auth"
@@ -125,9 +124,6 @@ func startTLS(ctx context.Context, c *conn) error {
 	if !c.nc.CanStartTLS() {
 		return bad("TLS is not available or already on")
 	}
-	// What came before the handshake was not protected: it must not be taken
-	// for the client's.
-	c.r.DiscardBuffered()
 	if err := c.tagged(c.r.Tag(), "OK", "", "begin TLS negotiation now"); err != nil {
 		return err
 	}
@@ -137,6 +133,8 @@ func startTLS(ctx context.Context, c *conn) error {
 	if err := c.nc.StartTLS(ctx); err != nil {
 		return err
 	}
+	// What came before the handshake was not protected: it must not be taken
+	// for the client's.
 	c.r.Reset(c.nc)
 	c.w.Reset(c.nc)
 	return errAnswered
@@ -155,7 +153,7 @@ func parseAuthenticate(c *conn) (action, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := strings.ToUpper(string(mech))
+	name := string(mech)
 	var initial []byte
 	if more, err := c.r.Accept(' '); err != nil {
 		return nil, err
