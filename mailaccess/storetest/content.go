@@ -189,17 +189,27 @@ func checkContentGone(e *env) {
 	e.read(other.EmailID)
 }
 
+// Whoever had the account open can still read what was expunged.
 func checkContentRetained(e *env) {
 	box := e.inbox().ID
 	body := e.letter()
 	m := e.appendNew(box, body, mailaccess.Flags{}, someDay)
+	before := e.openAgain()
 	e.expunge(box, m.UID)
 	e.contentIs(m.EmailID, body)
+	c, err := before.Content(e.ctx, m.EmailID)
+	if err != nil {
+		e.Fatalf("Content in another account opened before the expunge: %v", err)
+	}
+	defer c.Close()
+	if got, err := readAll(c); err != nil || !bytes.Equal(got, body) {
+		e.Errorf("content in another account: %d octets, %v", len(got), err)
+	}
 }
 
 func checkContentUnknown(e *env) {
 	_, err := e.acct.Content(e.ctx, "no-such-id")
-	e.wantKind("Content", err, mailaccess.KindContentGone, mailaccess.KindNotFound)
+	e.wantKind("Content of what never was", err, mailaccess.KindContentGone)
 }
 
 // Equal ids mean equal contents.

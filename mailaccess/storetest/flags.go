@@ -97,6 +97,18 @@ func checkKeywordSpelling(e *env) {
 	if k := e.status(box).Keywords; !k.Has("PROJECTX") {
 		e.Errorf("the mailbox's keywords %q do not have it", k)
 	}
+	e.takesNone("replacing by the same in another case", func() {
+		e.setFlags(box, uid, mailaccess.FlagChange{Replace: true, Add: mailaccess.Flags{Keywords: keywords("PROJECTX")}})
+	})
+	// One spelling serves the whole mailbox.
+	others := e.fill(box, 1)
+	e.setFlags(box, uidsOf(others), add(0, "projectX"))
+	others = append(others, e.appendNew(box, e.letter(), mailaccess.Flags{Keywords: keywords("PROJECTx")}, someDay))
+	for _, m := range others {
+		if got := e.message(box, m.UID).Flags.Keywords; got != keywords("ProjectX") {
+			e.Errorf("another message has keywords %q, the mailbox began with ProjectX", got)
+		}
+	}
 	e.setFlags(box, uid, remove(0, "PROJECTX"))
 	if got := e.message(box, m.UID).Flags.Keywords; !got.IsEmpty() {
 		e.Errorf("keywords %q after removing it in another case", got)
@@ -215,7 +227,8 @@ func checkUnchangedSinceZero(e *env) {
 	})
 }
 
-// Flags that the store does not keep are passed over.
+// Flags that the store does not keep are passed over, or refused when there are
+// no others.
 func checkFlagsNotKept(e *env) {
 	lost := mailaccess.SystemFlagsAll &^ e.caps.SystemFlags
 	if lost == 0 && e.caps.NewKeywords {
@@ -227,7 +240,12 @@ func checkFlagsNotKept(e *env) {
 	if !e.caps.NewKeywords {
 		c.Add.Keywords = keywords("Work")
 	}
-	e.takesNone("flags that are not kept", func() { e.setFlags(box, mailaccess.UIDSetOf(m.UID), c) })
+	e.takesNone("flags that are not kept", func() {
+		_, err := e.caps.Flags.SetFlags(e.ctx, box, mailaccess.UIDSetOf(m.UID), c, mailaccess.AnyModSeq)
+		if err != nil {
+			e.wantKind("SetFlags", err, mailaccess.KindForbidden)
+		}
+	})
 	if got := e.message(box, m.UID); !sameMessage(got, m) {
 		e.Errorf("the message was %+v, is %+v", m, got)
 	}

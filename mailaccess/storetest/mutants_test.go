@@ -212,6 +212,9 @@ func messageMutants() map[string]mutant {
 				return nil
 			}
 		}),
+		"what never was is not found": in("Content/Unknown", func(a *bentAccount) {
+			a.contentOf = func(mailaccess.EmailID) error { return &mailaccess.Error{Kind: mailaccess.KindNotFound} }
+		}),
 		"gone content is not found": in("Content/Gone", func(a *bentAccount) {
 			a.contentOf = func(id mailaccess.EmailID) error {
 				if places, _ := collect(a.caps.Locate.Locate(context.Background(), []mailaccess.EmailID{id})); len(places) == 0 {
@@ -410,6 +413,32 @@ func changeMutants() map[string]mutant {
 			b.open = func(_ mailaccess.Store, who mailaccess.Identity) mailaccess.Identity {
 				if who.Rights.Has(mailaccess.RightSeen) {
 					who.Rights |= mailaccess.RightFlags
+				}
+				return who
+			}
+		}},
+		"one flag that is not allowed stops all": in("Rights/FlagsPassedOver", func(a *bentAccount) {
+			inbox, _ := a.Account.Lookup(context.Background(), mailaccess.Inbox)
+			inner := a.caps.Flags
+			a.caps.Flags = flagsFunc(func(ctx context.Context, box mailaccess.MailboxID, uids mailaccess.UIDSet, c mailaccess.FlagChange, since mailaccess.ModSeq) (mailaccess.FlagResult, error) {
+				if !inbox.Rights.Has(mailaccess.RightFlags) && c.Add.System.Has(mailaccess.FlagFlagged) {
+					return mailaccess.FlagResult{}, &mailaccess.Error{Kind: mailaccess.KindForbidden}
+				}
+				return inner.SetFlags(ctx, box, uids, c, since)
+			})
+		}),
+		"whoever may write may read": {"Rights/NoRead", func(b *bent) {
+			b.open = func(_ mailaccess.Store, who mailaccess.Identity) mailaccess.Identity {
+				if who.Rights != 0 {
+					who.Rights |= mailaccess.RightRead
+				}
+				return who
+			}
+		}},
+		"whoever may append may set flags": {"Rights/AppendWithoutFlags", func(b *bent) {
+			b.open = func(_ mailaccess.Store, who mailaccess.Identity) mailaccess.Identity {
+				if who.Rights.Has(mailaccess.RightInsert) {
+					who.Rights = 0
 				}
 				return who
 			}

@@ -13,6 +13,9 @@ func rightsChecks() []check {
 		{"Seen", "Append Flags", checkRightSeen},
 		{"Deleted", "Append Flags", checkRightDeleted},
 		{"Insert", "Append", checkRightInsert},
+		{"FlagsPassedOver", "Messages Flags", checkFlagsPassedOver},
+		{"AppendWithoutFlags", "Append", checkAppendWithoutFlags},
+		{"NoRead", "Messages", checkNoRead},
 		{"TwoSessions", "Append", checkRightsTwoSessions},
 	}
 }
@@ -176,4 +179,88 @@ func checkRightsTwoSessions(e *env) {
 	if s, err := full.Status(e.ctx, box); err != nil || s.Rights == mailaccess.RightsReadOnly {
 		e.Errorf("the owner's rights are %b, %v", s.Rights, err)
 	}
+}
+
+// RFC 4314, section 4: flags that the identity may not change are passed over as
+// long as there is one that it may.
+func checkFlagsPassedOver(e *env) {
+	seen, flagged := mailaccess.FlagSeen, mailaccess.FlagFlagged
+	if !e.caps.SystemFlags.Has(seen | flagged) {
+		e.Skip("needs SystemFlags")
+	}
+	box := e.inbox().ID
+	f := e.openWith(mailaccess.RightRead | mailaccess.RightSeen).Capabilities().Flags
+	if f == nil {
+		e.Skip("needs Flags for one who may change some")
+	}
+	for _, step := range []struct {
+		was    mailaccess.SystemFlags
+		change mailaccess.FlagChange
+		want   mailaccess.SystemFlags
+	}{
+		{0, add(seen | flagged), seen},
+		{seen | flagged, remove(seen | flagged), flagged},
+		{flagged, mailaccess.FlagChange{Replace: true, Add: mailaccess.Flags{System: seen}}, seen | flagged},
+	} {
+		m := e.fill(box, 1)[0]
+		one := mailaccess.UIDSetOf(m.UID)
+		e.setFlags(box, one, add(step.was))
+		if _, err := f.SetFlags(e.ctx, box, one, step.change, mailaccess.AnyModSeq); err != nil {
+			e.Errorf("SetFlags(%+v): %v", step.change, err)
+		}
+		if got := e.message(box, m.UID).Flags.System; got != step.want {
+			e.Errorf("%05b became %05b by %+v, want %05b", step.was, got, step.change, step.want)
+		}
+	}
+}
+
+// RFC 4314, section 4: a message is appended without the flags that the identity
+// may not set.
+func checkAppendWithoutFlags(e *env) {
+	a := e.openWith(mailaccess.RightRead | mailaccess.RightInsert | mailaccess.RightSeen)
+	if a.Capabilities().Append == nil {
+		e.Skip("needs Append for one who may insert")
+	}
+	box := e.inbox().ID
+	s, err := a.Capabilities().Append.Stage(e.ctx, -1)
+	if err != nil {
+		e.Fatalf("Stage: %v", err)
+	}
+	defer s.Close()
+	if _, err := s.Write(e.letter()); err != nil {
+		e.Fatalf("Write: %v", err)
+	}
+	flags := mailaccess.Flags{System: mailaccess.SystemFlagsAll, Keywords: keywords("Work")}
+	res, err := a.Capabilities().Append.Append(e.ctx, box, []mailaccess.NewMessage{{Staged: s, Flags: flags}})
+	if err != nil {
+		e.Fatalf("Append: %v", err)
+	}
+	want := e.kept(mailaccess.Flags{System: mailaccess.FlagSeen})
+	if got := res.Messages[0].Flags; got != want || e.message(box, res.Messages[0].UID).Flags != want {
+		e.Errorf("appended with %05b %q, want what may be set, %05b", got.System, got.Keywords, want.System)
+	}
+}
+
+// Without RightRead a mailbox is listed and not looked into, or the account does
+// not open.
+func checkNoRead(e *env) {
+	box := e.inbox().ID
+	e.fill(box, 1)
+	who := e.h.Identity
+	who.Rights = mailaccess.RightInsert
+	a, err := e.store.Open(e.ctx, e.h.Account, who)
+	if err != nil {
+		e.wantKind("Open by one who may not read", err, mailaccess.KindForbidden)
+		return
+	}
+	defer a.Close()
+	if m, err := a.Lookup(e.ctx, mailaccess.Inbox); err != nil || m.ID != box || m.Rights.Has(mailaccess.RightRead) {
+		e.Errorf("Lookup: %+v, %v; want it, without RightRead", m, err)
+	}
+	_, err = a.Snapshot(e.ctx, box)
+	e.wantKind("Snapshot", err, mailaccess.KindForbidden)
+	_, err = collect(a.Messages(e.ctx, box, everyUID()))
+	e.wantKind("Messages", err, mailaccess.KindForbidden)
+	_, err = a.MailboxChanges(e.ctx, box, 0)
+	e.wantKind("MailboxChanges", err, mailaccess.KindForbidden)
 }

@@ -12,6 +12,10 @@ import (
 type readOnly struct{ mailaccess.Store }
 
 func (s readOnly) Open(ctx context.Context, account string, who mailaccess.Identity) (mailaccess.Account, error) {
+	if who.Rights != 0 && !who.Rights.Has(mailaccess.RightRead) {
+		// What is left would be no rights at all, which means all of them.
+		return nil, &mailaccess.Error{Kind: mailaccess.KindForbidden, Op: "open"}
+	}
 	who.Rights = mailaccess.RightsReadOnly
 	a, err := s.Store.Open(ctx, account, who)
 	if err != nil {
