@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashmail/mailaccess/mailaccess/storetest"
 	"github.com/hashmail/mailaccess/protocols/prototest"
 	"github.com/hashmail/mailaccess/stores/memory"
 )
@@ -22,9 +23,10 @@ var fuzzStates = [...]string{
 	"a LOGIN demo demo\r\nb SELECT INBOX\r\n",
 }
 
-// FuzzConnection sends a connection in each state whatever comes. The server must
-// not panic, and stay in step: a NOOP after it is answered, once the literals that
-// it waits for are full, unless it has said BYE. Nothing is left behind.
+// FuzzConnection sends a connection in each state whatever comes, over a store that
+// works and one that does so now and then. The server must not panic, and stay in
+// step: a NOOP after it is answered, once the literals that it waits for are full,
+// unless it has said BYE. Nothing is left behind.
 func FuzzConnection(f *testing.F) {
 	for _, seed := range []string{
 		"c CAPABILITY", "c NOOP\r\nd NOOP", "c LOGOUT", "c ID (\"name\" NIL)", "c STARTTLS\r\nd NOOP",
@@ -43,11 +45,19 @@ func FuzzConnection(f *testing.F) {
 		"c UID SEARCH UID 1:* SINCE 1-Jan-2001", "\r\n\r\n", "* X\r\n+ X", "c NOOP\n\x00\xff", "{5+}\r\n",
 	} {
 		for state := range fuzzStates {
-			f.Add(byte(state), []byte(seed))
+			f.Add(byte(state), []byte(seed), uint64(0))
+			f.Add(byte(state), []byte(seed), uint64(len(seed)))
 		}
 	}
-	f.Fuzz(func(t *testing.T, state byte, data []byte) {
-		s := startServer(t, fuzzFixture(), inMemory(memory.New(nil)))
+	f.Fuzz(func(t *testing.T, state byte, data []byte, failures uint64) {
+		fx, store := fuzzFixture(), inMemory(memory.New(nil))
+		if failures != 0 {
+			fx.Options["errors"] = "yes"
+			store.served = storetest.Hostile(store.base, &storetest.HostileOptions{
+				Seed: failures, Uncertain: 4, Unavailable: 6, Partial: 4,
+			})
+		}
+		s := startServer(t, fx, store)
 		client, err := s.Dial()
 		if err != nil {
 			t.Fatal(err)

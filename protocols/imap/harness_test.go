@@ -61,7 +61,7 @@ func hostile(s *memory.Store) testStore {
 //	max-line=N max-literal=N bad-commands=N per-user=N connections=N
 //	                      the limits of the server
 //	max-upload=N          the largest message, in octets
-//	errors=yes            the log may hold errors
+//	errors=yes            the log may hold errors, though no panic
 //
 // and the actions of other programs, in the first user's account:
 //
@@ -206,8 +206,8 @@ func (s *server) Close() error {
 		err = errors.Join(err, acct.Close())
 	}
 	err = errors.Join(err, s.engine.Close(), s.store.served.Close())
-	if s.fx.Options["errors"] != "yes" {
-		for _, e := range s.errors.All() {
+	for _, e := range s.errors.All() {
+		if s.fx.Options["errors"] != "yes" || e.Message == "panic" {
 			err = errors.Join(err, fmt.Errorf("logged: %s %v", e.Message, e.ContextMap()))
 		}
 	}
