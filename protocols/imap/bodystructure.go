@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"io"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -11,18 +12,32 @@ import (
 // readHeader reads the header of a message, and little more.
 func readHeader(content mailaccess.Content) (message.Header, error) {
 	size := content.Size()
-	for n := min(size, 8<<10); ; n = min(size, message.MaxHeader, 4*n) {
-		b := make([]byte, n)
-		if _, err := content.ReadAt(b, 0); err != nil && err != io.EOF {
+	for n := int64(8 << 10); n < min(size, message.MaxHeader); n *= 4 {
+		b, err := readStart(content, n)
+		if err != nil {
 			return nil, err
 		}
-		p := message.NewParser(nil)
-		_, _ = p.Write(b) // it never fails
-		// What ends before the end of b is the whole header.
-		if h := p.Finish().Header; h.End() < n || n == size || n == message.MaxHeader {
-			return message.Header(b[:h.Len]), nil
+		// The blank line says that b holds all of the header, if there is one.
+		if bytes.HasPrefix(b, []byte("\r\n")) || bytes.Contains(b, []byte("\n\r\n")) {
+			p := message.NewParser(nil)
+			_, _ = p.Write(b) // it never fails
+			return message.Header(b[:p.Finish().Header.Len]), nil
 		}
 	}
+	tree, err := message.Parse(content, size, nil)
+	if err != nil {
+		return nil, err
+	}
+	return tree.ReadHeader(content)
+}
+
+// readStart reads the first n octets, which are there.
+func readStart(content mailaccess.Content, n int64) ([]byte, error) {
+	b := make([]byte, n)
+	if _, err := content.ReadAt(b, 0); err != nil && err != io.EOF {
+		return nil, err
+	}
+	return b, nil
 }
 
 // appendEnvelope appends an envelope (RFC 3501, section 7.4.2).
