@@ -11,24 +11,95 @@ import (
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
 
-// parseList is RFC 3501, section 6.3.8.
+// parseList is RFC 3501, section 6.3.8, with the options of RFC 6154, section 2.
 func parseList(c *conn) (action, error) {
+	var o listOptions
+	if err := c.r.SP(); err != nil {
+		return nil, err
+	}
+	if err := c.readSelectionOptions(&o); err != nil {
+		return nil, err
+	}
 	pattern, err := c.readPattern()
 	if err != nil {
 		return nil, err
 	}
+	if err := c.readReturnOptions(&o); err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context, c *conn) error {
-		if pattern == "" {
-			// The separator and the root are asked for.
-			_, err := c.w.WriteString("* LIST (\\Noselect) \"/\" \"\"\r\n")
-			return err
+		switch {
+		case pattern != "":
+			return c.list(ctx, pattern, o)
+		case o.extended: // RFC 5258, section 3
+			return nil
 		}
-		return c.list(ctx, pattern)
+		// The separator and the root are asked for.
+		_, err := c.w.WriteString("* LIST (\\Noselect) \"/\" \"\"\r\n")
+		return err
 	}, c.r.CRLF()
+}
+
+// listOptions are what an extended LIST command asks for. Of the options of RFC
+// 5258 there are those that are advertised: SPECIAL-USE and CHILDREN. Both are
+// returned always, wherefore nothing is kept of the return options.
+type listOptions struct {
+	extended   bool
+	specialUse bool // only mailboxes that have a special use
+}
+
+// readSelectionOptions reads the options that may come first, and the space
+// after them.
+func (c *conn) readSelectionOptions(o *listOptions) error {
+	if next, err := c.r.Peek(); err != nil || next != '(' {
+		return err
+	}
+	o.extended = true
+	err := c.r.ReadList(func() error {
+		option, err := c.r.ReadKeyword()
+		if err == nil && string(option) != "SPECIAL-USE" {
+			return bad("unknown selection option")
+		}
+		o.specialUse = true
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.r.SP()
+}
+
+// readReturnOptions reads the options that may come last, and the space before
+// them.
+func (c *conn) readReturnOptions(o *listOptions) error {
+	if more, err := c.r.Accept(' '); err != nil || !more {
+		return err
+	}
+	o.extended = true
+	word, err := c.r.ReadKeyword()
+	if err != nil {
+		return err
+	}
+	if string(word) != "RETURN" {
+		return bad("expected RETURN")
+	}
+	if err := c.r.SP(); err != nil {
+		return err
+	}
+	return c.r.ReadList(func() error {
+		option, err := c.r.ReadKeyword()
+		if err == nil && string(option) != "SPECIAL-USE" && string(option) != "CHILDREN" {
+			return bad("unknown return option")
+		}
+		return err
+	})
 }
 
 // parseLSub is RFC 3501, section 6.3.9.
 func parseLSub(c *conn) (action, error) {
+	if err := c.r.SP(); err != nil {
+		return nil, err
+	}
 	pattern, err := c.readPattern()
 	if err != nil {
 		return nil, err
@@ -42,7 +113,7 @@ const maxWildcards = 64
 // readPattern reads a reference name and a pattern, and joins them. It is empty
 // when the pattern is.
 func (c *conn) readPattern() (string, error) {
-	ref, err := c.readMailbox()
+	ref, err := c.r.ReadMailbox()
 	if err != nil {
 		return "", err
 	}
@@ -99,7 +170,7 @@ func levels(names []string, box func(name string) *mailaccess.Mailbox) iter.Seq[
 	}
 }
 
-func (c *conn) list(ctx context.Context, pattern string) error {
+func (c *conn) list(ctx context.Context, pattern string, o listOptions) error {
 	var names []string
 	boxes := make(map[string]*mailaccess.Mailbox)
 	for m, err := range c.sess.Mailboxes(ctx) {
@@ -110,7 +181,7 @@ func (c *conn) list(ctx context.Context, pattern string) error {
 		boxes[m.Name] = &m
 	}
 	for l := range levels(names, func(name string) *mailaccess.Mailbox { return boxes[name] }) {
-		if !matches(pattern, l.name) {
+		if !matches(pattern, l.name) || o.specialUse && (l.box == nil || l.box.Use == 0) {
 			continue
 		}
 		b := append(c.w.Begin(), "* LIST ("...)
