@@ -1,0 +1,41 @@
+//go:build interop
+
+package interop
+
+import "testing"
+
+// Each client has a server of its own.
+func TestClients(t *testing.T) {
+	program := build(t)
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *demo)
+	}{
+		{"curl imap with STARTTLS", curlIMAP(starttls)},
+		{"curl imaps", curlIMAP(implicitTLS)},
+		{"curl pop3 with STLS", curlPOP3(starttls)},
+		{"curl pop3s", curlPOP3(implicitTLS)},
+		{"mbsync", mbsync},
+		{"getmail POP3", getmailPOP3(plain)},
+		{"getmail POP3 over TLS", getmailPOP3(implicitTLS)},
+		{"getmail IMAP", getmailIMAP(plain)},
+		{"getmail IMAP over TLS", getmailIMAP(implicitTLS)},
+		{"imaplib with STARTTLS", imaplib(starttls)},
+		{"imaplib over TLS", imaplib(implicitTLS)},
+		{"poplib with STLS", poplib(starttls)},
+		{"poplib over TLS", poplib(implicitTLS)},
+		{"imapclient with STARTTLS", imapClient(starttls)},
+		{"imapclient over TLS", imapClient(implicitTLS)},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, start(t, program)) })
+	}
+}
+
+// A security is how the channel of a client is protected.
+type security int
+
+const (
+	plain security = iota
+	starttls
+	implicitTLS
+)

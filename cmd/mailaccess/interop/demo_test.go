@@ -1,0 +1,164 @@
+//go:build interop
+
+package interop
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	// buildTime bounds the building of the program, which may begin with nothing
+	// compiled.
+	buildTime = 10 * time.Minute
+	// clientTime bounds all that is done with one server.
+	clientTime = 3 * time.Minute
+	// endTime is how long the server may take to end: more than its grace.
+	endTime = 30 * time.Second
+)
+
+// build builds the program and returns its file.
+func build(t *testing.T) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), buildTime)
+	defer cancel()
+	file := filepath.Join(t.TempDir(), "mailaccess")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", file, "..").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return file
+}
+
+// A demo is a demonstration that runs, with user and password demo. Its
+// addresses are host:port.
+type demo struct {
+	imap, imaps, pop3, pop3s string
+
+	ctx  context.Context // bounds what clients do
+	cert string          // file of the certificate, PEM
+	tls  *tls.Config     // trusts that certificate only
+}
+
+// start starts a demonstration on free ports. When the test ends it is
+// interrupted, and must end without an error and without having complained.
+func start(t *testing.T, program string) *demo {
+	t.Helper()
+	clients, cancelClients := context.WithTimeout(t.Context(), clientTime)
+	t.Cleanup(cancelClients)
+	d := &demo{ctx: clients, cert: filepath.Join(t.TempDir(), "cert.pem")}
+
+	// Not t.Context, whose end would kill it before it is interrupted.
+	ctx, kill := context.WithTimeout(context.Background(), clientTime+endTime)
+	cmd := exec.CommandContext(ctx, program, "demo", "--cert-out", d.cert,
+		"--imap", "127.0.0.1:0", "--imaps", "127.0.0.1:0", "--pop3", "127.0.0.1:0", "--pop3s", "127.0.0.1:0")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	cmd.WaitDelay = time.Second
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		defer kill()
+		late := time.AfterFunc(endTime, kill)
+		defer late.Stop()
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Errorf("interrupt the server: %v", err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the server ended with %v", err)
+		}
+		for line := range strings.Lines(stderr.String()) {
+			if !strings.HasPrefix(line, "Shutting down.") {
+				t.Errorf("the server complained: %s", line)
+			}
+		}
+	})
+
+	d.readAddresses(t, stdout)
+	pem, err := os.ReadFile(d.cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		t.Fatalf("no certificate in\n%s", pem)
+	}
+	d.tls = &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}
+	return d
+}
+
+// readAddresses reads what the server prints: each line with a name and an
+// address, and nothing else, says where it listens.
+func (d *demo) readAddresses(t *testing.T, stdout io.Reader) {
+	t.Helper()
+	addrs := map[string]*string{"imap": &d.imap, "imaps": &d.imaps, "pop3": &d.pop3, "pop3s": &d.pop3s}
+	for lines := bufio.NewScanner(stdout); len(addrs) > 0; {
+		if !lines.Scan() {
+			t.Fatalf("the server did not say all its addresses: %v", lines.Err())
+		}
+		if f := strings.Fields(lines.Text()); len(f) == 2 && addrs[f[0]] != nil {
+			*addrs[f[0]] = f[1]
+			delete(addrs, f[0])
+		}
+	}
+}
+
+// A client is a program with a directory of its own, where it runs and which is
+// its home.
+type client struct {
+	d    *demo
+	file string
+	dir  string
+}
+
+// tool looks for the program of a client.
+func (d *demo) tool(t *testing.T, name string) *client {
+	t.Helper()
+	file, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%v: .ci/run installs what is missing", err)
+	}
+	return &client{d: d, file: file, dir: t.TempDir()}
+}
+
+// run runs the client and returns what it printed, on either output. It must end
+// with exit code 0.
+func (c *client) run(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(c.d.ctx, c.file, args...)
+	cmd.Dir = c.dir
+	cmd.Env = []string{"HOME=" + c.dir, "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "TZ=UTC"}
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", c.file, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// write writes a file into the client's directory and returns its path.
+func (c *client) write(t *testing.T, name string, data []byte) string {
+	t.Helper()
+	file := filepath.Join(c.dir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
