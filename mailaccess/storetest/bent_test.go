@@ -36,6 +36,9 @@ func (r *recorder) Errorf(f string, args ...any) { r.fail(fmt.Sprintf(f, args...
 func (r *recorder) Fatalf(f string, args ...any) { r.fail(fmt.Sprintf(f, args...)); runtime.Goexit() }
 func (r *recorder) Skipf(f string, args ...any)  { r.Skip(fmt.Sprintf(f, args...)) }
 
+func (r *recorder) Skipped() bool { return r.skipped != "" }
+func (r *recorder) SkipNow()      { runtime.Goexit() }
+
 func (r *recorder) Cleanup(f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -328,7 +331,7 @@ func (b bentMailboxes) DeleteMailbox(ctx context.Context, box mailaccess.Mailbox
 
 // harnessOf is the memory store, bent.
 func harnessOf(t testing.TB, bend func(*bent)) Harness {
-	s := memory.New(nil)
+	s := memory.New(&memory.Options{RetainExpunged: true})
 	b := &bent{Store: s}
 	if bend != nil {
 		bend(b)

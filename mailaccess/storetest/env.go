@@ -323,11 +323,19 @@ func (e *env) wantKind(what string, err error, kinds ...mailaccess.Kind) {
 func (e *env) within(what string, f func()) {
 	e.Helper()
 	done := make(chan struct{})
+	returned := false
 	go func() {
 		defer close(done)
 		f()
+		returned = true
 	}()
 	if waitFor(done, e.h.Patience) {
+		if !returned { // it gave up the check, which ended its goroutine only
+			if e.Skipped() {
+				e.SkipNow()
+			}
+			e.FailNow()
+		}
 		return
 	}
 	// Perhaps it does when the context ends; nothing may be closed under it.
