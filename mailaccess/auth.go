@@ -22,9 +22,10 @@ type Identity struct {
 	// Account is the account to open, normalised: the same account has the
 	// same name here, in [Store.Open] and in [Ring].
 	Account string
-	// Rights limit what the identity may do in any mailbox of the account;
-	// the zero value limits nothing. A read-only login has RightsReadOnly.
-	Rights Rights
+	// Without is what the identity may not do in any mailbox of the account,
+	// whatever its owner may; zero takes nothing away. A login that only reads is
+	// without RightsAll &^ RightsReadOnly.
+	Without Rights
 	// Attributes are for the store; the engine passes them on unread.
 	Attributes map[string]string
 }

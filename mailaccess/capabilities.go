@@ -18,8 +18,8 @@ type Capabilities struct {
 	// Durable: when a change returned nil it survives a crash and, as far as
 	// the store's documentation promises, a loss of power.
 	Durable bool
-	// RetainsExpunged: the content of an expunged message stays readable for
-	// every account that was opened before it went, until that is closed.
+	// RetainsExpunged: the content of an expunged message stays readable, by its
+	// EmailID, for every account that was opened before it went, until that is closed.
 	RetainsExpunged bool
 
 	// MaxMessageSize is the largest message that the store takes, in octets;
@@ -54,7 +54,7 @@ type Capabilities struct {
 type Appender interface {
 	// Stage begins an upload. size is the expected length in octets, or -1;
 	// a store may refuse early with KindTooBig or KindOverQuota. No lock is
-	// held while the upload lasts.
+	// held while the upload lasts; ctx bounds the call, not the upload.
 	Stage(ctx context.Context, size int64) (Staged, error)
 
 	// Append puts messages into box: all or none, in one transaction, with
@@ -66,7 +66,9 @@ type Appender interface {
 	Append(ctx context.Context, box MailboxID, msgs []NewMessage) (Appended, error)
 }
 
-// Staged is an upload. It is used by one goroutine at a time.
+// Staged is an upload. It is used by one goroutine at a time, belongs to the
+// account (by any session of it), and lasts until closed: it may be appended again,
+// to another mailbox or after an error, and is one content with one EmailID.
 type Staged interface {
 	// Write adds octets, which the caller has made canonical.
 	io.Writer
@@ -82,8 +84,6 @@ type Staged interface {
 
 // NewMessage is a message to append.
 type NewMessage struct {
-	// Staged was made by the same account. It may be appended to several
-	// mailboxes, one after another.
 	Staged Staged
 	Flags  Flags
 	// Received is the internal date; zero: now.
@@ -196,8 +196,9 @@ type Subscriber interface {
 
 // Searcher searches faster than reading every message would be.
 type Searcher interface {
-	// Search returns UIDs of messages of box that may match e, or ErrSkip. It
-	// may return more than those that match (unless Exact), never fewer among
+	// Search returns UIDs of messages of box that may match e, or ErrSkip; that
+	// is the answer to a type of expression that it does not know, anywhere in
+	// e. It may return more than those that match (unless Exact), never fewer among
 	// the messages that did not change after UpTo.
 	Search(ctx context.Context, box MailboxID, e Expr) (Found, error)
 }

@@ -10,22 +10,29 @@ import "iter"
 // went after UpTo may be missing from both. A consumer that continues from UpTo
 // misses nothing.
 type MailboxChanges struct {
+	// Floor is from where on Vanished is whole: removals at or below it may have
+	// been forgotten. Whoever asked for changes since a lower number compares
+	// the UIDs that it knew with those of a snapshot. Messages needs no history
+	// and is whole in any case.
+	Floor ModSeq
 	// UpTo is the mailbox's highest change number at one instant during the
 	// call, at least the since that was asked for.
 	UpTo ModSeq
 	// Messages yields each live message whose number is above since, once,
 	// ascending by UID.
 	Messages iter.Seq2[Message, error]
-	// Vanished yields each message that left after since, ascending by UID;
-	// those that came after since too may be left out.
+	// Vanished yields each message that left after since (and after Floor),
+	// ascending by UID; those that came after since too may be left out.
 	Vanished iter.Seq2[Vanished, error]
 }
 
 // Vanished is a message that is no longer in a mailbox: expunged or moved.
 type Vanished struct {
-	UID     UID
-	ModSeq  ModSeq // the number of its removal
-	EmailID EmailID
+	UID      UID
+	Created  ModSeq // the number of its arrival
+	ModSeq   ModSeq // the number of its removal
+	EmailID  EmailID
+	ThreadID ThreadID
 }
 
 // AccountChanges is what changed in an account after some state. A client of
@@ -35,8 +42,8 @@ type AccountChanges struct {
 	UpTo State
 	// Mailboxes are the live ones with any change after since, in no order.
 	Mailboxes []Status
-	// Deleted are those that were deleted after since; those that were
-	// created after since too may be left out.
+	// Deleted are those that were deleted after since, or that the identity may
+	// see no longer; those that were created after since too may be left out.
 	Deleted []DeletedMailbox
 	// Subscriptions reports whether the set of subscribed names changed.
 	Subscriptions bool

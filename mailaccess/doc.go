@@ -6,7 +6,7 @@
 //
 // A [Store] opens an [Account] for an [Identity]. An Account lists mailboxes and
 // messages, says what changed since some number, and opens contents: those
-// thirteen methods are all that a store must have, and make a mail server that
+// fourteen methods are all that a store must have, and make a mail server that
 // reads. Whatever else it can do it names in [Capabilities], one small interface
 // each:
 //
@@ -37,8 +37,9 @@
 //
 // A mailbox's number is that of its last change: a flag, an arrival, a removal,
 // its own name. Removed messages leave [Vanished] entries, deleted mailboxes
-// [DeletedMailbox] entries. A store may forget old ones: below that floor it
-// answers KindHistoryGone, and the engine compares sets of UIDs instead.
+// [DeletedMailbox] entries. A store may forget old ones and says up to where: below
+// that floor consumers compare sets of UIDs ([MailboxChanges]), or begin anew
+// ([Account].Changes: KindHistoryGone).
 //
 // UIDs ascend strictly within a mailbox in the order of arrival and are never
 // used twice, whatever crashed (RFC 3501, section 2.3.1.1). A store that cannot

@@ -63,7 +63,7 @@ type Status struct {
 	// Messages, Unseen (without \Seen) and Deleted (with \Deleted) count
 	// messages.
 	Messages, Unseen, Deleted int
-	// Size is the sum of the sizes of all messages, in octets.
+	// Size is the sum of the sizes of all messages, in octets, or [SizeUnknown].
 	Size int64
 	// FirstUnseen is the lowest UID without \Seen, 0 when there is none.
 	FirstUnseen UID
@@ -123,7 +123,8 @@ const MaxMailboxName = 1024
 // UTF-8 of 1 to MaxMailboxName octets without control characters (RFC 5198,
 // section 2; RFC 9051, section 5.1), whose levels, separated by /, are not
 // empty, and not a spelling of INBOX other than [Inbox] at the first level. A
-// store may refuse more. Names should be in NFC; front-ends see to it.
+// store may refuse more. Names are in NFC, those that a store shows too; front-ends bring
+// what clients send into it.
 func CheckMailboxName(name string) error {
 	if err := checkMailboxName(name); err != nil {
 		return &Error{Kind: KindInvalid, Op: "mailbox name", Mailbox: name, Err: err}

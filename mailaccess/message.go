@@ -21,7 +21,9 @@ type Message struct {
 	// mailbox, Created that of its arrival here.
 	ModSeq, Created ModSeq
 	Flags           Flags
-	// Size is the length of the content in canonical form, in octets.
+	// Size is the length of the content in canonical form, in octets, or
+	// [SizeUnknown] when the store has not measured it yet: opening the content
+	// does. An append knows it.
 	Size int64
 	// Received is the internal date (RFC 3501, section 2.3.3); copies keep
 	// it. Whole seconds; the zone offset is kept where the store can.
@@ -33,13 +35,17 @@ type Message struct {
 	ThreadID ThreadID
 }
 
+// SizeUnknown stands for a size that takes reading to find out.
+const SizeUnknown = -1
+
 // Content is the bytes of a message in canonical form: every line ends in
 // CRLF; bare CR and NUL are kept. A store that holds other line ends converts
 // while reading. Methods may be called concurrently, except Close.
 type Content interface {
 	// ReadAt is io.ReaderAt over [0, Size).
 	io.ReaderAt
-	// Size is the length in octets; it equals [Message.Size].
+	// Size is the length in octets; it equals [Message.Size] where that is
+	// known.
 	Size() int64
 	// WriteRange writes n octets from offset off to w and returns how many
 	// it wrote. The store chooses how: one copy at most. An error of w is

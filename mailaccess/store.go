@@ -55,8 +55,12 @@ type Account interface {
 	// value does not change while the account is open.
 	Capabilities() Capabilities
 
+	// State returns the account's present epoch and change number.
+	State(ctx context.Context) (State, error)
+
 	// Mailboxes lists the mailboxes that the identity may see, ascending by
-	// name in byte order. INBOX is always among them.
+	// name in byte order, as they were at one instant. INBOX is always among
+	// them.
 	Mailboxes(ctx context.Context) iter.Seq2[Mailbox, error]
 
 	// Lookup finds a mailbox by name, compared byte for byte. KindNotFound
@@ -77,9 +81,14 @@ type Account interface {
 	// snapshot: each message is as it was at some instant after the call.
 	Messages(ctx context.Context, box MailboxID, uids UIDSet) iter.Seq2[Message, error]
 
-	// MailboxChanges returns what changed in box after since. It fails with
-	// KindHistoryGone when since lies below the floor of what the store still
-	// knows, and with KindInvalid when since was never reached.
+	// MailboxChanges returns what changed in box after since, a number of the
+	// account; any since below the mailbox's creation stands for that. How far
+	// back removals are known is part of the answer. It fails with KindInvalid
+	// when the account never reached since.
+	//
+	// Of a mailbox that was deleted all messages have vanished, at the number of
+	// the deletion, for as long as the store knows of it; later, or in a store
+	// that does not keep that, it is KindNotFound.
 	MailboxChanges(ctx context.Context, box MailboxID, since ModSeq) (MailboxChanges, error)
 
 	// Changes returns what changed in the account after since. It fails with
@@ -88,7 +97,9 @@ type Account interface {
 	// everything and never fails in either way.
 	Changes(ctx context.Context, since State) (AccountChanges, error)
 
-	// Content opens the bytes of a message. KindContentGone when no mailbox
+	// Content opens the bytes of a message, for an identity that may read it in
+	// one of its places. ctx bounds the call, not the use of what was opened.
+	// KindContentGone when no mailbox
 	// holds the message any more and the store has let go of it, or when there
 	// never was such a message. What was opened stays readable until closed,
 	// whatever happens to the message.

@@ -15,7 +15,8 @@
 //	Subscriptions                     treats every mailbox as subscribed
 //	Lease                             keeps leases within the process
 //	Recent                            keeps the watermark while the mailbox is open
-//	history (KindHistoryGone)         compares the set of UIDs it knew with the present one
+//	removals long ago                 compares the set of UIDs it knew with the present one
+//	sizes                             opens the content and takes its size
 //	Watch                             rings for its own changes and looks at intervals
 //
 // Everything else that a store lacks is KindUnsupported.

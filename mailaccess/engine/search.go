@@ -53,11 +53,11 @@ func (v *View) candidates(ctx context.Context, e mailaccess.Expr) (look, sure ma
 	may := found.UIDs.Intersect(v.uids)
 	// The answer holds up to some change; what changed after it is looked at.
 	var later mailaccess.UIDSetBuilder
-	changed, err := v.changedSince(ctx, found.UpTo)
+	changes, err := v.s.acct.MailboxChanges(ctx, v.at.ID, found.UpTo)
 	if err != nil {
 		return look, sure, err
 	}
-	for msg, err := range changed {
+	for msg, err := range changes.Messages {
 		if err != nil {
 			return look, sure, err
 		}

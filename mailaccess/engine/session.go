@@ -71,6 +71,20 @@ func (s *Session) Content(ctx context.Context, id mailaccess.EmailID) (mailacces
 	return s.acct.Content(ctx, id)
 }
 
+// Size returns the size of a message, in octets, and opens the content to find out
+// when the store does not know it yet.
+func (s *Session) Size(ctx context.Context, m *mailaccess.Message) (int64, error) {
+	if m.Size != mailaccess.SizeUnknown {
+		return m.Size, nil
+	}
+	c, err := s.Content(ctx, m.EmailID)
+	if err != nil {
+		return 0, err
+	}
+	size := c.Size()
+	return size, c.Close()
+}
+
 // Derived yields what the store keeps under kind for ids; nothing when it keeps
 // no derived bytes. See [mailaccess.DerivedCache].
 func (s *Session) Derived(ctx context.Context, kind mailaccess.DerivedKind, ids []mailaccess.EmailID) iter.Seq2[mailaccess.Derived, error] {

@@ -59,6 +59,11 @@ func (v *View) Update(ctx context.Context, o UpdateOptions, sink Sink) error {
 	if v.frozen {
 		return nil
 	}
+	// The status is cheaper than a snapshot, and mostly there is nothing new.
+	st, err := v.s.acct.Status(ctx, v.at.ID)
+	if err == nil && st.ModSeq == v.applied && (v.gone.IsEmpty() || o.NoExpunge) && st.UIDValidity == v.at.UIDValidity {
+		return nil
+	}
 	snap, err := v.s.acct.Snapshot(ctx, v.at.ID)
 	switch {
 	case mailaccess.KindOf(err) == mailaccess.KindNotFound && err != nil:
@@ -130,13 +135,13 @@ func (v *View) updateArrived(ctx context.Context, snap *mailaccess.Snapshot, sin
 // applied, up to upTo: later changes are left for the next update, or they would
 // be told twice.
 func (v *View) updateFlags(ctx context.Context, known mailaccess.UID, upTo mailaccess.ModSeq, sink Sink) error {
-	messages, err := v.changedSince(ctx, v.applied)
+	changes, err := v.s.acct.MailboxChanges(ctx, v.at.ID, v.applied)
 	if err != nil {
 		return err
 	}
 	numbers := numberer{uids: v.uids}
 	var n Numbered
-	for m, err := range messages {
+	for m, err := range changes.Messages {
 		if err != nil {
 			return err
 		}
@@ -156,28 +161,6 @@ func (v *View) updateFlags(ctx context.Context, known mailaccess.UID, upTo maila
 	}
 	v.own = nil
 	return nil
-}
-
-// changedSince lists the messages that changed after since, also when the store
-// has forgotten its history.
-func (v *View) changedSince(ctx context.Context, since mailaccess.ModSeq) (iter.Seq2[mailaccess.Message, error], error) {
-	changes, err := v.s.acct.MailboxChanges(ctx, v.at.ID, since)
-	if err == nil {
-		return changes.Messages, nil
-	}
-	if mailaccess.KindOf(err) != mailaccess.KindHistoryGone {
-		return nil, err
-	}
-	return func(yield func(mailaccess.Message, error) bool) {
-		for m, err := range v.s.acct.Messages(ctx, v.at.ID, v.uids) {
-			if err == nil && m.ModSeq <= since {
-				continue
-			}
-			if !yield(m, err) || err != nil {
-				return
-			}
-		}
-	}, nil
 }
 
 // isOwn reports whether m is as this view's own change left it.

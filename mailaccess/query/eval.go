@@ -67,9 +67,13 @@ func (n *node) evalKids(msg *mailaccess.Message, k *known, decisive truth) truth
 
 func (n *node) evalLeaf(msg *mailaccess.Message, k *known) truth {
 	switch n.op {
-	case opLarger:
-		return truthOf(msg.Size > n.num)
-	case opSmaller:
+	case opLarger, opSmaller:
+		switch {
+		case msg.Size == mailaccess.SizeUnknown:
+			return unknown
+		case n.op == opLarger:
+			return truthOf(msg.Size > n.num)
+		}
 		return truthOf(msg.Size < n.num)
 	case opModSeq:
 		return truthOf(msg.ModSeq >= mailaccess.ModSeq(n.num))

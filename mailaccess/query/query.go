@@ -81,12 +81,12 @@ func Compile(e mailaccess.Expr, opts *Options) (*Matcher, error) {
 }
 
 // NeedsContent reports whether there are messages whose content Match must
-// open.
+// open, apart from those whose size must be found out.
 func (m *Matcher) NeedsContent() bool { return m.root.cost >= costHeader }
 
 // Match reports whether the message matches. It asks src for the content at
 // most once, and only if the metadata do not decide; src may be nil when
-// [Matcher.NeedsContent] is false.
+// [Matcher.NeedsContent] is false and the size is known.
 //
 // A message whose content is gone (KindContentGone, from src or while reading)
 // and would have been needed does not match, whatever the expression. Other
@@ -122,6 +122,14 @@ func (m *Matcher) matchContent(ctx context.Context, msg *mailaccess.Message, src
 	// Nothing was written: closing has nothing to tell.
 	defer func() { _ = c.Close() }()
 
+	if msg.Size == mailaccess.SizeUnknown {
+		sized := *msg
+		sized.Size = c.Size()
+		msg = &sized
+		if t := m.root.eval(msg, nil); t != unknown {
+			return t, nil
+		}
+	}
 	s, _ := m.scans.Get().(*scan)
 	if s == nil {
 		s = newScan(m)

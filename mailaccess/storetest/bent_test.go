@@ -224,6 +224,11 @@ func (a *bentAccount) MailboxChanges(ctx context.Context, box mailaccess.Mailbox
 	return c, err
 }
 
+func (a *bentAccount) State(ctx context.Context) (mailaccess.State, error) {
+	c, err := a.Changes(ctx, mailaccess.State{})
+	return c.UpTo, err
+}
+
 func (a *bentAccount) Changes(ctx context.Context, since mailaccess.State) (mailaccess.AccountChanges, error) {
 	if a.allSince != nil {
 		since = a.allSince(since)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"github.com/hashmail/mailaccess/mailaccess"
+	"slices"
 )
 
 func numberChecks() []check {
@@ -36,6 +37,7 @@ func accountChangesChecks() []check {
 
 // changes are MailboxChanges, ranged over.
 type changes struct {
+	floor    mailaccess.ModSeq
 	upTo     mailaccess.ModSeq
 	messages []mailaccess.Message
 	vanished []mailaccess.Vanished
@@ -47,7 +49,7 @@ func (e *env) mailboxChanges(a mailaccess.Account, box mailaccess.MailboxID, sin
 	if err != nil {
 		return changes{}, err
 	}
-	all := changes{upTo: c.UpTo}
+	all := changes{floor: c.Floor, upTo: c.UpTo}
 	if all.messages, err = collect(c.Messages); err != nil {
 		return changes{}, err
 	}
@@ -55,16 +57,19 @@ func (e *env) mailboxChanges(a mailaccess.Account, box mailaccess.MailboxID, sin
 	return all, err
 }
 
-// changesSince returns the changes, and false when the store has forgotten them,
-// as the harness says it may.
+// changesSince returns the changes, and false when the store has forgotten some of
+// the removals, as the harness says it may.
 func (e *env) changesSince(box mailaccess.MailboxID, since mailaccess.ModSeq) (changes, bool) {
 	e.Helper()
 	c, err := e.mailboxChanges(e.acct, box, since)
-	if e.forgotten(err) {
-		return changes{}, false
-	}
 	if err != nil {
 		e.Fatalf("MailboxChanges(%s, %d): %v", box, since, err)
+	}
+	if since < c.floor && !e.h.ShortHistory {
+		e.Errorf("MailboxChanges(%s, %d): the floor is %d already", box, since, c.floor)
+	}
+	if c.floor > c.upTo {
+		e.Errorf("MailboxChanges(%s, %d): the floor is %d, above %d, up to which it answers", box, since, c.floor, c.upTo)
 	}
 	last := mailaccess.UID(0)
 	for _, m := range c.messages {
@@ -80,7 +85,7 @@ func (e *env) changesSince(box mailaccess.MailboxID, since mailaccess.ModSeq) (c
 		}
 		last = v.UID
 	}
-	return c, true
+	return c, since >= c.floor
 }
 
 // forgotten reports whether err says that the history is gone and the harness
@@ -240,7 +245,8 @@ func checkChangesFuture(e *env) {
 	}
 }
 
-// Below the floor the store says that it does not know, at and above it answers.
+// Below the floor removals may be missing and the store says so; what is live is
+// whole at any time.
 func checkFloor(e *env) {
 	box := e.inbox().ID
 	ms := e.fill(box, 3)
@@ -250,13 +256,18 @@ func checkFloor(e *env) {
 	}
 	e.fill(box, 1)
 	e.h.LowerFloor(e.h.Account, box)
+	live := e.list(box)
 	for _, since := range []mailaccess.ModSeq{0, ms[0].ModSeq, old} {
-		_, err := e.mailboxChanges(e.acct, box, since)
-		e.wantKind("MailboxChanges below the floor", err, mailaccess.KindHistoryGone)
+		c, err := e.mailboxChanges(e.acct, box, since)
+		if err != nil || c.floor <= since {
+			e.Errorf("MailboxChanges since %d, below the floor: floor %d, %v", since, c.floor, err)
+		}
+		want := slices.DeleteFunc(slices.Clone(live), func(m mailaccess.Message) bool { return m.ModSeq <= since })
+		e.sameMessages("changed since what is below the floor", c.messages, want)
 	}
 	now := e.status(box).ModSeq
-	if _, err := e.mailboxChanges(e.acct, box, now); err != nil {
-		e.Errorf("MailboxChanges since now: %v", err)
+	if c, err := e.mailboxChanges(e.acct, box, now); err != nil || c.floor > now {
+		e.Errorf("MailboxChanges since now, %d: floor %d, %v", now, c.floor, err)
 	}
 	m := e.fill(box, 1)[0]
 	c, err := e.mailboxChanges(e.acct, box, now)
@@ -291,9 +302,7 @@ func checkChangesInside(e *env) {
 	e.within("changes of the store while its changes are listed", func() {
 		c, err := e.acct.MailboxChanges(e.ctx, box, since)
 		if err != nil {
-			if !e.forgotten(err) {
-				e.Errorf("MailboxChanges: %v", err)
-			}
+			e.Errorf("MailboxChanges: %v", err)
 			return
 		}
 		seen := mailaccess.UIDSet{}
@@ -409,6 +418,9 @@ func checkEpoch(e *env) {
 	}
 	_, err := e.acct.Changes(e.ctx, mailaccess.State{Epoch: s.Epoch + "x", ModSeq: s.ModSeq})
 	e.wantKind("Changes since another epoch", err, mailaccess.KindHistoryGone)
+	if all, err := e.acct.Changes(e.ctx, mailaccess.State{}); err != nil || all.UpTo != s {
+		e.Errorf("Changes: up to %+v, %v; State is %+v", all.UpTo, err, s)
+	}
 	if c, err := e.acct.Changes(e.ctx, s); err != nil || c.UpTo != s || len(c.Mailboxes)+len(c.Deleted) != 0 || c.Subscriptions {
 		e.Errorf("Changes since now: %+v, %v", c, err)
 	}

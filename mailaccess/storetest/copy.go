@@ -277,7 +277,7 @@ func checkMoveVanished(e *env) {
 	if !ok {
 		return
 	}
-	want := mailaccess.Vanished{UID: m.UID, ModSeq: e.status(src).ModSeq, EmailID: m.EmailID}
+	want := mailaccess.Vanished{UID: m.UID, Created: m.Created, ThreadID: m.ThreadID, ModSeq: e.status(src).ModSeq, EmailID: m.EmailID}
 	if len(c.vanished) != 1 || c.vanished[0] != want {
 		e.Errorf("vanished %+v, want %+v", c.vanished, want)
 	}

@@ -12,6 +12,7 @@ func deleteChecks() []check {
 		{"ChildrenStay", "Mailboxes", checkDeleteChildren},
 		{"Recreate", "Mailboxes", checkRecreate},
 		{"WithMessages", "Mailboxes Messages", checkDeleteMessages},
+		{"Vanish", "Mailboxes Messages", checkDeleteVanish},
 		{"CopiesStay", "Mailboxes Messages Copy", checkDeleteCopies},
 	}
 }
@@ -39,6 +40,33 @@ func checkDeleteGone(e *env) {
 	want := mailaccess.DeletedMailbox{ID: m.ID, Name: "Letters", ModSeq: number}
 	if len(c.Deleted) != 1 || c.Deleted[0] != want {
 		e.Errorf("Changes: deleted %+v, want %+v", c.Deleted, want)
+	}
+}
+
+// The messages of a deleted mailbox have vanished with it, for a store that remembers
+// them; one that does not has no such mailbox.
+func checkDeleteVanish(e *env) {
+	m := e.create("Papers")
+	msgs := e.fill(m.ID, 3)
+	since := e.state().ModSeq
+	number := e.takesOne("DeleteMailbox", func() { e.remove(m.ID) })
+	c, err := e.mailboxChanges(e.acct, m.ID, since)
+	if err != nil {
+		e.wantKind("MailboxChanges of a deleted mailbox", err, mailaccess.KindNotFound)
+		return
+	}
+	if len(c.messages) != 0 || c.upTo < number {
+		e.Errorf("MailboxChanges of a deleted mailbox: messages %+v, up to %d, deleted at %d", c.messages, c.upTo, number)
+	}
+	if since < c.floor {
+		return
+	}
+	var want []mailaccess.Vanished
+	for _, msg := range msgs {
+		want = append(want, mailaccess.Vanished{UID: msg.UID, Created: msg.Created, ModSeq: number, EmailID: msg.EmailID, ThreadID: msg.ThreadID})
+	}
+	if !slices.Equal(c.vanished, want) {
+		e.Errorf("MailboxChanges of a deleted mailbox: vanished %+v, want %+v", c.vanished, want)
 	}
 }
 

@@ -189,11 +189,11 @@ func (e *env) names() []string {
 // state returns the account's state as it is now.
 func (e *env) state() mailaccess.State {
 	e.Helper()
-	c, err := e.acct.Changes(e.ctx, mailaccess.State{})
+	s, err := e.acct.State(e.ctx)
 	if err != nil {
-		e.Fatalf("Changes since the zero state: %v", err)
+		e.Fatalf("State: %v", err)
 	}
-	return c.UpTo
+	return s
 }
 
 // takesNone runs f, which must take no change number.

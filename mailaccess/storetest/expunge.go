@@ -107,7 +107,7 @@ func checkExpungeVanished(e *env) {
 		e.Fatalf("changes since %d: %+v, want three vanished and nothing else", since, c)
 	}
 	for i, m := range []mailaccess.Message{ms[0], ms[1], ms[3]} {
-		want := mailaccess.Vanished{UID: m.UID, ModSeq: numbers[m.UID], EmailID: m.EmailID}
+		want := mailaccess.Vanished{UID: m.UID, Created: m.Created, ThreadID: m.ThreadID, ModSeq: numbers[m.UID], EmailID: m.EmailID}
 		if c.vanished[i] != want {
 			e.Errorf("vanished %+v, want %+v", c.vanished[i], want)
 		}

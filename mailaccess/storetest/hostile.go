@@ -19,6 +19,10 @@ type HostileOptions struct {
 	// times as many; 0 means 8, below 0 all that the store underneath does.
 	History int
 
+	// KnownSizes: every size is known. Otherwise that of every other message is
+	// not, as in a store that has not read them yet.
+	KnownSizes bool
+
 	// The following are chances, one in so many; 0 is never.
 
 	// Uncertain: a change ends with KindUncertain. Half of them happened.
@@ -43,9 +47,10 @@ type HostileOptions struct {
 //   - half of what the derived cache has it does not give, and bytes that it
 //     yielded are overwritten at the next step;
 //   - the history is short, and content goes with its last message at once;
+//   - every other message's size is not known until its content is opened;
 //   - contents come in small pieces, snapshots share no memory.
 //
-// The store passes [Run] with ShortHistory.
+// The store passes [Run] with ShortHistory and KnownSizes.
 func Hostile(inner mailaccess.Store, opts *HostileOptions) mailaccess.Store {
 	h := &hostile{inner: inner}
 	if opts != nil {

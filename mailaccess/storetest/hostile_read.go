@@ -91,7 +91,20 @@ func (a *hostileAccount) yieldLatest(ctx context.Context, box mailaccess.Mailbox
 		yield(mailaccess.Message{}, err)
 		return false
 	}
-	return len(ms) == 0 || yield(ms[0], nil)
+	if len(ms) == 0 {
+		return true
+	}
+	if !a.h.opts.KnownSizes && ms[0].UID%2 == 0 {
+		ms[0].Size = mailaccess.SizeUnknown
+	}
+	return yield(ms[0], nil)
+}
+
+func (a *hostileAccount) State(ctx context.Context) (mailaccess.State, error) {
+	if err := a.h.unavailable("state"); err != nil {
+		return mailaccess.State{}, err
+	}
+	return a.inner.State(ctx)
 }
 
 func (a *hostileAccount) MailboxChanges(ctx context.Context, box mailaccess.MailboxID, since mailaccess.ModSeq) (mailaccess.MailboxChanges, error) {
@@ -103,8 +116,16 @@ func (a *hostileAccount) MailboxChanges(ctx context.Context, box mailaccess.Mail
 	if err != nil {
 		return c, err
 	}
+	vanished := c.Vanished
 	if a.forgotten(since, c.UpTo, 1) {
-		return mailaccess.MailboxChanges{}, &mailaccess.Error{Kind: mailaccess.KindHistoryGone, Op: op, Mailbox: string(box)}
+		c.Floor = max(c.Floor, c.UpTo-mailaccess.ModSeq(a.h.opts.History))
+		vanished = func(yield func(mailaccess.Vanished, error) bool) {
+			for v, err := range c.Vanished {
+				if (err != nil || v.ModSeq > c.Floor) && !yield(v, err) {
+					return
+				}
+			}
+		}
 	}
 	messages := c.Messages
 	c.Messages = fragile(a.h, op, once(func(yield func(mailaccess.Message, error) bool) {
@@ -119,8 +140,12 @@ func (a *hostileAccount) MailboxChanges(ctx context.Context, box mailaccess.Mail
 			}
 		}
 	}))
-	c.Vanished = fragile(a.h, op, once(c.Vanished))
-	return c, nil
+	return mailaccess.MailboxChanges{
+		Floor:    c.Floor,
+		UpTo:     c.UpTo,
+		Messages: c.Messages,
+		Vanished: fragile(a.h, op, once(vanished)),
+	}, nil
 }
 
 // forgotten reports whether since is too long ago, times so many.

@@ -176,7 +176,7 @@ func (m *model) arrived(b *modelBox, ms []mailaccess.Message) {
 
 func (m *model) left(b *modelBox, uid mailaccess.UID, n mailaccess.ModSeq) {
 	msg := b.messages[uid]
-	b.vanished = append(b.vanished, modelVanished{mailaccess.Vanished{UID: uid, ModSeq: n, EmailID: msg.EmailID}, msg.Created})
+	b.vanished = append(b.vanished, modelVanished{mailaccess.Vanished{UID: uid, Created: msg.Created, ModSeq: n, EmailID: msg.EmailID, ThreadID: msg.ThreadID}, msg.Created})
 	delete(b.messages, uid)
 	m.reached(b, n)
 }

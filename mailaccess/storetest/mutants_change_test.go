@@ -134,14 +134,14 @@ func changeMutants() map[string]mutant {
 		}),
 		"everybody may everything": {"Rights/ReadOnly", func(b *bent) {
 			b.open = func(_ mailaccess.Store, who mailaccess.Identity) mailaccess.Identity {
-				who.Rights = 0
+				who.Without = 0
 				return who
 			}
 		}},
 		"who may change \\Seen may all flags": {"Rights/Seen", func(b *bent) {
 			b.open = func(_ mailaccess.Store, who mailaccess.Identity) mailaccess.Identity {
-				if who.Rights.Has(mailaccess.RightSeen) {
-					who.Rights |= mailaccess.RightFlags
+				if !who.Without.Has(mailaccess.RightSeen) {
+					who.Without &^= mailaccess.RightFlags
 				}
 				return who
 			}
@@ -158,16 +158,14 @@ func changeMutants() map[string]mutant {
 		}),
 		"whoever may write may read": {"Rights/NoRead", func(b *bent) {
 			b.open = func(_ mailaccess.Store, who mailaccess.Identity) mailaccess.Identity {
-				if who.Rights != 0 {
-					who.Rights |= mailaccess.RightRead
-				}
+				who.Without &^= mailaccess.RightRead
 				return who
 			}
 		}},
 		"whoever may append may set flags": {"Rights/AppendWithoutFlags", func(b *bent) {
 			b.open = func(_ mailaccess.Store, who mailaccess.Identity) mailaccess.Identity {
-				if who.Rights.Has(mailaccess.RightInsert) {
-					who.Rights = 0
+				if !who.Without.Has(mailaccess.RightInsert) {
+					who.Without = 0
 				}
 				return who
 			}

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -41,13 +42,20 @@ func historyMutants() map[string]mutant {
 			}
 		}),
 		"the floor is not told": in("MailboxChanges/Floor", func(a *bentAccount) {
-			inbox, _ := a.Account.Lookup(context.Background(), mailaccess.Inbox)
-			a.since = func(since mailaccess.ModSeq) mailaccess.ModSeq {
-				if _, err := a.Account.MailboxChanges(context.Background(), inbox.ID, since); err == nil {
-					return since
-				}
-				s, _ := a.Account.Status(context.Background(), inbox.ID)
-				return s.ModSeq
+			a.changes = func(c *mailaccess.MailboxChanges) { c.Floor = 0 }
+		}),
+		"what is live is cut at the floor": in("MailboxChanges/Floor", func(a *bentAccount) {
+			a.changes = func(c *mailaccess.MailboxChanges) {
+				floor := c.Floor
+				all, err := collect(c.Messages)
+				all = slices.DeleteFunc(all, func(m mailaccess.Message) bool { return m.ModSeq <= floor })
+				c.Messages = listed(all, err)
+			}
+		}),
+		"a deleted mailbox forgets a message": in("Delete/Vanish", func(a *bentAccount) {
+			a.changes = func(c *mailaccess.MailboxChanges) {
+				all, err := collect(c.Vanished)
+				c.Vanished = listed(all[:max(len(all)-1, 0)], err)
 			}
 		}),
 		"another epoch is answered": in("Changes/Epoch", func(a *bentAccount) {

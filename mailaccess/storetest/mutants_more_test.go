@@ -170,15 +170,15 @@ func moreMutants() map[string]mutant {
 		}),
 		"reading takes rights": {"Rights/ReadOnlyReads", func(b *bent) {
 			b.open = func(_ mailaccess.Store, who mailaccess.Identity) mailaccess.Identity {
-				if who.Rights != 0 {
-					who.Rights = mailaccess.RightInsert
+				if who.Without != 0 {
+					who.Without = mailaccess.RightsAll &^ mailaccess.RightInsert
 				}
 				return who
 			}
 		}},
 		"rights are those of the first who came": {"Rights/TwoSessions", func(b *bent) {
 			b.open = func(_ mailaccess.Store, who mailaccess.Identity) mailaccess.Identity {
-				who.Rights = 0
+				who.Without = 0
 				return who
 			}
 		}},

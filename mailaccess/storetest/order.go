@@ -294,11 +294,11 @@ func (f *follower) follow(box mailaccess.MailboxID) error {
 		f.boxes[box] = r
 	}
 	c, err := f.e.mailboxChanges(f.a, box, r.upTo)
-	if f.e.forgotten(err) {
-		return f.again(box, r)
-	}
 	if err != nil {
 		return fmt.Errorf("changes since %d: %w", r.upTo, err)
+	}
+	if f.e.h.ShortHistory && r.upTo < c.floor {
+		return f.again(box, r)
 	}
 	if c.upTo < r.upTo {
 		return fmt.Errorf("changes since %d are up to %d", r.upTo, c.upTo)

@@ -247,7 +247,7 @@ func checkNoRead(e *env) {
 	box := e.inbox().ID
 	e.fill(box, 1)
 	who := e.h.Identity
-	who.Rights = mailaccess.RightInsert
+	who.Without |= mailaccess.RightsAll &^ mailaccess.RightInsert
 	a, err := e.store.Open(e.ctx, e.h.Account, who)
 	if err != nil {
 		e.wantKind("Open by one who may not read", err, mailaccess.KindForbidden)

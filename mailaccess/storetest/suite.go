@@ -18,7 +18,7 @@ type Harness struct {
 	// It should hold no messages.
 	Account string
 	// Identity opens the account. The zero value stands for the account's
-	// owner with all rights; the suite sets Rights where it needs other ones.
+	// owner with all rights; the suite sets Without where it needs fewer.
 	Identity mailaccess.Identity
 
 	// Reopen returns the store again, over the same data. The suite has closed
@@ -33,8 +33,8 @@ type Harness struct {
 	// needs messages is skipped.
 	Deliver func(ctx context.Context, box mailaccess.MailboxID, content []byte, f mailaccess.Flags, received time.Time) (mailaccess.UID, error)
 	// ShortHistory says that the store forgets what changed after very few
-	// changes. The suite then takes KindHistoryGone for an answer wherever the
-	// contract does; without it a store is expected to know all that happened
+	// changes. The suite then takes a high floor, or KindHistoryGone, for an
+	// answer wherever the contract does; without it a store is expected to know all that happened
 	// within one test, some hundreds of changes.
 	ShortHistory bool
 	// Patience is how long the suite waits for what must happen before it
@@ -174,7 +174,7 @@ func (e *env) openAgain() mailaccess.Account {
 func (e *env) openWith(rights mailaccess.Rights) mailaccess.Account {
 	e.Helper()
 	who := e.h.Identity
-	who.Rights = rights
+	who.Without |= mailaccess.RightsAll &^ rights
 	a := e.open(who)
 	e.Cleanup(func() { a.Close() })
 	return a

@@ -35,7 +35,7 @@ func hostileMemory(opts storetest.HostileOptions) func(testing.TB) storetest.Har
 
 // A hostile store keeps the contract, and the suite asks for no more.
 func TestHostile(t *testing.T) {
-	for _, opts := range []storetest.HostileOptions{{Seed: 1}, {Seed: 2, History: 1}, {Seed: 3, History: -1}} {
+	for _, opts := range []storetest.HostileOptions{{Seed: 1, KnownSizes: true}, {Seed: 2, History: 1, KnownSizes: true}, {Seed: 3, History: -1, KnownSizes: true}} {
 		t.Run("", func(t *testing.T) { storetest.Run(t, hostileMemory(opts)) })
 	}
 }

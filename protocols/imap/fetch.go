@@ -65,6 +65,15 @@ func (f *fetch) metadata(ctx context.Context, uids mailaccess.UIDSet) error {
 		if err != nil {
 			return err
 		}
+		if f.plan.size {
+			if m.Size, err = f.c.sess.Size(ctx, &m.Message); err != nil {
+				if mailaccess.KindOf(err) != mailaccess.KindContentGone {
+					return err
+				}
+				f.gone = true
+				continue
+			}
+		}
 		b := f.begin(m)
 		for i := range f.plan.items {
 			b = f.appendMetadata(appendSpace(b, i), f.plan.items[i].kind, m, recent)
@@ -150,6 +159,13 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 func (f *fetch) message(ctx context.Context, m *engine.Numbered, rendered *renderings) error {
 	open := opened{c: f.c, id: m.EmailID}
 	defer open.close()
+	if f.plan.size && m.Size == mailaccess.SizeUnknown {
+		content, err := open.open(ctx)
+		if err != nil {
+			return err
+		}
+		m.Size = content.Size()
+	}
 	if err := rendered.render(ctx, m.EmailID, &open); err != nil {
 		return err
 	}

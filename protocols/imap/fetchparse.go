@@ -44,6 +44,7 @@ type fetchPlan struct {
 	// sees: reading sets \Seen.
 	sees  bool
 	flags bool // the flags are asked for
+	size  bool // the size is asked for
 }
 
 // maxFetchItems bounds what one FETCH asks for of each message.
@@ -196,6 +197,8 @@ func (p *fetchPlan) add(item fetchItem) {
 	switch item.kind {
 	case fetchFlags:
 		p.flags = true
+	case fetchSize:
+		p.size = true
 	case fetchEnvelope, fetchBody, fetchBodyStructure:
 		p.structures = true
 	case fetchSection:

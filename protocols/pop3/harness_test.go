@@ -208,6 +208,6 @@ type readOnly struct{ mailaccess.Authenticator }
 
 func (r readOnly) Authenticate(ctx context.Context, l mailaccess.Login) (mailaccess.Identity, error) {
 	id, err := r.Authenticator.Authenticate(ctx, l)
-	id.Rights = mailaccess.RightsReadOnly
+	id.Without = mailaccess.RightsAll &^ mailaccess.RightsReadOnly
 	return id, err
 }

@@ -73,9 +73,16 @@ func (d *maildrop) note(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		size, err := d.sess.Size(ctx, &m.Message)
+		switch {
+		case err != nil && mailaccess.KindOf(err) == mailaccess.KindContentGone:
+			continue
+		case err != nil:
+			return err
+		}
 		uids.AddUID(m.UID)
-		d.sizes = append(d.sizes, m.Size)
-		d.total += m.Size
+		d.sizes = append(d.sizes, size)
+		d.total += size
 	}
 	if len(d.sizes) == d.view.Len() {
 		d.uids = d.view.UIDs() // which others share

@@ -46,9 +46,15 @@ type account struct {
 	leases  leases       // has its own lock
 }
 
+// tombstone is what is left of a deleted mailbox.
 type tombstone struct {
 	mailaccess.DeletedMailbox
 	created mailaccess.ModSeq
+
+	// vanished are the removals that are remembered, its last messages among
+	// them, as in mailbox; they tell everything after the number emptied.
+	vanished []mailaccess.Vanished
+	emptied  mailaccess.ModSeq
 }
 
 func newAccount(s *Store, name string, now time.Time) *account {
@@ -104,10 +110,7 @@ type handle struct {
 var _ mailaccess.Account = (*handle)(nil)
 
 func (a *account) open(who mailaccess.Identity) *handle {
-	h := &handle{account: a, rights: who.Rights}
-	if h.rights == 0 {
-		h.rights = mailaccess.RightsAll
-	}
+	h := &handle{account: a, rights: mailaccess.RightsAll &^ who.Without}
 	if a.store.opts.RetainExpunged {
 		a.mu.Lock()
 		h.since = a.modseq
@@ -246,6 +249,16 @@ func (h *handle) snapshot(ctx context.Context, op string, box mailaccess.Mailbox
 		return mailaccess.Snapshot{}, err
 	}
 	return mailaccess.Snapshot{Status: b.status(h.rights), UIDs: b.uids}, nil
+}
+
+// State returns the epoch and the highest number.
+func (h *handle) State(ctx context.Context) (mailaccess.State, error) {
+	if err := h.begin(ctx, "state", mailaccess.RightRead); err != nil {
+		return mailaccess.State{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return mailaccess.State{Epoch: h.store.epoch, ModSeq: h.modseq}, nil
 }
 
 // Changes returns what changed in the account after since.

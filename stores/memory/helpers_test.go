@@ -34,10 +34,14 @@ func newFixture(t testing.TB, opts *Options) *fixture {
 	return f
 }
 
-// as opens the account with other rights.
+// as opens the account with other rights; 0 stands for all.
 func (f *fixture) as(rights mailaccess.Rights) *handle {
 	f.Helper()
-	acc, err := f.store.Open(ctx, user, mailaccess.Identity{User: user, Account: user, Rights: rights})
+	who := mailaccess.Identity{User: user, Account: user}
+	if rights != 0 {
+		who.Without = mailaccess.RightsAll &^ rights
+	}
+	acc, err := f.store.Open(ctx, user, who)
 	f.must(err)
 	return acc.(*handle)
 }
@@ -202,5 +206,15 @@ func (f *fixture) check(box mailaccess.MailboxID) {
 		if !b.keywords.all.Has(w) {
 			f.Errorf("keyword %q is not in %q", w, b.keywords.all)
 		}
+	}
+}
+
+// belowFloor expects that removals since n may be forgotten.
+func (f *fixture) belowFloor(box mailaccess.MailboxID, n mailaccess.ModSeq) {
+	f.Helper()
+	c, err := f.MailboxChanges(ctx, box, n)
+	f.must(err)
+	if c.Floor <= n {
+		f.Errorf("the floor is %d, want it above %d", c.Floor, n)
 	}
 }

@@ -96,11 +96,13 @@ func TestHistoryLimit(t *testing.T) {
 	floor := f.boxes[f.inbox].floor
 	for i, n := range after {
 		c, err := f.MailboxChanges(ctx, f.inbox, n)
+		f.must(err)
+		if c.Floor != floor {
+			t.Errorf("the floor is %d, want %d", c.Floor, floor)
+		}
 		if n < floor {
-			f.wantKind(err, mailaccess.KindHistoryGone)
 			continue
 		}
-		f.must(err)
 		count := 0
 		for range c.Vanished {
 			count++
@@ -116,8 +118,7 @@ func TestHistoryLimit(t *testing.T) {
 	f.fill(f.inbox, 40)
 	before := f.status(f.inbox).ModSeq
 	f.expunge(f.inbox, mailaccess.UIDSetRange(41, 80))
-	_, err := f.MailboxChanges(ctx, f.inbox, before)
-	f.wantKind(err, mailaccess.KindHistoryGone)
+	f.belowFloor(f.inbox, before)
 	f.changesSince(f.inbox, f.status(f.inbox).ModSeq)
 }
 
@@ -127,8 +128,7 @@ func TestDropHistory(t *testing.T) {
 	start := f.status(f.inbox).ModSeq
 	f.expunge(f.inbox, mailaccess.UIDSetOf(2))
 	f.must(f.store.DropHistory(user, f.inbox))
-	_, err := f.MailboxChanges(ctx, f.inbox, start)
-	f.wantKind(err, mailaccess.KindHistoryGone)
+	f.belowFloor(f.inbox, start)
 	now := f.status(f.inbox).ModSeq
 	f.expunge(f.inbox, mailaccess.UIDSetOf(3))
 	if _, gone := f.changesSince(f.inbox, now); gone.String() != "3" {
@@ -163,6 +163,59 @@ func TestDropAccountHistory(t *testing.T) {
 	f.must(err)
 	_, err = f.Changes(ctx, mailaccess.State{Epoch: "another", ModSeq: c.UpTo.ModSeq})
 	f.wantKind(err, mailaccess.KindHistoryGone)
+}
+
+// What was in a deleted mailbox vanished with it, and is told for as long as the
+// history of all deleted mailboxes together is short enough.
+func TestDeletedMailboxVanishes(t *testing.T) {
+	f := newFixture(t, &Options{HistoryLimit: 10})
+	gone := func(box mailaccess.MailboxID, since mailaccess.ModSeq) (floor mailaccess.ModSeq, uids string) {
+		t.Helper()
+		c, err := f.MailboxChanges(ctx, box, since)
+		f.must(err)
+		for m := range c.Messages {
+			t.Errorf("UID %d is still there", m.UID)
+		}
+		var set mailaccess.UIDSetBuilder
+		for v, err := range c.Vanished {
+			f.must(err)
+			if v.ModSeq <= since || v.EmailID == "" || v.Created == 0 {
+				t.Errorf("since %d vanished %+v", since, v)
+			}
+			set.AddUID(v.UID)
+		}
+		return c.Floor, set.Set().String()
+	}
+	a, b := f.box("a"), f.box("b")
+	f.fill(a, 4)
+	f.fill(b, 4)
+	start := f.modseq
+	f.expunge(a, mailaccess.UIDSetOf(2))
+	middle := f.modseq
+	f.must(f.DeleteMailbox(ctx, a))
+	if floor, uids := gone(a, start); uids != "1:4" || floor > start {
+		t.Errorf("vanished %s, floor %d", uids, floor)
+	}
+	if _, uids := gone(a, middle); uids != "1,3:4" {
+		t.Errorf("vanished %s after the expunge", uids)
+	}
+	f.must(f.DeleteMailbox(ctx, b))
+	if _, uids := gone(b, middle); uids != "1:4" {
+		t.Errorf("vanished %s with the second", uids)
+	}
+	// More than is remembered: the first gives way.
+	c := f.box("c")
+	f.fill(c, 5)
+	f.must(f.DeleteMailbox(ctx, c))
+	if floor, uids := gone(a, start); uids != "" || floor <= middle {
+		t.Errorf("the first still tells %s, floor %d", uids, floor)
+	}
+	d := f.box("d")
+	f.fill(d, 11)
+	f.must(f.DeleteMailbox(ctx, d))
+	if floor, uids := gone(d, middle); uids != "" || floor != f.modseq {
+		t.Errorf("too many are told: %s, floor %d", uids, floor)
+	}
 }
 
 func TestTombstoneLimit(t *testing.T) {

@@ -192,7 +192,12 @@ type removal struct {
 
 func (r *removal) add(m *mailaccess.Message) {
 	r.uids.AddUID(m.UID)
-	r.gone = append(r.gone, mailaccess.Vanished{UID: m.UID, EmailID: m.EmailID})
+	r.gone = append(r.gone, vanished(m, 0))
+}
+
+// vanished is what is left to say of m once it was removed.
+func vanished(m *mailaccess.Message, n mailaccess.ModSeq) mailaccess.Vanished {
+	return mailaccess.Vanished{UID: m.UID, Created: m.Created, ModSeq: n, EmailID: m.EmailID, ThreadID: m.ThreadID}
 }
 
 // remove takes r out of b within transaction n and returns its UIDs. Contents
@@ -227,9 +232,9 @@ func (a *account) remove(b *mailbox, r *removal, n mailaccess.ModSeq) mailaccess
 	return uids
 }
 
-// vanishedSince returns the removals after since. They may be read after letting
-// go of the lock.
-func (b *mailbox) vanishedSince(since mailaccess.ModSeq) []mailaccess.Vanished {
-	i := sort.Search(len(b.vanished), func(i int) bool { return b.vanished[i].ModSeq > since })
-	return b.vanished[i:len(b.vanished):len(b.vanished)]
+// removedSince returns those of all, ascending by number, that were removed after
+// since. They may be read after letting go of the lock.
+func removedSince(all []mailaccess.Vanished, since mailaccess.ModSeq) []mailaccess.Vanished {
+	i := sort.Search(len(all), func(i int) bool { return all[i].ModSeq > since })
+	return all[i:len(all):len(all)]
 }

@@ -146,16 +146,53 @@ func (a *account) delete(op string, box mailaccess.MailboxID) (*mailbox, mailacc
 	delete(a.names, b.Name)
 	a.sorted = nil
 	b.deleted = true
-	a.tombstones = append(a.tombstones, tombstone{
-		DeletedMailbox: mailaccess.DeletedMailbox{ID: box, Name: b.Name, ModSeq: a.modseq},
-		created:        b.Created,
-	})
+	a.tombstones = append(a.tombstones, a.bury(b))
 	if limit := a.store.opts.HistoryLimit; len(a.tombstones) > limit {
 		drop := (len(a.tombstones) + 1) / 2
 		a.floor = a.tombstones[drop-1].ModSeq
 		a.tombstones = slices.Clone(a.tombstones[drop:])
 	}
 	return b, a.modseq, nil
+}
+
+// bury makes the tombstone of b, which is deleted by the present transaction. What
+// was in b is remembered unless that is more than HistoryLimit, for all deleted
+// mailboxes together. a.mu is held.
+func (a *account) bury(b *mailbox) tombstone {
+	t := tombstone{
+		DeletedMailbox: mailaccess.DeletedMailbox{ID: b.ID, Name: b.Name, ModSeq: a.modseq},
+		created:        b.Created,
+		emptied:        b.floor,
+	}
+	n := len(b.vanished) + b.uids.Len()
+	for i := range a.tombstones {
+		n += len(a.tombstones[i].vanished)
+	}
+	for i := 0; n > a.store.opts.HistoryLimit && i < len(a.tombstones); i++ {
+		old := &a.tombstones[i]
+		n -= len(old.vanished)
+		old.vanished, old.emptied = nil, old.ModSeq
+	}
+	if n > a.store.opts.HistoryLimit {
+		t.emptied = a.modseq
+		return t
+	}
+	t.vanished = slices.Clone(b.vanished)
+	b.messages.walk(b.uids, 1, func(c *chunk, j int) bool {
+		t.vanished = append(t.vanished, vanished(&c.msgs[j], a.modseq))
+		return true
+	})
+	return t
+}
+
+// tombstone returns that of a mailbox that was deleted, or nil. a.mu is held.
+func (a *account) tombstone(box mailaccess.MailboxID) *tombstone {
+	for i := range a.tombstones {
+		if a.tombstones[i].ID == box {
+			return &a.tombstones[i]
+		}
+	}
+	return nil
 }
 
 // forget takes the messages of a deleted mailbox from their contents, some at a

@@ -97,21 +97,27 @@ func (h *handle) MailboxChanges(ctx context.Context, box mailaccess.MailboxID, s
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if since > h.modseq {
+		return mailaccess.MailboxChanges{}, fail(op, mailaccess.KindInvalid, string(box), errors.New("that number was never reached"))
+	}
+	if t := h.tombstone(box); t != nil {
+		return mailaccess.MailboxChanges{
+			Floor:    t.emptied,
+			UpTo:     max(since, t.ModSeq),
+			Messages: func(func(mailaccess.Message, error) bool) {},
+			Vanished: h.vanished(ctx, op, removedSince(t.vanished, since)),
+		}, nil
+	}
 	b, err := h.box(op, box)
 	if err != nil {
 		return mailaccess.MailboxChanges{}, err
 	}
-	switch {
-	case since < b.floor:
-		return mailaccess.MailboxChanges{}, fail(op, mailaccess.KindHistoryGone, string(box), nil)
-	case since > h.modseq:
-		return mailaccess.MailboxChanges{}, fail(op, mailaccess.KindInvalid, string(box), errors.New("that number was never reached"))
-	}
 	log, whole := b.changedSince(since)
 	all := b.uids
-	gone := b.vanishedSince(since)
+	gone := removedSince(b.vanished, since)
 	return mailaccess.MailboxChanges{
-		UpTo: max(since, b.modseq),
+		Floor: b.floor,
+		UpTo:  max(since, b.modseq),
 		Messages: func(yield func(mailaccess.Message, error) bool) {
 			uids := all
 			if whole {

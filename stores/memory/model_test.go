@@ -186,8 +186,8 @@ func compareChanges(rt *rapid.T, f *fixture, b *modelBox, since mailaccess.ModSe
 	floor := f.boxes[b.id].floor
 	f.mu.Unlock()
 	if since < floor {
-		if _, err := f.MailboxChanges(ctx, b.id, since); mailaccess.KindOf(err) != mailaccess.KindHistoryGone {
-			rt.Fatalf("changes since %d, below the floor %d: %v", since, floor, err)
+		if c, err := f.MailboxChanges(ctx, b.id, since); err != nil || c.Floor != floor {
+			rt.Fatalf("changes since %d, below the floor %d: %d, %v", since, floor, c.Floor, err)
 		}
 		return
 	}

@@ -225,7 +225,7 @@ func (s *Store) Deliver(ctx context.Context, account, mailbox string, raw []byte
 
 // DropHistory forgets which messages were removed from a mailbox, or, when box is
 // empty, which mailboxes were deleted: whoever asks for changes since an earlier
-// number gets KindHistoryGone. It is there for tests.
+// number finds it below the floor. It is there for tests.
 func (s *Store) DropHistory(account string, box mailaccess.MailboxID) error {
 	const op = "drop history"
 	a, err := s.find(op, account)
