@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 
+	goimap "github.com/emersion/go-imap/v2"
+
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
@@ -65,7 +67,7 @@ func (c *conn) append(ctx context.Context, name string, m engine.NewMessage, lit
 		return err
 	}
 	if lit.Size == 0 {
-		return no("CANNOT", "a message has at least one octet")
+		return no(goimap.ResponseCodeCannot, "a message has at least one octet")
 	}
 	if lit.Size > c.nc.Limits().MaxLiteral {
 		return &mailaccess.Error{Kind: mailaccess.KindTooBig, Op: "append", Mailbox: name}
@@ -117,7 +119,7 @@ func (c *conn) destination(ctx context.Context, name string) (mailaccess.Mailbox
 func tryCreate(err error) error {
 	var e *mailaccess.Error
 	if errors.As(err, &e) && e.Kind == mailaccess.KindNotFound {
-		return no("TRYCREATE", "no such mailbox")
+		return no(goimap.ResponseCodeTryCreate, "no such mailbox")
 	}
 	return err
 }
@@ -191,7 +193,7 @@ func (c *conn) allThere(ctx context.Context, uids mailaccess.UIDSet) error {
 		n++
 	}
 	if n < uids.Len() {
-		return no("EXPUNGEISSUED", "some of the messages are no longer there")
+		return no(codeExpungeIssued, "some of the messages are no longer there")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	goimap "github.com/emersion/go-imap/v2"
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -244,12 +245,17 @@ func (c *conn) skip() error {
 func (c *conn) login(ctx context.Context, id mailaccess.Identity) error {
 	if err := c.nc.SetUser(id.User); err != nil {
 		if errors.Is(err, protocols.ErrTooManyConnections) {
-			return no("LIMIT", "too many connections of this user")
+			return no(goimap.ResponseCodeLimit, "too many connections of this user")
 		}
 		return err
 	}
 	sess, err := c.srv.opts.Engine.Open(ctx, id)
 	if err != nil {
+		if mailaccess.KindOf(err) == mailaccess.KindNotFound {
+			// Who it is was right: that there is no mail is for others to mend.
+			c.log().Error("no such account", zap.Error(err))
+			err = no(goimap.ResponseCodeContactAdmin, "there is no account for this user")
+		}
 		return errors.Join(err, c.nc.SetUser(""))
 	}
 	c.sess, c.state = sess, authenticated

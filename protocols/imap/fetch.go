@@ -52,7 +52,7 @@ func (f *fetch) run(ctx context.Context, c *conn) error {
 	// has no message any more, is left out. UIDs without a message are no
 	// failure (RFC 3501, section 6.4.8).
 	if f.gone || f.how == byNumber && f.sent < uids.Len() {
-		return no("EXPUNGEISSUED", "some of the messages are no longer there")
+		return no(codeExpungeIssued, "some of the messages are no longer there")
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package imap
 import (
 	"strings"
 
+	goimap "github.com/emersion/go-imap/v2"
+
 	"github.com/hashmail/mailaccess/mailaccess"
 )
 
@@ -12,11 +14,11 @@ var systemFlags = [...]struct {
 	bit  mailaccess.SystemFlags
 	name string
 }{
-	{mailaccess.FlagAnswered, `\Answered`},
-	{mailaccess.FlagFlagged, `\Flagged`},
-	{mailaccess.FlagDeleted, `\Deleted`},
-	{mailaccess.FlagSeen, `\Seen`},
-	{mailaccess.FlagDraft, `\Draft`},
+	{mailaccess.FlagAnswered, string(goimap.FlagAnswered)},
+	{mailaccess.FlagFlagged, string(goimap.FlagFlagged)},
+	{mailaccess.FlagDeleted, string(goimap.FlagDeleted)},
+	{mailaccess.FlagSeen, string(goimap.FlagSeen)},
+	{mailaccess.FlagDraft, string(goimap.FlagDraft)},
 }
 
 // appendFlags appends flags as a parenthesized list.
@@ -77,7 +79,7 @@ func (c *conn) appendPermanentFlags(b []byte, k mailaccess.Keywords) []byte {
 		}
 		b = appendFlagNames(b, f)
 		if can.Keywords && rights.Has(mailaccess.RightFlags) {
-			b = append(flagSpace(b), `\*`...)
+			b = append(flagSpace(b), goimap.FlagWildcard...)
 		}
 	}
 	return append(b, ")] flags that are kept\r\n"...)

@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
+	goimap "github.com/emersion/go-imap/v2"
+
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
@@ -212,7 +214,7 @@ func (c *conn) lsub(ctx context.Context, pattern string) error {
 		}
 		b := append(c.w.Begin(), "* LSUB ("...)
 		if l.box == nil {
-			b = append(b, `\Noselect`...)
+			b = append(b, goimap.MailboxAttrNoSelect...)
 		}
 		b = imapwire.AppendMailbox(append(b, ") \"/\" "...), l.name, false)
 		if err := c.w.End(append(b, "\r\n"...)); err != nil {
@@ -226,32 +228,32 @@ func (c *conn) lsub(ctx context.Context, pattern string) error {
 // section 3).
 var uses = [...]struct {
 	use  mailaccess.SpecialUse
-	name string
+	attr goimap.MailboxAttr
 }{
-	{mailaccess.UseAll, ` \All`},
-	{mailaccess.UseArchive, ` \Archive`},
-	{mailaccess.UseDrafts, ` \Drafts`},
-	{mailaccess.UseFlagged, ` \Flagged`},
-	{mailaccess.UseJunk, ` \Junk`},
-	{mailaccess.UseSent, ` \Sent`},
-	{mailaccess.UseTrash, ` \Trash`},
-	{mailaccess.UseImportant, ` \Important`},
+	{mailaccess.UseAll, goimap.MailboxAttrAll},
+	{mailaccess.UseArchive, goimap.MailboxAttrArchive},
+	{mailaccess.UseDrafts, goimap.MailboxAttrDrafts},
+	{mailaccess.UseFlagged, goimap.MailboxAttrFlagged},
+	{mailaccess.UseJunk, goimap.MailboxAttrJunk},
+	{mailaccess.UseSent, goimap.MailboxAttrSent},
+	{mailaccess.UseTrash, goimap.MailboxAttrTrash},
+	{mailaccess.UseImportant, goimap.MailboxAttrImportant},
 }
 
 // appendAttributes appends the attributes of a mailbox (RFC 3501, section 7.2.2;
 // RFC 3348, section 3).
 func appendAttributes(b []byte, l listed) []byte {
 	if l.box == nil {
-		return append(b, `\Noselect \HasChildren`...)
+		return append(append(append(b, goimap.MailboxAttrNoSelect...), ' '), goimap.MailboxAttrHasChildren...)
 	}
 	if l.children {
-		b = append(b, `\HasChildren`...)
+		b = append(b, goimap.MailboxAttrHasChildren...)
 	} else {
-		b = append(b, `\HasNoChildren`...)
+		b = append(b, goimap.MailboxAttrHasNoChildren...)
 	}
 	for _, u := range &uses {
 		if l.box.Use&u.use != 0 {
-			b = append(b, u.name...)
+			b = append(append(b, ' '), u.attr...)
 		}
 	}
 	return b

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	goimap "github.com/emersion/go-imap/v2"
+
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
@@ -30,7 +32,7 @@ func parseDelete(c *conn) (action, error) {
 	return func(ctx context.Context, c *conn) error {
 		m, err := c.sess.Lookup(ctx, name)
 		if err == nil && m.Name == mailaccess.Inbox {
-			return no("CANNOT", "INBOX cannot be deleted")
+			return no(goimap.ResponseCodeCannot, "INBOX cannot be deleted")
 		}
 		if err := c.sess.Delete(ctx, name); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	goimap "github.com/emersion/go-imap/v2"
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -22,8 +23,8 @@ type answer struct {
 
 // statusError is an answer that is not OK.
 type statusError struct {
-	status string // NO or BAD
-	code   string // the response code, without brackets; may be empty
+	status string              // NO or BAD
+	code   goimap.ResponseCode // without brackets; may be empty
 	text   string
 }
 
@@ -33,7 +34,7 @@ func (e *statusError) Error() string { return e.status + " " + e.text }
 func bad(text string) error { return &statusError{"BAD", "", text} }
 
 // no is the answer to a command that makes sense but cannot be done.
-func no(code, text string) error { return &statusError{"NO", code, text} }
+func no(code goimap.ResponseCode, text string) error { return &statusError{"NO", code, text} }
 
 // respond writes the tagged answer. Its error ends the connection.
 func (c *conn) respond(err error) error {
@@ -58,7 +59,7 @@ func (c *conn) respond(err error) error {
 			tag = append(tag, '*')
 		}
 	}
-	if err := c.tagged(tag, st.status, st.code, st.text); err != nil {
+	if err := c.tagged(tag, st.status, string(st.code), st.text); err != nil {
 		return err
 	}
 	if c.bad > c.nc.Limits().BadCommands {
@@ -100,9 +101,9 @@ func (c *conn) status(err error) (st *statusError, fatal error) {
 		if limit.MustClose() {
 			return nil, errTooMuch
 		}
-		return &statusError{"BAD", "LIMIT", limit.Error()}, nil
+		return &statusError{"BAD", goimap.ResponseCodeLimit, limit.Error()}, nil
 	case errors.As(err, &badName):
-		return &statusError{"NO", "CANNOT", badName.Error()}, nil
+		return &statusError{"NO", goimap.ResponseCodeCannot, badName.Error()}, nil
 	case errors.As(err, &known), isContextError(err):
 		return c.storeStatus(err), nil
 	}
@@ -118,32 +119,35 @@ func isContextError(err error) bool {
 func (c *conn) storeStatus(err error) *statusError {
 	kind := mailaccess.KindOf(err)
 	st := kindStatus[kind]
-	if st.code == "SERVERBUG" || kind == mailaccess.KindCorrupt || kind == mailaccess.KindUncertain {
+	if st.code == goimap.ResponseCodeServerBug || kind == mailaccess.KindCorrupt || kind == mailaccess.KindUncertain {
 		c.log().Error("command failed", zap.Error(err))
 	}
 	return &st
 }
 
+// codeExpungeIssued is RFC 5530, section 3: some of the messages are gone.
+const codeExpungeIssued goimap.ResponseCode = "EXPUNGEISSUED"
+
 // kindStatus is the answer to each kind of error (RFC 5530, section 3).
 var kindStatus = map[mailaccess.Kind]statusError{
-	mailaccess.KindInternal:    {"NO", "SERVERBUG", "internal error"},
-	mailaccess.KindNotFound:    {"NO", "NONEXISTENT", "no such mailbox"},
-	mailaccess.KindExists:      {"NO", "ALREADYEXISTS", "mailbox already exists"},
-	mailaccess.KindInvalid:     {"NO", "CANNOT", "not possible with these arguments"},
-	mailaccess.KindUnsupported: {"NO", "CANNOT", "not supported for this account"},
-	mailaccess.KindForbidden:   {"NO", "NOPERM", "not permitted"},
-	mailaccess.KindInUse:       {"NO", "INUSE", "in use by another session"},
-	mailaccess.KindOverQuota:   {"NO", "OVERQUOTA", "over quota"},
-	mailaccess.KindLimit:       {"NO", "LIMIT", "limit exceeded"},
+	mailaccess.KindInternal:    {"NO", goimap.ResponseCodeServerBug, "internal error"},
+	mailaccess.KindNotFound:    {"NO", goimap.ResponseCodeNonExistent, "no such mailbox"},
+	mailaccess.KindExists:      {"NO", goimap.ResponseCodeAlreadyExists, "mailbox already exists"},
+	mailaccess.KindInvalid:     {"NO", goimap.ResponseCodeCannot, "not possible with these arguments"},
+	mailaccess.KindUnsupported: {"NO", goimap.ResponseCodeCannot, "not supported for this account"},
+	mailaccess.KindForbidden:   {"NO", goimap.ResponseCodeNoPerm, "not permitted"},
+	mailaccess.KindInUse:       {"NO", goimap.ResponseCodeInUse, "in use by another session"},
+	mailaccess.KindOverQuota:   {"NO", goimap.ResponseCodeOverQuota, "over quota"},
+	mailaccess.KindLimit:       {"NO", goimap.ResponseCodeLimit, "limit exceeded"},
 	// RFC 7889, section 4; RFC 4469, section 4.2.
-	mailaccess.KindTooBig: {"NO", "TOOBIG", "message too big"},
+	mailaccess.KindTooBig: {"NO", goimap.ResponseCodeTooBig, "message too big"},
 	// RFC 5530 has no code for it; HASCHILDREN is RFC 9051's, section 7.1.
-	mailaccess.KindHasChildren: {"NO", "HASCHILDREN", "there are mailboxes below it"},
-	mailaccess.KindContentGone: {"NO", "EXPUNGEISSUED", "some messages are no longer there"},
-	mailaccess.KindHistoryGone: {"NO", "UNAVAILABLE", "history not available"},
-	mailaccess.KindCorrupt:     {"NO", "CORRUPTION", "stored data are damaged"},
-	mailaccess.KindUnavailable: {"NO", "UNAVAILABLE", "temporarily unavailable"},
-	mailaccess.KindUncertain:   {"NO", "UNAVAILABLE", "the outcome is not known; it was done whole or not at all"},
-	mailaccess.KindAuthFailed:  {"NO", "AUTHENTICATIONFAILED", "authentication failed"},
-	mailaccess.KindAuthExpired: {"NO", "EXPIRED", "credentials expired"},
+	mailaccess.KindHasChildren: {"NO", goimap.ResponseCodeHasChildren, "there are mailboxes below it"},
+	mailaccess.KindContentGone: {"NO", codeExpungeIssued, "some messages are no longer there"},
+	mailaccess.KindHistoryGone: {"NO", goimap.ResponseCodeUnavailable, "history not available"},
+	mailaccess.KindCorrupt:     {"NO", goimap.ResponseCodeCorruption, "stored data are damaged"},
+	mailaccess.KindUnavailable: {"NO", goimap.ResponseCodeUnavailable, "temporarily unavailable"},
+	mailaccess.KindUncertain:   {"NO", goimap.ResponseCodeUnavailable, "the outcome is not known; it was done whole or not at all"},
+	mailaccess.KindAuthFailed:  {"NO", goimap.ResponseCodeAuthenticationFailed, "authentication failed"},
+	mailaccess.KindAuthExpired: {"NO", goimap.ResponseCodeExpired, "credentials expired"},
 }

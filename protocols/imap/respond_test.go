@@ -19,7 +19,7 @@ func TestEveryKindHasAnAnswer(t *testing.T) {
 		if st.status != "NO" {
 			t.Errorf("%v is answered with %s", kind, st.status)
 		}
-		if st.code == "" || strings.Trim(st.code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		if st.code == "" || strings.Trim(string(st.code), "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 			t.Errorf("%v has the code %q", kind, st.code)
 		}
 		if st.text == "" {

@@ -6,39 +6,12 @@ import (
 	"encoding/base64"
 	"errors"
 
+	goimap "github.com/emersion/go-imap/v2"
+
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/auth"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
-
-// appendCapabilities appends what this connection offers now: what the channel
-// permits before the login, what the account can do after it.
-func (c *conn) appendCapabilities(b []byte) []byte {
-	b = append(b, "CAPABILITY IMAP4rev1 LITERAL+ ID"...) // RFC 7888, RFC 2971
-	if c.state == notAuthenticated {
-		b = append(b, " SASL-IR"...) // RFC 4959
-		if c.nc.CanStartTLS() {
-			b = append(b, " STARTTLS"...)
-		}
-		if !c.plaintextAllowed() {
-			b = append(b, " LOGINDISABLED"...) // RFC 3501, section 6.2.3
-		}
-		for _, mech := range auth.Mechanisms(c.srv.opts.Engine.Authenticator(), c.login0(), c.saslOptions()) {
-			b = append(append(b, " AUTH="...), mech...)
-		}
-		return b
-	}
-	// RFC 5161, 2177, 2342, 3691, 3348, 6154.
-	b = append(b, " ENABLE IDLE NAMESPACE UNSELECT CHILDREN SPECIAL-USE"...)
-	can := c.sess.Can()
-	if can.Append && can.Copy && can.Expunge {
-		b = append(b, " UIDPLUS"...) // RFC 4315
-	}
-	if can.Move {
-		b = append(b, " MOVE"...) // RFC 6851
-	}
-	return b
-}
 
 // plaintextAllowed reports whether a password may cross this channel.
 func (c *conn) plaintextAllowed() bool {
@@ -53,12 +26,6 @@ func (c *conn) saslOptions() *auth.ServerOptions {
 // login0 is a login as far as it is known before the client says who it is.
 func (c *conn) login0() mailaccess.Login {
 	return mailaccess.Login{Protocol: "imap", Remote: c.nc.RemoteAddr().String(), Private: c.nc.Private()}
-}
-
-// capability is RFC 3501, section 6.1.1.
-func capability(_ context.Context, c *conn) error {
-	b := c.appendCapabilities(append(c.w.Begin(), "* "...))
-	return c.w.End(append(b, "\r\n"...))
 }
 
 // noop is RFC 3501, section 6.1.2: the updates come after every command.
@@ -172,9 +139,9 @@ func (c *conn) authenticate(ctx context.Context, mech string, response []byte) e
 	exchange, err := auth.NewServer(ctx, mech, c.srv.opts.Engine.Authenticator(), c.login0(), c.saslOptions())
 	switch {
 	case errors.Is(err, auth.ErrPrivacyRequired):
-		return no("PRIVACYREQUIRED", "use TLS first")
+		return no(goimap.ResponseCodePrivacyRequired, "use TLS first")
 	case errors.Is(err, auth.ErrMechanism):
-		return no("CANNOT", "no such mechanism")
+		return no(goimap.ResponseCodeCannot, "no such mechanism")
 	case err != nil:
 		return err
 	}
@@ -236,7 +203,7 @@ func parseLogin(c *conn) (action, error) {
 	}
 	return func(ctx context.Context, c *conn) error {
 		if !c.plaintextAllowed() {
-			return no("PRIVACYREQUIRED", "use TLS first")
+			return no(goimap.ResponseCodePrivacyRequired, "use TLS first")
 		}
 		l := c.login0()
 		l.Username, l.Password = user, password
@@ -261,7 +228,7 @@ func (c *conn) loginFailed(err error) error {
 		}
 	}
 	if mailaccess.KindOf(err) == mailaccess.KindForbidden {
-		return no("AUTHORIZATIONFAILED", "not permitted") // RFC 5530, section 3
+		return no(goimap.ResponseCodeAuthorizationFailed, "not permitted") // RFC 5530, section 3
 	}
 	return err
 }

@@ -106,7 +106,7 @@ func (c *conn) sendStored(ctx context.Context, how addressing, uids mailaccess.U
 		sent++
 	}
 	if how == byNumber && sent < uids.Len() {
-		return no("EXPUNGEISSUED", "some of the messages are no longer there")
+		return no(codeExpungeIssued, "some of the messages are no longer there")
 	}
 	return nil
 }

@@ -1,0 +1,65 @@
+package imap
+
+import (
+	"context"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"github.com/hashmail/mailaccess/mailaccess/auth"
+)
+
+// capabilities is everything that may be offered, in the order in which it is, and
+// when: what the channel permits before the login, what the account can do after
+// it. Nothing is offered that does not work.
+var capabilities = []struct {
+	name    goimap.Cap
+	offered func(c *conn) bool
+}{
+	{goimap.CapIMAP4rev1, always},
+	{goimap.CapLiteralPlus, always}, // RFC 7888
+	{goimap.CapID, always},          // RFC 2971
+
+	{goimap.CapSASLIR, before}, // RFC 4959
+	{goimap.CapStartTLS, func(c *conn) bool { return before(c) && c.nc.CanStartTLS() }},
+	// RFC 3501, section 6.2.3.
+	{goimap.CapLoginDisabled, func(c *conn) bool { return before(c) && !c.plaintextAllowed() }},
+
+	{goimap.CapEnable, after},     // RFC 5161
+	{goimap.CapIdle, after},       // RFC 2177
+	{goimap.CapNamespace, after},  // RFC 2342
+	{goimap.CapUnselect, after},   // RFC 3691
+	{goimap.CapChildren, after},   // RFC 3348
+	{goimap.CapSpecialUse, after}, // RFC 6154
+	// RFC 4315.
+	{goimap.CapUIDPlus, func(c *conn) bool {
+		return after(c) && c.sess.Can().Append && c.sess.Can().Copy && c.sess.Can().Expunge
+	}},
+	{goimap.CapMove, func(c *conn) bool { return after(c) && c.sess.Can().Move }}, // RFC 6851
+}
+
+func always(*conn) bool   { return true }
+func before(c *conn) bool { return c.state == notAuthenticated }
+func after(c *conn) bool  { return c.state != notAuthenticated }
+
+// appendCapabilities appends CAPABILITY and what is offered now, without brackets
+// (RFC 3501, section 7.2.1).
+func (c *conn) appendCapabilities(b []byte) []byte {
+	b = append(b, "CAPABILITY"...)
+	for _, e := range capabilities {
+		if e.offered(c) {
+			b = append(append(b, ' '), e.name...)
+		}
+	}
+	if before(c) {
+		for _, mech := range auth.Mechanisms(c.srv.opts.Engine.Authenticator(), c.login0(), c.saslOptions()) {
+			b = append(append(b, " AUTH="...), mech...)
+		}
+	}
+	return b
+}
+
+// capability is RFC 3501, section 6.1.1.
+func capability(_ context.Context, c *conn) error {
+	b := c.appendCapabilities(append(c.w.Begin(), "* "...))
+	return c.w.End(append(b, "\r\n"...))
+}
