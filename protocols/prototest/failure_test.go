@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // play runs a script against the toy in a bubble, where deadlines pass at once
 // when nobody has anything more to say.
-func play(t *testing.T, script string, opts *prototest.Options) (err error, took time.Duration) {
+func play(t *testing.T, script string, opts *prototest.Options) (took time.Duration, err error) {
 	t.Helper()
 	s, perr := prototest.Parse("t.txt", []byte("# RFC 1, section 2: t\n"+script))
 	if perr != nil {
@@ -31,7 +31,7 @@ func play(t *testing.T, script string, opts *prototest.Options) (err error, took
 		took = time.Since(start)
 		server.Close()
 	})
-	return err, took
+	return took, err
 }
 
 // A transcript that is not what the server says fails, at its line, and says why.
@@ -113,7 +113,7 @@ func TestFailures(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err, _ := play(t, test.script, toyOptions())
+			_, err := play(t, test.script, toyOptions())
 			if err == nil {
 				t.Fatal("passed")
 			}
@@ -138,14 +138,14 @@ func TestLeftUnreadWithoutBye(t *testing.T) {
 	opts := toyOptions()
 	opts.Bye = ""
 	const script = "S: * hello\nC: RAW \"one\\r\\ntwo\\r\\n\"\nS: one\n"
-	err, _ := play(t, script, opts)
+	_, err := play(t, script, opts)
 	if err == nil || !strings.Contains(err.Error(), `left unread on connection 1: "two\r\n"`) {
 		t.Errorf("got %v", err)
 	}
-	if err, _ := play(t, script+"ignore rest", opts); err != nil {
+	if _, err := play(t, script+"ignore rest", opts); err != nil {
 		t.Errorf("with ignore rest: %v", err)
 	}
-	if err, _ := play(t, script+"C: <close>", opts); err != nil {
+	if _, err := play(t, script+"C: <close>", opts); err != nil {
 		t.Errorf("closed: %v", err)
 	}
 }
@@ -154,7 +154,7 @@ func TestLeftUnreadWithoutBye(t *testing.T) {
 func TestNoLiterals(t *testing.T) {
 	opts := toyOptions()
 	opts.Literals = false
-	if err, _ := play(t, "S: * hello\nC: ECHO a {3}\nS: a {3}", opts); err != nil {
+	if _, err := play(t, "S: * hello\nC: ECHO a {3}\nS: a {3}", opts); err != nil {
 		t.Error(err)
 	}
 }
@@ -167,7 +167,7 @@ func TestTimeout(t *testing.T) {
 		if want != 10*time.Second {
 			opts.Timeout = want
 		}
-		err, took := play(t, "S: * hello\nS: more", opts)
+		took, err := play(t, "S: * hello\nS: more", opts)
 		if err == nil || took != want {
 			t.Errorf("failed after %v of the bubble's time, want %v: %v", took, want, err)
 		}
@@ -178,20 +178,20 @@ func TestTimeout(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	opts := toyOptions()
 	opts.Bye = "C2: QUIT"
-	if err, _ := play(t, "S: * hello", opts); err == nil || !strings.Contains(err.Error(), "bye:1") {
+	if _, err := play(t, "S: * hello", opts); err == nil || !strings.Contains(err.Error(), "bye:1") {
 		t.Errorf("bye on another connection: %v", err)
 	}
 	opts = toyOptions()
 	opts.Login = nil
-	if err, _ := play(t, "C: <login>", opts); err == nil || !strings.Contains(err.Error(), "do not tell how") {
+	if _, err := play(t, "C: <login>", opts); err == nil || !strings.Contains(err.Error(), "do not tell how") {
 		t.Errorf("login without lines: %v", err)
 	}
 	opts.Login = func(prototest.User) string { return "S: a\nhello" }
-	if err, _ := play(t, "C: <login>", opts); err == nil || !strings.Contains(err.Error(), "login:2") {
+	if _, err := play(t, "C: <login>", opts); err == nil || !strings.Contains(err.Error(), "login:2") {
 		t.Errorf("login with a line that is none: %v", err)
 	}
 	opts.Login = func(prototest.User) string { return "\n\n\n\nS: * hi" }
-	err, _ := play(t, "C: <login>", opts)
+	_, err := play(t, "C: <login>", opts)
 	var f *prototest.Failure
 	if !errors.As(err, &f) || f.Line != 2 || !strings.Contains(err.Error(), "its line 5: not what is expected") {
 		t.Errorf("a failure in the lines of login is at their line, not the script's: %v", err)
@@ -225,7 +225,7 @@ func TestDialogueIsBounded(t *testing.T) {
 		fmt.Fprintf(&script, "C: ECHO %d {{repeat 5000 \"y\"}}\nS: %[1]d {{y*}}\n", i)
 	}
 	script.WriteString("C: ECHO a\nS: b")
-	err, _ := play(t, script.String(), toyOptions())
+	_, err := play(t, script.String(), toyOptions())
 	if err == nil || len(err.Error()) > 60_000 || !strings.Contains(err.Error(), "C: ECHO 999 yyy") {
 		t.Errorf("a failure of %d bytes: %.200v", len(err.Error()), err)
 	}
