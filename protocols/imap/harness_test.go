@@ -80,6 +80,9 @@ type server struct {
 	srv      *protocols.Server
 	errors   *observer.ObservedLogs
 	wg       sync.WaitGroup
+
+	mu    sync.Mutex
+	heard []*heard // what was said on each connection that began without TLS
 }
 
 var (
@@ -179,13 +182,15 @@ func (s *server) Dial() (net.Conn, error) {
 	if from := s.fx.Options["from"]; from != "" {
 		nc = addressed{nc, &net.TCPAddr{IP: net.ParseIP(from), Port: 40000}}
 	}
-	s.wg.Go(func() {
-		if s.fx.Options["tls"] == "first" {
-			s.srv.ServeConnTLS(nc)
-			return
-		}
-		s.srv.ServeConn(nc)
-	})
+	if s.fx.Options["tls"] == "first" {
+		s.wg.Go(func() { s.srv.ServeConnTLS(nc) })
+		return client, nil
+	}
+	h := &heard{Conn: nc}
+	s.mu.Lock()
+	s.heard = append(s.heard, h)
+	s.mu.Unlock()
+	s.wg.Go(func() { s.srv.ServeConn(h) })
 	return client, nil
 }
 
@@ -198,7 +203,7 @@ type addressed struct {
 func (a addressed) RemoteAddr() net.Addr { return a.from }
 
 // Close stops everything, and fails when something was logged that no transcript
-// may cause.
+// may cause, or said that is not in the grammar.
 func (s *server) Close() error {
 	err := s.shutdown()
 	s.wg.Wait()
@@ -206,6 +211,11 @@ func (s *server) Close() error {
 		err = errors.Join(err, acct.Close())
 	}
 	err = errors.Join(err, s.engine.Close(), s.store.served.Close())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.heard {
+		err = errors.Join(err, h.check())
+	}
 	for _, e := range s.errors.All() {
 		if s.fx.Options["errors"] != "yes" || e.Message == "panic" {
 			err = errors.Join(err, fmt.Errorf("logged: %s %v", e.Message, e.ContextMap()))

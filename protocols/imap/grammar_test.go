@@ -1,0 +1,731 @@
+package imap_test
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
+	"github.com/hashmail/mailaccess/stores/memory"
+)
+
+// heard is the server's end of a connection that keeps what was sent.
+type heard struct {
+	net.Conn
+	mu   sync.Mutex
+	sent []byte
+}
+
+func (h *heard) Write(p []byte) (int, error) {
+	n, err := h.Conn.Write(p)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sent = append(h.sent, p[:n]...)
+	return n, err
+}
+
+// check reports what of that is not as RFC 3501, section 9 has it.
+func (h *heard) check() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return checkResponses(h.sent)
+}
+
+// checkResponses checks all that a server has said on a connection against the
+// formal syntax of RFC 3501, section 9, and of the extensions that are offered;
+// that message numbers are those of messages that the client was told of; and
+// that a FETCH response tells nothing twice. The last response may be cut short.
+// What follows a handshake of TLS is not looked at.
+func checkResponses(sent []byte) error {
+	g := grammar{in: sent}
+	for g.pos < len(sent) && !bytes.HasPrefix(sent[g.pos:], []byte{0x16, 0x03}) {
+		from := g.pos
+		if g.response(); g.cut {
+			return nil
+		} else if g.err != nil {
+			return fmt.Errorf("%w at octet %d of %.200q", g.err, g.pos-from, sent[from:])
+		}
+	}
+	return nil
+}
+
+// grammar is a parser by recursive descent, a method for each rule, that stops at
+// the first error.
+type grammar struct {
+	in     []byte
+	pos    int
+	err    error
+	cut    bool // the input ended where more must come
+	exists int  // how many messages the client knows of
+}
+
+func (g *grammar) ok() bool { return g.err == nil }
+
+func (g *grammar) fail(format string, args ...any) {
+	if g.err == nil {
+		g.err = fmt.Errorf(format, args...)
+		g.cut = g.pos >= len(g.in)
+	}
+}
+
+// peek is the next octet, 0 at the end of the input.
+func (g *grammar) peek() byte {
+	if g.err != nil || g.pos >= len(g.in) {
+		return 0
+	}
+	return g.in[g.pos]
+}
+
+// accept takes what is given, without regard to case.
+func (g *grammar) accept(s string) bool {
+	if g.err != nil || len(g.in)-g.pos < len(s) || !strings.EqualFold(string(g.in[g.pos:g.pos+len(s)]), s) {
+		return false
+	}
+	g.pos += len(s)
+	return true
+}
+
+func (g *grammar) expect(s string) {
+	if !g.accept(s) {
+		// What is there may be the beginning of it.
+		if g.err == nil && strings.HasPrefix(s, string(g.in[g.pos:])) {
+			g.pos = len(g.in)
+		}
+		g.fail("expected %q", s)
+	}
+}
+
+// take reads octets of a class, at least one.
+func (g *grammar) take(what string, in func(c byte) bool) string {
+	from := g.pos
+	for g.ok() && g.pos < len(g.in) && in(g.in[g.pos]) {
+		g.pos++
+	}
+	if g.pos == from || g.pos == len(g.in) {
+		g.fail("expected %s", what)
+	}
+	return string(g.in[from:g.pos])
+}
+
+func atomChar(c byte) bool    { return c > ' ' && c < 0x7f && strings.IndexByte(`(){%*"\]`, c) < 0 }
+func astringChar(c byte) bool { return atomChar(c) || c == ']' }
+func tagChar(c byte) bool     { return astringChar(c) && c != '+' }
+func digit(c byte) bool       { return '0' <= c && c <= '9' }
+func textChar(c byte) bool    { return c > 0 && c < 0x80 && c != '\r' && c != '\n' }
+
+func (g *grammar) atom() string { return g.take("an atom", atomChar) }
+
+// number is 32 bits wide.
+func (g *grammar) number() uint32 {
+	s := g.take("a number", digit)
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		g.fail("number %s", s)
+	}
+	return uint32(n)
+}
+
+func (g *grammar) nzNumber() uint32 {
+	if g.peek() == '0' {
+		g.fail("number begins with 0")
+	}
+	return g.number()
+}
+
+// message reads the number of a message that there is.
+func (g *grammar) message() {
+	if n := g.nzNumber(); g.ok() && int(n) > g.exists {
+		g.fail("message %d of %d", n, g.exists)
+	}
+}
+
+func (g *grammar) quoted() string {
+	var b []byte
+	for g.expect(`"`); g.ok(); g.pos++ {
+		c := g.peek()
+		if c == '"' {
+			g.pos++
+			return string(b)
+		}
+		if c == '\\' {
+			g.pos++
+			if c = g.peek(); c != '"' && c != '\\' {
+				g.fail("escaped %q", c)
+			}
+		} else if !textChar(c) {
+			g.fail("octet %q in a quoted string", c)
+		}
+		b = append(b, c)
+	}
+	return ""
+}
+
+func (g *grammar) literal() string {
+	g.expect("{")
+	n := int(g.number())
+	g.expect("}\r\n")
+	if !g.ok() {
+		return ""
+	}
+	if len(g.in)-g.pos < n {
+		g.pos = len(g.in)
+		g.fail("expected a literal of %d octets", n)
+		return ""
+	}
+	s := g.in[g.pos : g.pos+n]
+	if bytes.IndexByte(s, 0) >= 0 {
+		g.fail("NUL in a literal")
+	}
+	g.pos += n
+	return string(s)
+}
+
+func (g *grammar) str() string {
+	if g.peek() == '{' {
+		return g.literal()
+	}
+	return g.quoted()
+}
+
+func (g *grammar) nstring() {
+	if !g.accept("NIL") {
+		g.str()
+	}
+}
+
+func (g *grammar) astring() string {
+	if c := g.peek(); c == '"' || c == '{' {
+		return g.str()
+	}
+	return g.take("an astring", astringChar)
+}
+
+// mailbox is an astring in modified UTF-7 (RFC 3501, section 5.1.3).
+func (g *grammar) mailbox() {
+	name := g.astring()
+	if _, err := imapwire.DecodeUTF7(name); g.ok() && err != nil {
+		g.fail("mailbox %q: %v", name, err)
+	}
+}
+
+// list reads items in parentheses, at least least of them.
+func (g *grammar) list(least int, item func()) {
+	g.expect("(")
+	n := 0
+	for ; g.ok() && !g.accept(")"); n++ {
+		if n > 0 {
+			g.expect(" ")
+		}
+		item()
+	}
+	if n < least {
+		g.fail("%d items, want %d at least", n, least)
+	}
+}
+
+func (g *grammar) response() {
+	switch g.peek() {
+	case '+':
+		// A challenge may be empty (RFC 3501, section 9, base64).
+		if g.expect("+ "); g.peek() != '\r' {
+			g.text()
+		}
+	case '*':
+		g.expect("* ")
+		g.untagged()
+	default:
+		g.take("a tag", tagChar)
+		g.expect(" ")
+		g.state("OK", "NO", "BAD")
+	}
+	g.expect("\r\n")
+}
+
+func (g *grammar) untagged() {
+	if digit(g.peek()) {
+		g.counted()
+		return
+	}
+	from := g.pos
+	switch word := g.atom(); word {
+	case "OK", "NO", "BAD", "BYE":
+		g.pos = from
+		g.state("OK", "NO", "BAD", "BYE")
+	case "CAPABILITY":
+		g.capabilities(true)
+	case "ENABLED":
+		g.capabilities(false)
+	case "FLAGS":
+		g.expect(" ")
+		g.flags(false, false)
+	case "LIST", "LSUB":
+		g.mailboxList()
+	case "SEARCH":
+		for g.ok() && g.accept(" ") {
+			g.nzNumber()
+		}
+	case "STATUS":
+		g.status()
+	case "ID":
+		g.expect(" ")
+		g.list(0, func() { g.str(); g.expect(" "); g.nstring() })
+	case "NAMESPACE":
+		for range 3 {
+			g.expect(" ")
+			g.namespace()
+		}
+	default:
+		g.fail("response %q", word)
+	}
+}
+
+// counted is a response that begins with a number.
+func (g *grammar) counted() {
+	from := g.pos
+	n := g.number()
+	g.expect(" ")
+	switch word := g.atom(); word {
+	case "EXISTS":
+		g.exists = int(n)
+	case "RECENT":
+	case "EXPUNGE", "FETCH":
+		after := g.pos
+		g.pos = from
+		g.message()
+		g.pos = max(g.pos, after)
+		if word == "EXPUNGE" {
+			g.exists--
+			break
+		}
+		g.expect(" ")
+		g.attributes()
+	default:
+		g.fail("response %q", word)
+	}
+}
+
+func (g *grammar) state(words ...string) {
+	if word := g.atom(); g.ok() && !slices.Contains(words, word) {
+		g.fail("state %q", word)
+	}
+	g.expect(" ")
+	if g.accept("[") {
+		g.code()
+		g.expect("] ")
+	}
+	g.text()
+}
+
+// text is human-readable; "[" at its beginning would be that of a code.
+func (g *grammar) text() {
+	if g.peek() == '[' {
+		g.fail("text begins with [")
+	}
+	g.take("text", textChar)
+}
+
+// plainCodes are the response codes without arguments (RFC 3501, section 7.1; RFC
+// 5530, section 3; RFC 4469, section 4.2; RFC 9051, section 7.1; RFC 4315, section
+// 2).
+var plainCodes = []string{
+	"READ-ONLY", "READ-WRITE", "TRYCREATE", "UNAVAILABLE", "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED",
+	"PRIVACYREQUIRED", "CONTACTADMIN", "NOPERM", "INUSE", "EXPUNGEISSUED", "CORRUPTION", "SERVERBUG", "CLIENTBUG",
+	"CANNOT", "LIMIT", "OVERQUOTA", "ALREADYEXISTS", "NONEXISTENT", "TOOBIG", "HASCHILDREN", "UIDNOTSTICKY",
+}
+
+func (g *grammar) code() {
+	switch code := g.atom(); code {
+	case "CAPABILITY":
+		g.capabilities(true)
+	case "BADCHARSET":
+		g.expect(" ")
+		g.list(1, func() { g.astring() })
+	case "PERMANENTFLAGS":
+		g.expect(" ")
+		g.flags(false, true)
+	case "UIDNEXT", "UIDVALIDITY", "UNSEEN":
+		g.expect(" ")
+		g.nzNumber()
+	case "APPENDUID":
+		g.expect(" ")
+		g.nzNumber()
+		g.uids()
+	case "COPYUID":
+		g.expect(" ")
+		g.nzNumber()
+		if from, to := g.uids(), g.uids(); g.ok() && from != to {
+			g.fail("COPYUID of %d UIDs to %d", from, to)
+		}
+	default:
+		if g.ok() && !slices.Contains(plainCodes, code) {
+			g.fail("code %q", code)
+		}
+	}
+}
+
+// uids is a uid-set (RFC 4315, section 4): no "*". It returns how many there are.
+func (g *grammar) uids() (n int) {
+	g.expect(" ")
+	for more := true; g.ok() && more; more = g.accept(",") {
+		first := g.nzNumber()
+		last := first
+		if g.accept(":") {
+			last = g.nzNumber()
+		}
+		n += int(max(first, last)-min(first, last)) + 1
+	}
+	return n
+}
+
+func (g *grammar) capabilities(rev1 bool) {
+	var all []string
+	for g.ok() && g.accept(" ") {
+		all = append(all, g.atom())
+	}
+	if rev1 && g.ok() && !slices.Contains(all, "IMAP4rev1") {
+		g.fail("IMAP4rev1 is not among the capabilities")
+	}
+}
+
+// flags is a list of flags, each once.
+func (g *grammar) flags(recent, star bool) {
+	var all []string
+	g.list(0, func() {
+		from := g.pos
+		switch {
+		case star && g.accept(`\*`):
+		case g.accept(`\`):
+			g.atom()
+		default:
+			g.atom()
+		}
+		flag := strings.ToLower(string(g.in[from:g.pos]))
+		if flag == `\recent` && !recent {
+			g.fail(`\Recent is not settable`)
+		}
+		if slices.Contains(all, flag) {
+			g.fail("flag %s twice", flag)
+		}
+		all = append(all, flag)
+	})
+}
+
+func (g *grammar) mailboxList() {
+	g.expect(" ")
+	var attrs []string
+	g.list(0, func() {
+		g.expect(`\`)
+		attrs = append(attrs, g.atom())
+	})
+	if slices.Contains(attrs, "HasChildren") && slices.Contains(attrs, "HasNoChildren") {
+		g.fail("a mailbox with children and without") // RFC 3348, section 3
+	}
+	g.expect(" ")
+	if !g.accept("NIL") && len(g.quoted()) != 1 {
+		g.fail("a separator is one character")
+	}
+	g.expect(" ")
+	g.mailbox()
+}
+
+func (g *grammar) status() {
+	g.expect(" ")
+	g.mailbox()
+	g.expect(" ")
+	g.list(0, func() {
+		if item := g.atom(); g.ok() && !slices.Contains([]string{"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"}, item) {
+			g.fail("status item %q", item)
+		}
+		g.expect(" ")
+		g.number()
+	})
+}
+
+// namespace is RFC 2342, section 6.
+func (g *grammar) namespace() {
+	if g.accept("NIL") {
+		return
+	}
+	g.expect("(")
+	for more := true; g.ok() && more; more = g.peek() == '(' {
+		g.expect("(")
+		g.str()
+		g.expect(" ")
+		if !g.accept("NIL") {
+			g.quoted()
+		}
+		g.expect(")")
+	}
+	g.expect(")")
+}
+
+// dateTime is the date-time of RFC 3501, section 9, between quotes.
+var dateTime = regexp.MustCompile(`^[ 123]\d-(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)-\d{4} \d\d:\d\d:\d\d [+-]\d{4}$`)
+
+// attributes is msg-att.
+func (g *grammar) attributes() {
+	var all []string
+	g.list(1, func() {
+		from := g.pos
+		g.attribute()
+		// Partials that begin at the same octet have the same name.
+		name, _, _ := strings.Cut(string(g.in[from:g.pos]), " ")
+		if slices.Contains(all, name) && !strings.HasPrefix(name, "BODY[") {
+			g.fail("%s twice", name)
+		}
+		all = append(all, name)
+	})
+}
+
+func (g *grammar) attribute() {
+	word := g.take("an item", func(c byte) bool { return atomChar(c) && c != '[' })
+	if word == "BODY" && g.peek() == '[' {
+		g.section()
+		if g.accept("<") {
+			g.number()
+			g.expect(">")
+		}
+		g.expect(" ")
+		g.nstring()
+		return
+	}
+	g.expect(" ")
+	switch word {
+	case "FLAGS":
+		g.flags(true, false)
+	case "ENVELOPE":
+		g.envelope()
+	case "INTERNALDATE":
+		if s := g.quoted(); g.ok() && !dateTime.MatchString(s) {
+			g.fail("date-time %q", s)
+		}
+	case "RFC822", "RFC822.HEADER", "RFC822.TEXT":
+		g.nstring()
+	case "RFC822.SIZE":
+		g.number()
+	case "UID":
+		g.nzNumber()
+	case "BODY":
+		g.body(false)
+	case "BODYSTRUCTURE":
+		g.body(true)
+	default:
+		g.fail("item %q", word)
+	}
+}
+
+func (g *grammar) section() {
+	g.expect("[")
+	parts := 0
+	for ; digit(g.peek()); parts++ {
+		g.nzNumber()
+		if g.accept("]") {
+			return
+		}
+		g.expect(".")
+	}
+	switch {
+	case parts == 0 && g.peek() == ']':
+	case g.accept("HEADER.FIELDS.NOT "), g.accept("HEADER.FIELDS "):
+		g.list(1, func() { g.astring() })
+	case g.accept("HEADER"), g.accept("TEXT"), parts > 0 && g.accept("MIME"):
+	default:
+		g.fail("expected the text of a section")
+	}
+	g.expect("]")
+}
+
+func (g *grammar) envelope() {
+	g.expect("(")
+	g.nstring()
+	g.expect(" ")
+	g.nstring()
+	for range 6 {
+		g.expect(" ")
+		g.addresses()
+	}
+	g.expect(" ")
+	g.nstring()
+	g.expect(" ")
+	g.nstring()
+	g.expect(")")
+}
+
+// addresses follow one another without a space.
+func (g *grammar) addresses() {
+	if g.accept("NIL") {
+		return
+	}
+	g.expect("(")
+	for more := true; g.ok() && more; more = g.peek() == '(' {
+		g.expect("(")
+		for i := range 4 {
+			if i > 0 {
+				g.expect(" ")
+			}
+			g.nstring()
+		}
+		g.expect(")")
+	}
+	g.expect(")")
+}
+
+// body is a body structure. Extension data come with BODYSTRUCTURE, and with it
+// alone; this server sends all of RFC 3501's.
+func (g *grammar) body(extended bool) {
+	g.expect("(")
+	if g.peek() == '(' {
+		for g.ok() && g.peek() == '(' {
+			g.body(extended)
+		}
+		g.expect(" ")
+		g.str()
+		if extended {
+			g.expect(" ")
+			g.params()
+			g.extension()
+		}
+		g.expect(")")
+		return
+	}
+	media := strings.ToLower(g.str())
+	g.expect(" ")
+	media += "/" + strings.ToLower(g.str())
+	g.expect(" ")
+	g.params()
+	g.expect(" ")
+	g.nstring()
+	g.expect(" ")
+	g.nstring()
+	g.expect(" ")
+	g.str()
+	g.expect(" ")
+	g.number()
+	switch {
+	case media == "message/rfc822":
+		g.expect(" ")
+		g.envelope()
+		g.expect(" ")
+		g.body(extended)
+		g.expect(" ")
+		g.number()
+	case strings.HasPrefix(media, "text/"):
+		g.expect(" ")
+		g.number()
+	}
+	if extended {
+		g.expect(" ")
+		g.nstring()
+		g.extension()
+	}
+	g.expect(")")
+}
+
+// params is body-fld-param.
+func (g *grammar) params() {
+	if !g.accept("NIL") {
+		g.list(1, func() { g.str(); g.expect(" "); g.str() })
+	}
+}
+
+// extension is disposition, language and location.
+func (g *grammar) extension() {
+	g.expect(" ")
+	if !g.accept("NIL") {
+		g.expect("(")
+		g.str()
+		g.expect(" ")
+		g.params()
+		g.expect(")")
+	}
+	g.expect(" ")
+	if g.peek() == '(' {
+		g.list(1, func() { g.str() })
+	} else {
+		g.nstring()
+	}
+	g.expect(" ")
+	g.nstring()
+}
+
+// TestGrammar: the checker takes what the RFCs show and nothing else.
+func TestGrammar(t *testing.T) {
+	const text = `("TEXT" "PLAIN" ("CHARSET" "US-ASCII") NIL NIL "7BIT" 3028 92)`
+	const extended = `("TEXT" "PLAIN" NIL NIL NIL "7BIT" 3028 92 NIL NIL NIL NIL)`
+	const envelope = `("d" NIL (("T" NIL "gray" "example.org")("U" NIL "u" NIL)) NIL NIL NIL NIL NIL NIL "<a>")`
+	for _, in := range []string{
+		"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready\r\n+ \r\n", "+ idling\r\n", "a OK done\r\n", "a NO [TRYCREATE] no\r\n",
+		"* FLAGS (\\Seen x)\r\n", "* OK [PERMANENTFLAGS (\\Seen \\*)] kept\r\n", "* OK [COPYUID 1 2:3,5 7:9] copied\r\n",
+		"* LIST (\\Noselect) \"/\" \"\"\r\n", "* LSUB () NIL {1}\r\na\r\n", "* SEARCH\r\n* SEARCH 1 2\r\n",
+		"* STATUS a (MESSAGES 0)\r\n", "* ID (\"a\" NIL)\r\n", "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n",
+		"* 2 EXISTS\r\n* 2 EXPUNGE\r\n* 1 FETCH (UID 4294967295 FLAGS (\\Recent))\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" RFC822.SIZE 4)\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (ENVELOPE " + envelope + " BODY " + text + ")\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (BODYSTRUCTURE (" + extended + extended + ` "mixed" NIL ("inline" NIL) ("a" "b") NIL))` + "\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (BODY[1.HEADER.FIELDS (a {1}\r\n\xff)]<3> {2}\r\n\xff\n BODY[] NIL)\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (BODY[] {9}\r\nabc", "* BYE", "", "a OK begin TLS\r\n\x16\x03\x00",
+	} {
+		if err := checkResponses([]byte(in)); err != nil {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+	for _, in := range []string{
+		"* OK\r\n", "* OK \r\n", "a  OK x\r\n", "a OK x\n", "a OK \x80\r\n", "+x OK x\r\n", "a BYE x\r\n", "* OK [X] y\r\n",
+		"* OK [ALERT]x\r\n", "* XYZ 1\r\n", "* FLAGS (\\Recent)\r\n", "* FLAGS (a A)\r\n", "* FLAGS (\\*)\r\n",
+		"* LIST () \"//\" a\r\n", "* LIST () \"/\" a b\r\n", "* LIST () \"/\" \"&\"\r\n", "* LIST () \"/\" \"\xc3\xa9\"\r\n",
+		"* LIST (\\HasChildren \\HasNoChildren) \"/\" a\r\n", "* SEARCH \r\n", "* SEARCH 0\r\n", "* SEARCH 4294967296\r\n",
+		"* 1 EXPUNGE\r\n", "* 1 EXISTS\r\n* 1 EXPUNGE\r\n* 1 FETCH (UID 1)\r\n", "* 1 EXISTS\r\n* 1 FETCH ()\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (UID 1 UID 1)\r\n", "* 1 EXISTS\r\n* 1 FETCH (UID 1FLAGS ())\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (BODY[] \"\xff\")\r\n", "* 1 EXISTS\r\n* 1 FETCH (BODY[] {1}\r\n\x00)\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (BODY[MIME] NIL)\r\n", "* 1 EXISTS\r\n* 1 FETCH (BODY[] {1}\r\nab)\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (BODY " + extended + ")\r\n", "* 1 EXISTS\r\n* 1 FETCH (BODYSTRUCTURE " + text + ")\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (BODYSTRUCTURE (\"mixed\" NIL NIL NIL NIL))\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (BODY (\"TEXT\" \"PLAIN\" () NIL NIL \"7BIT\" 1 1))\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (INTERNALDATE \"1-Jul-1996 02:44:25 -0700\")\r\n",
+		"* OK [COPYUID 1 2:3 5] copied\r\n", "* CAPABILITY IDLE\r\n", "a OK [CAPABILITY IDLE] x\r\n",
+	} {
+		if checkResponses([]byte(in)) == nil {
+			t.Errorf("%q is taken", in)
+		}
+	}
+}
+
+// FuzzMessage fetches whatever is in the store, in all ways: the responses must be
+// well-formed, which the harness checks, and the connection stay in step.
+func FuzzMessage(f *testing.F) {
+	for _, seed := range []string{
+		"", "\r\n", "a", "Subject: =?utf-8?q?caf=C3=A9?=\r\nFrom: \"\\\"\" <@a,@b:c@d>, x: y, z@w;\r\n\r\nb",
+		"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b--\r\n", "Content-Type: multipart/mixed\r\n\r\nx",
+		"Content-Type: message/rfc822\r\n\r\n", "Content-Type: message/rfc822\r\n\r\nContent-Type: multipart/x; boundary=\"\"\r\n\r\n--",
+		"Content-Type: text/plain; a*0=b; a*1=\"\xff\"\r\nContent-Language: a, (b) c\r\nContent-Disposition: x; y\r\n\r\n\x00",
+		"Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nFrom: a\r\n\r\nx\r\n--b\r\n\r\n",
+		"From: \x00\x80 <>\r\nTo: undisclosed:;\r\nCc: a@[1.2.3.4] (b)\r\nDate: \r\n\x00\r\nMessage-ID: <\x7f>\r\n\r\n",
+		"Content-Type: message/\"rfc822\"; x=\"" + strings.Repeat("a", 2000) + "\"\r\n\r\n\r\n",
+		"Content-Type: a\r\nContent-Transfer-Encoding: \"\r\nContent-ID: \xc3\xa9\r\nContent-MD5: \\\r\nContent-Location: a\tb\r\n\r\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		fx := fuzzFixture()
+		fx.Messages = fx.Messages[:1]
+		fx.Messages[0].Content = data
+		s := startServer(t, fx, inMemory(memory.New(nil)))
+		client, err := s.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		converse(t, client, "a LOGIN demo demo\r\nb SELECT INBOX\r\n"+
+			"c FETCH 1 (ENVELOPE BODY BODYSTRUCTURE RFC822.SIZE BODY[HEADER.FIELDS (FROM {1+}\r\n\")]<1.9>)\r\n"+
+			"d FETCH 1 (BODY[HEADER] BODY[TEXT] BODY[] BODY[1] BODY[1.MIME] BODY[1.HEADER] BODY[1.1.TEXT] BODY[2]<0.5> BODY[]<1.4294967295>)")
+		client.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
