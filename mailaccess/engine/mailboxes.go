@@ -2,11 +2,10 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"iter"
-	"slices"
 	"strings"
 
+	"go.uber.org/zap"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -73,8 +72,9 @@ func (s *Session) recentFrom(ctx context.Context, snap *mailaccess.Snapshot, cla
 	return s.caps.Recent.Recent(ctx, snap.ID)
 }
 
-// Create makes a mailbox and the levels above it that do not exist (RFC 3501,
-// section 6.3.3).
+// Create makes a mailbox, and then the levels above it that do not exist (RFC 3501,
+// section 6.3.3). The levels come last, so that a name that is refused leaves
+// nothing behind.
 func (s *Session) Create(ctx context.Context, name string, use mailaccess.SpecialUse) (mailaccess.Mailbox, error) {
 	if s.caps.Mailboxes == nil {
 		return mailaccess.Mailbox{}, unsupported("create")
@@ -83,31 +83,31 @@ func (s *Session) Create(ctx context.Context, name string, use mailaccess.Specia
 	if err != nil {
 		return mailaccess.Mailbox{}, err
 	}
-	if _, err := s.acct.Lookup(ctx, name); err == nil {
-		return mailaccess.Mailbox{}, &mailaccess.Error{Kind: mailaccess.KindExists, Op: "create", Mailbox: name}
-	} else if mailaccess.KindOf(err) != mailaccess.KindNotFound {
-		return mailaccess.Mailbox{}, err
-	}
-	if err := s.createAbove(ctx, name); err != nil {
-		return mailaccess.Mailbox{}, err
-	}
+	defer s.e.changed(s.id.Account, "")
 	m, err := s.caps.Mailboxes.CreateMailbox(ctx, name, use)
-	s.e.changed(s.id.Account, "")
+	if err == nil {
+		s.createAbove(ctx, name)
+	}
 	return m, err
 }
 
-// createAbove makes the missing levels above name.
-func (s *Session) createAbove(ctx context.Context, name string) error {
+// createAbove makes the missing levels above name, which exists. That is a courtesy
+// (RFC 3501, sections 6.3.3 and 6.3.5: SHOULD): what was asked for is done, and
+// does not fail when a level cannot be made.
+func (s *Session) createAbove(ctx context.Context, name string) {
 	for i := range len(name) {
 		if name[i] != '/' {
 			continue
 		}
 		_, err := s.caps.Mailboxes.CreateMailbox(ctx, name[:i], 0)
-		if err != nil && mailaccess.KindOf(err) != mailaccess.KindExists {
-			return err
+		switch mailaccess.KindOf(err) {
+		case mailaccess.KindExists, mailaccess.KindForbidden:
+		default:
+			if err != nil {
+				s.e.log.Warn("a level above a new mailbox was not made", zap.Error(err))
+			}
 		}
 	}
-	return nil
 }
 
 // Delete removes a mailbox. Those below it stay (RFC 3501, section 6.3.4). A name
@@ -149,102 +149,6 @@ func (s *Session) below(ctx context.Context, name string) ([]mailaccess.Mailbox,
 		}
 	}
 	return found, nil
-}
-
-// Rename gives a mailbox, and all below it, another name; missing levels above
-// the new name are made. Renaming INBOX makes a new mailbox and moves INBOX's
-// messages there; what is below INBOX stays (RFC 3501, section 6.3.5). A name
-// that is only a level above others is renamed by renaming those, one after
-// another.
-func (s *Session) Rename(ctx context.Context, from, to string) error {
-	if s.caps.Mailboxes == nil {
-		return unsupported("rename")
-	}
-	from, err := NormalizeName(from)
-	if err != nil {
-		return &mailaccess.Error{Kind: mailaccess.KindNotFound, Op: "rename", Mailbox: from}
-	}
-	if to, err = NormalizeName(to); err != nil {
-		return err
-	}
-	if from == mailaccess.Inbox {
-		return s.renameInbox(ctx, to)
-	}
-	if strings.HasPrefix(to, from+"/") {
-		return &mailaccess.Error{Kind: mailaccess.KindInvalid, Op: "rename", Mailbox: from, Err: errors.New("the new name is below the old one")}
-	}
-	if _, err := s.acct.Lookup(ctx, to); err == nil {
-		return &mailaccess.Error{Kind: mailaccess.KindExists, Op: "rename", Mailbox: to}
-	}
-	roots, err := s.renameRoots(ctx, from)
-	if err != nil {
-		return err
-	}
-	if err := s.createAbove(ctx, to); err != nil {
-		return err
-	}
-	defer s.e.changed(s.id.Account, "")
-	for _, m := range roots {
-		if err := s.caps.Mailboxes.RenameMailbox(ctx, m.ID, to+strings.TrimPrefix(m.Name, from)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// renameRoots returns the mailboxes whose renaming renames all of name: the one
-// called so, or the topmost ones below it.
-func (s *Session) renameRoots(ctx context.Context, name string) ([]mailaccess.Mailbox, error) {
-	m, err := s.acct.Lookup(ctx, name)
-	if err == nil {
-		return []mailaccess.Mailbox{m}, nil
-	}
-	notFound := err
-	if mailaccess.KindOf(err) != mailaccess.KindNotFound {
-		return nil, err
-	}
-	boxes, err := s.below(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	if len(boxes) == 0 {
-		return nil, notFound
-	}
-	names := make(map[string]bool, len(boxes))
-	for _, m := range boxes {
-		names[m.Name] = true
-	}
-	return slices.DeleteFunc(boxes, func(m mailaccess.Mailbox) bool {
-		for above := m.Name; ; {
-			i := strings.LastIndexByte(above, '/')
-			if i <= len(name) {
-				return false
-			}
-			if above = above[:i]; names[above] {
-				return true
-			}
-		}
-	}), nil
-}
-
-func (s *Session) renameInbox(ctx context.Context, to string) error {
-	inbox, err := s.acct.Lookup(ctx, mailaccess.Inbox)
-	if err != nil {
-		return err
-	}
-	if !s.Can().Move {
-		return unsupported("rename INBOX")
-	}
-	dst, err := s.Create(ctx, to, 0)
-	if err != nil {
-		return err
-	}
-	snap, err := s.acct.Snapshot(ctx, inbox.ID)
-	if err != nil {
-		return err
-	}
-	_, err = s.move(ctx, inbox.ID, snap.UIDs, dst.ID)
-	return err
 }
 
 // Subscriptions lists the subscribed names, ascending in byte order; all
