@@ -235,6 +235,9 @@ func wrongState(name string, in state) string {
 // end.
 func (c *conn) skip() error {
 	err := c.r.Skip()
+	if err == nil {
+		return nil // without the allocation below
+	}
 	if limit := (*imapwire.LimitError)(nil); errors.As(err, &limit) {
 		return errTooMuch
 	}
