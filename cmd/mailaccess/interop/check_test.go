@@ -46,8 +46,8 @@ func must(t *testing.T, what string, err error) {
 	}
 }
 
-// appendMail appends a message and returns its UID.
-func appendMail(t *testing.T, c *imapclient.Client, mailbox string, mail []byte, options *imap.AppendOptions) imap.UID {
+// appendMail appends a message and returns its place.
+func appendMail(t *testing.T, c *imapclient.Client, mailbox string, mail []byte, options *imap.AppendOptions) *imap.AppendData {
 	t.Helper()
 	cmd := c.Append(mailbox, int64(len(mail)), options)
 	_, err := cmd.Write(mail)
@@ -55,7 +55,7 @@ func appendMail(t *testing.T, c *imapclient.Client, mailbox string, mail []byte,
 	must(t, "append: end", cmd.Close())
 	data, err := cmd.Wait()
 	must(t, "append to "+mailbox, err)
-	return data.UID
+	return data
 }
 
 // put appends messages, in a session of its own.

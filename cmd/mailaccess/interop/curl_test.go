@@ -31,7 +31,7 @@ func (c *client) base(s security, protocol string) string {
 func (c *client) curl(t *testing.T, args ...string) string {
 	t.Helper()
 	return c.run(t, append([]string{"--disable", "--silent", "--show-error", "--ssl-reqd",
-		"--cacert", c.d.cert, "--user", "demo:demo", "--max-time", "60"}, args...)...)
+		"--cacert", c.d.cert, "--user", "demo:demo", "--max-time", "20", "--fail-early"}, args...)...)
 }
 
 // fetchAll fetches n messages in one session; url has %d where the last number

@@ -22,9 +22,10 @@ const (
 	// compiled.
 	buildTime = 10 * time.Minute
 	// clientTime bounds all that is done with one server.
-	clientTime = 3 * time.Minute
-	// endTime is how long the server may take to end: more than its grace.
-	endTime = 30 * time.Second
+	clientTime = time.Minute
+	// endTime is how long before the end of the tests the server is interrupted at
+	// the latest. It may take half of that.
+	endTime = 20 * time.Second
 )
 
 // build builds the program and returns its file.
@@ -53,12 +54,16 @@ type demo struct {
 // interrupted, and must end without an error and without having complained.
 func start(t *testing.T, program string) *demo {
 	t.Helper()
-	clients, cancelClients := context.WithTimeout(t.Context(), clientTime)
+	end := time.Now().Add(clientTime)
+	if deadline, ok := t.Deadline(); ok && deadline.Add(-endTime).Before(end) {
+		end = deadline.Add(-endTime) // or the server would outlive the test
+	}
+	clients, cancelClients := context.WithDeadline(t.Context(), end)
 	t.Cleanup(cancelClients)
 	d := &demo{ctx: clients, cert: filepath.Join(t.TempDir(), "cert.pem")}
 
 	// Not t.Context, whose end would kill it before it is interrupted.
-	ctx, kill := context.WithTimeout(context.Background(), clientTime+endTime)
+	ctx, kill := context.WithDeadline(context.Background(), end.Add(endTime))
 	cmd := exec.CommandContext(ctx, program, "demo", "--cert-out", d.cert,
 		"--imap", "127.0.0.1:0", "--imaps", "127.0.0.1:0", "--pop3", "127.0.0.1:0", "--pop3s", "127.0.0.1:0")
 	var stderr bytes.Buffer
@@ -73,7 +78,7 @@ func start(t *testing.T, program string) *demo {
 	}
 	t.Cleanup(func() {
 		defer kill()
-		late := time.AfterFunc(endTime, kill)
+		late := time.AfterFunc(endTime/2, kill)
 		defer late.Stop()
 		if err := cmd.Process.Signal(os.Interrupt); err != nil {
 			t.Errorf("interrupt the server: %v", err)

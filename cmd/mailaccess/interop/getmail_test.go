@@ -46,7 +46,8 @@ func getmailIMAP(s security) func(*testing.T, *demo) {
 }
 
 // getmail retrieves, and hands each message to a program that makes a file of it:
-// into a Maildir it would not deliver for root.
+// into a Maildir it would not deliver for root. It misses the end of a program that
+// ends before it waits for that, so the program first sees it asleep.
 type getmail struct {
 	*client
 	mails [][]byte // what was put
@@ -86,13 +87,13 @@ server = 127.0.0.1
 port = %s
 username = demo
 password = demo
-timeout = 60
+timeout = 20
 %s
 
 [destination]
 type = MDA_external
 path = /bin/sh
-arguments = ("-c", 'cat >"$(mktemp "$0/XXXXXX")"', %q)
+arguments = ("-c", 'cat >"$(mktemp "$0/XXXXXX")"; until grep -q "^State:.S" /proc/$PPID/status; do :; done', %q)
 allow_root_commands = true
 
 [options]

@@ -186,7 +186,9 @@ func changeMail(t *testing.T, d *demo, c *imapclient.Client, mails [][]byte) {
 		if i%3 == 0 {
 			flags = []imap.Flag{imap.FlagFlagged, "colour"}
 		}
-		uids = append(uids, appendMail(t, c, box, m, &imap.AppendOptions{Flags: flags, Time: date}))
+		place := appendMail(t, c, box, m, &imap.AppendOptions{Flags: flags, Time: date})
+		uids = append(uids, place.UID)
+		equal(t, "UIDVALIDITY after append", place.UIDValidity, validity(t, c, box))
 	}
 	selected, err := c.Select(box, nil).Wait()
 	must(t, "select", err)
@@ -241,9 +243,11 @@ func changeMail(t *testing.T, d *demo, c *imapclient.Client, mails [][]byte) {
 	destinations, _ := copied.DestUIDs.Nums()
 	equal(t, "copied", sources, uids[:6])
 	equal(t, "copies", len(destinations), 6)
+	equal(t, "UIDVALIDITY after copy", copied.UIDValidity, validity(t, c, "INBOX"))
 	moved, err := c.Move(imap.UIDSetNum(uids[6:9]...), other).Wait()
 	must(t, "move", err)
 	equal(t, "moved", moved.SourceUIDs, imap.UIDSetNum(uids[6:9]...))
+	equal(t, "UIDVALIDITY after move", moved.UIDValidity, validity(t, c, other))
 	sameMailInOrder(t, other, raws(d.overIMAP(t, other)), mails[6:9])
 
 	// UID EXPUNGE takes its UIDs only, EXPUNGE the rest.
@@ -256,6 +260,13 @@ func changeMail(t *testing.T, d *demo, c *imapclient.Client, mails [][]byte) {
 	equal(t, "messages expunged", len(gone), 2)
 	must(t, "unselect", c.Unselect().Wait())
 	sameMailInOrder(t, box, raws(d.overIMAP(t, box)), slices.Concat(mails[2:6], mails[9:11]))
+}
+
+func validity(t *testing.T, c *imapclient.Client, mailbox string) uint32 {
+	t.Helper()
+	status, err := c.Status(mailbox, &imap.StatusOptions{UIDValidity: true}).Wait()
+	must(t, "status", err)
+	return status.UIDValidity
 }
 
 // changeMailboxes renames, subscribes and deletes.

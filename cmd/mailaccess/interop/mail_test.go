@@ -35,7 +35,8 @@ func shapes() []shape {
 	}
 	return []shape{
 		{name: "plain", body: "Three lines,\nof which this is the second,\nand no more.\n"},
-		{name: "dots", body: ".\n..\n...\n.leading\n\n.\n"},
+		// Lines of three octets begin, and end, wherever a buffer ends.
+		{name: "dots", body: "..\n...\n.leading\n\n" + strings.Repeat(".\n", 33_000)},
 		{name: "empty body"},
 		{name: "blank lines at the end", body: "text\n\n\n\n"},
 		{name: "blanks at the ends of lines", body: "one \ntwo\t\n \n\t\nfive\n"},

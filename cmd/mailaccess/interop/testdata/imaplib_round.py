@@ -34,9 +34,9 @@ def utf7(name):
 
 def connect(security, port, context):
     if security == "tls":
-        m = imaplib.IMAP4_SSL("127.0.0.1", port, ssl_context=context, timeout=60)
+        m = imaplib.IMAP4_SSL("127.0.0.1", port, ssl_context=context, timeout=20)
     else:
-        m = imaplib.IMAP4("127.0.0.1", port, timeout=60)
+        m = imaplib.IMAP4("127.0.0.1", port, timeout=20)
         ok("starttls", m.starttls(context))
     equal("state", m.state, "NONAUTH")
     return m

@@ -18,9 +18,9 @@ def equal(what, got, want):
 
 def connect(security, port, context):
     if security == "tls":
-        p = poplib.POP3_SSL("127.0.0.1", port, context=context, timeout=60)
+        p = poplib.POP3_SSL("127.0.0.1", port, context=context, timeout=20)
     else:
-        p = poplib.POP3("127.0.0.1", port, timeout=60)
+        p = poplib.POP3("127.0.0.1", port, timeout=20)
         equal("STLS in CAPA", "STLS" in p.capa(), True)
         equal("stls", p.stls(context)[:3], b"+OK")
     return p
