@@ -48,6 +48,8 @@ type conn struct {
 
 	// answer is the tagged answer to the present command, unless it fails.
 	answer answer
+	// broken is why nothing can be read any more.
+	broken error
 	// bad counts commands that made no sense.
 	bad int
 	// loginFailures counts credentials that were refused.
@@ -65,11 +67,23 @@ type enabled uint8
 func newConn(s *Server, nc *protocols.Conn) *conn {
 	c := &conn{srv: s, nc: nc, state: notAuthenticated}
 	c.w = imapwire.NewWriter(nc)
-	c.r = imapwire.NewReader(nc, &imapwire.ReaderOptions{
+	c.r = imapwire.NewReader((*source)(c), &imapwire.ReaderOptions{
 		Limits:   c.wireLimits(),
 		Continue: c.continueLiteral,
 	})
 	return c
+}
+
+// source is what the client says. It remembers how that ended, which tells an error
+// of the connection from one of the store, whatever their types.
+type source conn
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.nc.Read(p)
+	if err != nil {
+		s.broken = err
+	}
+	return n, err
 }
 
 // wireLimits are the limits on commands. Before the login little is needed.

@@ -88,10 +88,9 @@ func (c *conn) status(err error) (st *statusError, fatal error) {
 		syntax  *imapwire.SyntaxError
 		limit   *imapwire.LimitError
 		badName *imapwire.NameError
-		known   *mailaccess.Error
 	)
 	switch {
-	case errors.Is(err, engine.ErrViewInvalid):
+	case c.broken != nil, errors.Is(err, engine.ErrViewInvalid), errors.Is(err, errTooManyLogins):
 		return nil, err
 	case errors.As(err, &st):
 		return st, nil
@@ -104,14 +103,8 @@ func (c *conn) status(err error) (st *statusError, fatal error) {
 		return &statusError{"BAD", goimap.ResponseCodeLimit, limit.Error()}, nil
 	case errors.As(err, &badName):
 		return &statusError{"NO", goimap.ResponseCodeCannot, badName.Error()}, nil
-	case errors.As(err, &known), isContextError(err):
-		return c.storeStatus(err), nil
 	}
-	return nil, err // of the connection
-}
-
-func isContextError(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return c.storeStatus(err), nil
 }
 
 // storeStatus is the answer to an error from below. What the client cannot help

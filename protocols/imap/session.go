@@ -98,11 +98,12 @@ func startTLS(ctx context.Context, c *conn) error {
 		return err
 	}
 	if err := c.nc.StartTLS(ctx); err != nil {
+		c.broken = err
 		return err
 	}
 	// What came before the handshake was not protected: it must not be taken
 	// for the client's.
-	c.r.Reset(c.nc)
+	c.r.Reset((*source)(c))
 	c.w.Reset(c.nc)
 	return errAnswered
 }

@@ -1,0 +1,62 @@
+package imap_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"strings"
+	"testing"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/memory"
+)
+
+// plainErrors is a store whose errors are not of the contract's type, and look like
+// those of a connection.
+type plainErrors struct{ mailaccess.Store }
+
+func (s plainErrors) Open(ctx context.Context, account string, who mailaccess.Identity) (mailaccess.Account, error) {
+	acct, err := s.Store.Open(ctx, account, who)
+	return plainErrorsAccount{acct}, err
+}
+
+type plainErrorsAccount struct{ mailaccess.Account }
+
+func (a plainErrorsAccount) Lookup(ctx context.Context, name string) (mailaccess.Mailbox, error) {
+	if name == "Box" {
+		return mailaccess.Mailbox{}, io.EOF
+	}
+	return a.Account.Lookup(ctx, name)
+}
+
+func (plainErrorsAccount) Messages(context.Context, mailaccess.MailboxID, mailaccess.UIDSet) iter.Seq2[mailaccess.Message, error] {
+	return func(yield func(mailaccess.Message, error) bool) {
+		yield(mailaccess.Message{}, errors.New("connection reset by peer"))
+	}
+}
+
+// TestUnknownStoreErrors: whatever a store's error is, it is answered, and ends no
+// connection (mailaccess.KindOf: it is internal).
+func TestUnknownStoreErrors(t *testing.T) {
+	fx, store := fuzzFixture(), inMemory(memory.New(nil))
+	fx.Options["errors"] = "yes"
+	store.served = plainErrors{store.base}
+	s := startServer(t, fx, store)
+	client, err := s.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	converse(t, client, "a LOGIN demo demo\r\nb STATUS Box (MESSAGES)\r\nc SELECT Box\r\nd APPEND Box {1+}\r\nx\r\n"+
+		"e SELECT INBOX\r\nf FETCH 1 FLAGS\r\ng SEARCH ALL\r\n")
+	client.Close()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	said := string(s.heard[0].sent)
+	for _, want := range []string{"b NO [SERVERBUG] ", "c NO [SERVERBUG] ", "d NO [SERVERBUG] ", "e OK ", "f NO [SERVERBUG] ", "g NO [SERVERBUG] "} {
+		if !strings.Contains(said, want) {
+			t.Errorf("no %s in %q", want, said)
+		}
+	}
+}
