@@ -54,7 +54,7 @@ server that runs sees the change at the next login.`,
 	f := cmd.Flags()
 	f.StringVar(&o.file, "users", "", "users `file` (required)")
 	f.BoolVar(&o.passwordStdin, "password-stdin", false, "read the password from standard input: one line")
-	f.BoolVar(&o.replace, "replace", false, "change the password of a user who exists")
+	f.BoolVar(&o.replace, "replace", false, "change the password if the user exists")
 	return cmd
 }
 
@@ -66,6 +66,15 @@ func (o *userAdd) run(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return fmt.Errorf("user add %q: %w", name, err)
 	}
+	// Before the password is asked for, in vain; SetUser looks again, under
+	// its lock.
+	exists, err := auth.HasUser(o.file, user)
+	if err != nil {
+		return fmt.Errorf("user add: %w", err)
+	}
+	if exists && !o.replace {
+		return o.refuseExisting(user)
+	}
 	password, err := o.password(cmd, user)
 	if err != nil {
 		return fmt.Errorf("user add %s: %w", user, err)
@@ -76,15 +85,19 @@ func (o *userAdd) run(cmd *cobra.Command, name string) error {
 	err = auth.SetUser(o.file, user, password, &auth.SetUserOptions{Replace: o.replace})
 	switch {
 	case errors.Is(err, mailaccess.KindExists):
-		return fmt.Errorf("user add %s: the user exists already in %s; --replace changes the password", user, o.file)
+		return o.refuseExisting(user)
 	case err != nil:
 		return err
-	case o.replace:
+	case exists:
 		fmt.Fprintf(cmd.OutOrStdout(), "Set the password of %s in %s.\n", user, o.file)
 	default:
 		fmt.Fprintf(cmd.OutOrStdout(), "Added %s to %s.\n", user, o.file)
 	}
 	return nil
+}
+
+func (o *userAdd) refuseExisting(user string) error {
+	return fmt.Errorf("user add %s: the user exists already in %s; --replace changes the password", user, o.file)
 }
 
 func (o *userAdd) password(cmd *cobra.Command, user string) (string, error) {

@@ -22,6 +22,31 @@ type SetUserOptions struct {
 	Argon2id Argon2id
 }
 
+// HasUser reports whether the users file at path has a line of the user. In a
+// file that is not there nobody stands. A name that cannot be used is an error
+// of [mailaccess.KindInvalid]; a file that [OpenUsersFile] would refuse is an
+// error too. HasUser writes nothing and takes no lock: what it says
+// is a courtesy to whoever is about to be asked for a password, and only
+// [SetUser] decides.
+func HasUser(path, name string) (bool, error) {
+	user, err := NormalizeUser(name)
+	if err != nil {
+		return false, &mailaccess.Error{Kind: mailaccess.KindInvalid, Op: "look for user", Err: err}
+	}
+	data, _, err := readUsersFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look for user %s: %w", user, err)
+	}
+	users, err := parseUsers(data)
+	if err != nil {
+		return false, fmt.Errorf("look for user %s: users file %s: %w", user, path, err)
+	}
+	return users.byName[user] != nil, nil
+}
+
 // SetUser gives a user a password in the users file at path. A file that is not
 // there is created, for its owner alone.
 //

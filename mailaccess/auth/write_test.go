@@ -256,3 +256,35 @@ func TestSetUserAtOnce(t *testing.T) {
 		t.Errorf("files left (-want +got):\n%s", diff)
 	}
 }
+
+func TestHasUser(t *testing.T) {
+	dir := t.TempDir()
+	path, broken := filepath.Join(dir, "users"), filepath.Join(dir, "broken")
+	if has, err := HasUser(path, "alice"); has || err != nil {
+		t.Errorf("in a file that is not there: %v, %v", has, err)
+	}
+	if err := SetUser(path, "alice", "secret", &SetUserOptions{Argon2id: Argon2id{Memory: 8, Time: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(broken, []byte("alice:secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := names(t, dir)
+	for name, want := range map[string]bool{"alice": true, "ALICE": true, "alic": false, "bob": false} {
+		if has, err := HasUser(path, name); has != want || err != nil {
+			t.Errorf("%s: %v, %v, want %v", name, has, err, want)
+		}
+	}
+	if _, err := HasUser(path, "a:b"); !errors.Is(err, mailaccess.KindInvalid) {
+		t.Errorf("a name that cannot be: %v", err)
+	}
+	if _, err := HasUser(broken, "bob"); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("a broken file: %v", err)
+	}
+	if _, err := HasUser(dir, "bob"); err == nil {
+		t.Error("a directory is no error")
+	}
+	if diff := cmp.Diff(before, names(t, dir)); diff != "" {
+		t.Errorf("files were made (-before +after):\n%s", diff)
+	}
+}
