@@ -54,7 +54,9 @@ func (c *conn) respond(err error) error {
 		return fatal
 	}
 	if st.status == "BAD" {
-		c.bad++
+		if !errors.Is(err, errNoMessage) {
+			c.bad++
+		}
 		if len(tag) == 0 {
 			tag = append(tag, '*')
 		}

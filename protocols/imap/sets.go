@@ -27,6 +27,11 @@ func (c *conn) readSet() error {
 	return nil
 }
 
+// errNoMessage is the answer to a message number that there is none with, "*" in an
+// empty mailbox included (RFC 3501, section 9, seq-number). Clients that look into
+// an empty mailbox every minute are no nuisance: it does not count as one.
+var errNoMessage = bad("no message with that number")
+
 // resolve turns a set as the client wrote it into the UIDs of messages that the
 // client was told of. UIDs without a message are passed over (RFC 3501, section
 // 6.4.8); a message number without one is BAD.
@@ -36,7 +41,7 @@ func (c *conn) resolve(set *imapwire.NumSet, how addressing) (mailaccess.UIDSet,
 	}
 	n := c.view.Len()
 	if set.Max() > uint32(n) || n == 0 {
-		return mailaccess.UIDSet{}, bad("no message with that number")
+		return mailaccess.UIDSet{}, errNoMessage
 	}
 	var found mailaccess.UIDSetBuilder
 	for _, r := range set.Resolve(uint32(n)) {
