@@ -1,0 +1,132 @@
+package mailserver_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/auth"
+	"github.com/hashmail/mailaccess/protocols"
+	"github.com/hashmail/mailaccess/protocols/mailserver"
+	"github.com/hashmail/mailaccess/stores/memory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// One store, both protocols, plain and TLS: mail that came is seen through each, and
+// a shutdown says goodbye on each.
+func TestServe(t *testing.T) {
+	cert, err := protocols.SelfSigned()
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(cert.Leaf)
+	store := memory.New(nil)
+	defer store.Close()
+	s, err := mailserver.New(store, auth.Static(map[string]string{"ann": "secret"}), &mailserver.Options{
+		TLSConfig:           &tls.Config{Certificates: []tls.Certificate{cert}},
+		PlaintextOnLoopback: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Deliver(t.Context(), "ann", mailaccess.Inbox, []byte("Subject: hello\n\nHello.\n"), mailaccess.Flags{}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 4)
+	dial := func(serve func(net.Listener) error, secure bool) *conversation {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { served <- serve(l) }()
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if secure {
+			c = tls.Client(c, &tls.Config{RootCAs: roots, ServerName: "localhost"})
+		}
+		if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		return &conversation{t, c, bufio.NewReader(c)}
+	}
+	var open []*conversation
+	for _, secure := range []bool{false, true} {
+		serve := s.IMAP.Serve
+		if secure {
+			serve = s.IMAP.ServeTLS
+		}
+		c := dial(serve, secure)
+		c.expect("", "* OK ")
+		c.expect("a LOGIN ann secret\r\n", "a OK ")
+		c.expect("b STATUS INBOX (MESSAGES)\r\n", "* STATUS INBOX (MESSAGES 1)")
+		c.expect("", "b OK ")
+		open = append(open, c)
+	}
+	for _, secure := range []bool{false, true} {
+		serve := s.POP3.Serve
+		if secure {
+			serve = s.POP3.ServeTLS
+		}
+		c := dial(serve, secure)
+		c.expect("", "+OK ")
+		c.expect("USER ann\r\n", "+OK")
+		if secure {
+			// The maildrop is held by the other connection.
+			c.expect("PASS secret\r\n", "-ERR [IN-USE]")
+		} else {
+			c.expect("PASS secret\r\n", "+OK")
+			c.expect("STAT\r\n", "+OK 1 ")
+		}
+		open = append(open, c)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Shutdown(ctx) }()
+	for i, c := range open {
+		goodbye := "* BYE "
+		if i >= 2 {
+			goodbye = "-ERR "
+		}
+		c.expect("", goodbye)
+		c.conn.Close()
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	for range open {
+		if err := <-served; err != protocols.ErrServerClosed {
+			t.Error(err)
+		}
+	}
+}
+
+type conversation struct {
+	t    *testing.T
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+func (c *conversation) expect(say, hear string) {
+	c.t.Helper()
+	if say != "" {
+		if _, err := c.conn.Write([]byte(say)); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	if line, err := c.r.ReadString('\n'); err != nil || !strings.HasPrefix(line, hear) {
+		c.t.Fatalf("said %q, heard %q, %v; want %q", say, line, err, hear)
+	}
+}
