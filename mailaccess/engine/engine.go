@@ -75,23 +75,9 @@ func New(o Options) (*Engine, error) {
 		cancel()
 		return nil, err
 	default:
-		e.stopWatch = stopWatch
+		e.stopWatch = sync.OnceFunc(stopWatch)
 	}
 	return e, nil
-}
-
-// poll rings for everything at intervals: listeners then ask the store.
-func (e *Engine) poll(ctx context.Context, interval time.Duration) {
-	t := time.NewTicker(interval)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-			e.hub.ring(mailaccess.Ring{})
-		}
-	}
 }
 
 // changed rings for a change made through the engine when the store will not.
@@ -101,7 +87,8 @@ func (e *Engine) changed(account string, box mailaccess.MailboxID) {
 	}
 }
 
-// Close stops watching. Sessions should have been closed before.
+// Close stops watching. Sessions should have been closed before. It may be called
+// more than once.
 func (e *Engine) Close() error {
 	e.stop()
 	if e.stopWatch != nil {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -13,14 +14,20 @@ type hub struct {
 	accounts map[string]*accountListeners
 }
 
+// Who listens to no single mailbox stands under a key that is no mailbox's id.
+const (
+	accountItself mailaccess.MailboxID = ""
+	wholeAccount  mailaccess.MailboxID = "*"
+)
+
 type accountListeners struct {
-	// all are the listeners of the account, byBox those of one mailbox;
-	// those who listen to the account itself stand under the empty id.
-	n     int
+	n     int // of listeners
 	byBox map[mailaccess.MailboxID]map[*Listener]struct{}
 	// recent holds the emulated \Recent watermark of mailboxes that
 	// somebody has open.
 	recent map[mailaccess.MailboxID]mailaccess.UID
+	// looked is how far the poll has looked, in a store that does not ring.
+	looked looked
 }
 
 // Listener is somebody's ear at the door of a mailbox or an account.
@@ -28,17 +35,18 @@ type Listener struct {
 	hub     *hub
 	account string
 	box     mailaccess.MailboxID
+	acct    mailaccess.Account // to ask what cannot ring
 
 	// Guarded by hub.mu.
 	rung   bool
 	wake   func()
+	calls  uint64 // of AfterRing
 	closed bool
 }
 
-// listen starts to listen to a mailbox, or to the account itself when box is
-// empty.
-func (h *hub) listen(account string, box mailaccess.MailboxID) *Listener {
-	l := &Listener{hub: h, account: account, box: box}
+// listen starts to listen to a mailbox, or to accountItself or wholeAccount.
+func (h *hub) listen(account string, acct mailaccess.Account, box mailaccess.MailboxID) *Listener {
+	l := &Listener{hub: h, account: account, box: box, acct: acct}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.accounts == nil {
@@ -64,8 +72,8 @@ func (h *hub) listen(account string, box mailaccess.MailboxID) *Listener {
 
 // AfterRing calls wake once, in a goroutine of its own, as soon as there is a
 // ring; at once when there was one since the last call. A new call replaces the
-// one before. stop takes it back, and reports whether it did so in time; what was
-// rung stays remembered.
+// one before. stop takes back the call that it came from, and reports whether it
+// did so in time; what was rung stays remembered.
 func (l *Listener) AfterRing(wake func()) (stop func() bool) {
 	h := l.hub
 	h.mu.Lock()
@@ -73,19 +81,38 @@ func (l *Listener) AfterRing(wake func()) (stop func() bool) {
 	if l.closed {
 		return func() bool { return false }
 	}
+	l.calls++
 	if l.rung {
-		l.rung = false
+		l.rung, l.wake = false, nil
 		go wake()
 		return func() bool { return false }
 	}
 	l.wake = wake
+	call := l.calls
 	return func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		armed := l.wake != nil
+		if l.wake == nil || l.calls != call {
+			return false
+		}
 		l.wake = nil
-		return armed
+		return true
 	}
+}
+
+// heard forgets a ring: whoever looks after it sees what was rung for.
+func (l *Listener) heard() {
+	l.hub.mu.Lock()
+	defer l.hub.mu.Unlock()
+	l.rung = false
+}
+
+// ring wakes this listener alone.
+func (l *Listener) ring() {
+	l.hub.mu.Lock()
+	wakes := l.rouse(nil)
+	l.hub.mu.Unlock()
+	wakeAll(wakes)
 }
 
 // Close stops listening. A function given to AfterRing is not called any more,
@@ -104,6 +131,7 @@ func (l *Listener) Close() {
 	if len(ls) == 0 {
 		delete(a.byBox, l.box)
 		delete(a.recent, l.box)
+		delete(a.looked.boxes, l.box)
 	}
 	if a.n--; a.n == 0 {
 		delete(h.accounts, l.account)
@@ -116,37 +144,53 @@ func (h *hub) ring(r mailaccess.Ring) {
 	h.mu.Lock()
 	if r.Account == "" {
 		for _, a := range h.accounts {
-			for _, ls := range a.byBox {
-				wakes = rouse(wakes, ls)
-			}
+			wakes = a.rouseAll(wakes)
 		}
 	} else if a := h.accounts[r.Account]; a != nil {
-		wakes = rouse(wakes, a.byBox[r.Mailbox])
 		if r.Mailbox == "" {
 			// A mailbox may have been renamed or deleted: whoever has one
 			// open looks too.
-			for box, ls := range a.byBox {
-				if box != "" {
-					wakes = rouse(wakes, ls)
-				}
-			}
+			wakes = a.rouseAll(wakes)
+		} else {
+			wakes = a.rouse(wakes, r.Mailbox)
+			wakes = a.rouse(wakes, wholeAccount)
 		}
 	}
 	h.mu.Unlock()
+	wakeAll(wakes)
+}
+
+func wakeAll(wakes []func()) {
 	for _, wake := range wakes {
 		go wake()
 	}
 }
 
-func rouse(wakes []func(), ls map[*Listener]struct{}) []func() {
-	for l := range ls {
-		if l.wake == nil {
-			l.rung = true
-			continue
-		}
-		wakes = append(wakes, l.wake)
-		l.wake = nil
+func (a *accountListeners) rouseAll(wakes []func()) []func() {
+	for box := range a.byBox {
+		wakes = a.rouse(wakes, box)
 	}
+	return wakes
+}
+
+func (a *accountListeners) rouse(wakes []func(), box mailaccess.MailboxID) []func() {
+	ls := a.byBox[box]
+	wakes = slices.Grow(wakes, len(ls))
+	for l := range ls {
+		wakes = l.rouse(wakes)
+	}
+	return wakes
+}
+
+// rouse adds what is to be called for a ring to wakes, if the listener waits. The
+// hub's lock is held.
+func (l *Listener) rouse(wakes []func()) []func() {
+	if l.wake == nil {
+		l.rung = true
+		return wakes
+	}
+	wakes = append(wakes, l.wake)
+	l.wake = nil
 	return wakes
 }
 
@@ -156,7 +200,7 @@ func (h *hub) claimRecent(account string, box mailaccess.MailboxID, uidNext mail
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	a := h.accounts[account]
-	if a == nil {
+	if a == nil || a.byBox[box] == nil {
 		return uidNext
 	}
 	from, ok := a.recent[box]

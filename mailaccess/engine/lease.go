@@ -48,19 +48,21 @@ func (s *Session) Lease(ctx context.Context, name string) (*Lease, error) {
 		l.release = sync.OnceValue(func() error { t.drop(key); return nil })
 		return l, nil
 	}
+	until := time.Now().Add(leaseTTL)
 	held, err := s.caps.Lease.Lease(ctx, name, leaseTTL)
 	if err != nil {
 		t.drop(key)
 		return nil, err
 	}
-	done := make(chan struct{})
+	// The lease outlives the call, and what ctx carries with it.
+	keep, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
-		s.e.keepLease(held, done, l.lost)
+		s.e.keepLease(keep, held, until, l.lost)
 	}()
 	l.release = sync.OnceValue(func() error {
-		close(done)
+		cancel()
 		<-finished
 		err := held.Release()
 		t.drop(key)
@@ -70,35 +72,29 @@ func (s *Session) Lease(ctx context.Context, name string) (*Lease, error) {
 }
 
 // keepLease refreshes a lease at a third of its time, so that one refresh may
-// fail. It gives the lease up for lost when its time has passed.
-func (e *Engine) keepLease(held mailaccess.Lease, done <-chan struct{}, lost chan<- struct{}) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		select {
-		case <-done:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+// fail, until ctx ends. It gives the lease up for lost when its time has passed,
+// also when the store does not answer.
+func (e *Engine) keepLease(ctx context.Context, held mailaccess.Lease, until time.Time, lost chan<- struct{}) {
 	tick := time.NewTicker(leaseTTL / 3)
 	defer tick.Stop()
-	until := time.Now().Add(leaseTTL)
 	for {
 		select {
-		case <-done:
+		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 		asked := time.Now()
-		err := held.Refresh(ctx)
+		try, cancel := context.WithDeadline(ctx, until)
+		err := held.Refresh(try)
+		cancel()
 		switch {
 		case err == nil:
 			until = asked.Add(leaseTTL)
+		case ctx.Err() != nil:
+			return
 		case mailaccess.KindOf(err) == mailaccess.KindNotFound || !time.Now().Before(until):
 			e.log.Warn("lease lost", zap.Error(err))
 			close(lost)
-			<-done
 			return
 		}
 	}

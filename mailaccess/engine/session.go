@@ -104,9 +104,29 @@ func (s *Session) PutDerived(ctx context.Context, kind mailaccess.DerivedKind, i
 }
 
 // Listen starts to listen to changes of a mailbox, or, when box is empty, of the
-// account itself. Listen first, read after.
+// account itself: mailboxes created, renamed or deleted, and subscriptions. Listen
+// first, read after.
 func (s *Session) Listen(box mailaccess.MailboxID) *Listener {
-	return s.e.hub.listen(s.id.Account, box)
+	return s.e.hub.listen(s.id.Account, s.acct, box)
+}
+
+// ListenAll starts to listen to everything in the account, its mailboxes included.
+// What it was that changed is asked with Changes.
+func (s *Session) ListenAll() *Listener {
+	return s.e.hub.listen(s.id.Account, s.acct, wholeAccount)
+}
+
+// State returns the account's present epoch and change number.
+func (s *Session) State(ctx context.Context) (mailaccess.State, error) { return s.acct.State(ctx) }
+
+// Changes returns what changed in the account; see [mailaccess.Account].
+func (s *Session) Changes(ctx context.Context, since mailaccess.State) (mailaccess.AccountChanges, error) {
+	return s.acct.Changes(ctx, since)
+}
+
+// MailboxChanges returns what changed in a mailbox; see [mailaccess.Account].
+func (s *Session) MailboxChanges(ctx context.Context, box mailaccess.MailboxID, since mailaccess.ModSeq) (mailaccess.MailboxChanges, error) {
+	return s.acct.MailboxChanges(ctx, box, since)
 }
 
 func unsupported(op string) error {

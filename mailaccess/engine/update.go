@@ -49,32 +49,50 @@ type UpdateOptions struct {
 }
 
 // ErrViewInvalid is returned by Update when the mailbox is not what it was:
-// deleted, or with another UIDVALIDITY. The view is of no use any more.
+// deleted, with another UIDVALIDITY, or closed to this identity. The view is of no
+// use any more.
 var ErrViewInvalid = errors.New("engine: the mailbox of the view is gone")
 
 // Update brings the view up to date and tells sink what the client must hear. It
-// costs what changed. When it fails in the middle, what was told is told again by
-// the next one; nothing is left out.
+// costs what changed. When the store fails in the middle, what was not told is told
+// by the next Update, and perhaps something twice. When sink fails, that of which it
+// was just told counts as told, but for flags.
 func (v *View) Update(ctx context.Context, o UpdateOptions, sink Sink) error {
 	if v.frozen {
 		return nil
 	}
+	v.stopRetry()
+	v.listener.heard()
+	err := v.update(ctx, o, sink)
+	switch {
+	case err == nil:
+		v.failures = 0
+	case mailaccess.KindOf(err) == mailaccess.KindNotFound, mailaccess.KindOf(err) == mailaccess.KindForbidden:
+		return ErrViewInvalid
+	case err != ErrViewInvalid:
+		v.failures++
+	}
+	return err
+}
+
+func (v *View) update(ctx context.Context, o UpdateOptions, sink Sink) error {
 	// The status is cheaper than a snapshot, and mostly there is nothing new.
 	st, err := v.s.acct.Status(ctx, v.at.ID)
-	if err == nil && st.ModSeq == v.applied && (v.gone.IsEmpty() || o.NoExpunge) && st.UIDValidity == v.at.UIDValidity {
-		return nil
-	}
-	snap, err := v.s.acct.Snapshot(ctx, v.at.ID)
-	switch {
-	case mailaccess.KindOf(err) == mailaccess.KindNotFound && err != nil:
-		return ErrViewInvalid
-	case err != nil:
+	if err != nil {
 		return err
-	case snap.UIDValidity != v.at.UIDValidity:
+	}
+	if st.UIDValidity != v.at.UIDValidity {
 		return ErrViewInvalid
 	}
-	if snap.ModSeq == v.applied && (v.gone.IsEmpty() || o.NoExpunge) {
+	if st.ModSeq == v.applied && (v.gone.IsEmpty() || o.NoExpunge) {
 		return nil
+	}
+	snap, err := v.look(ctx, st.UIDNext > v.at.UIDNext)
+	if err != nil {
+		return err
+	}
+	if snap.UIDValidity != v.at.UIDValidity {
+		return ErrViewInvalid
 	}
 	if err := v.updateGone(snap, o, sink); err != nil {
 		return err
@@ -93,10 +111,6 @@ func (v *View) Update(ctx context.Context, o UpdateOptions, sink Sink) error {
 		return err
 	}
 	v.applied = snap.ModSeq
-	// What the store and the view agree on need not be kept twice.
-	if v.uids.Equal(snap.UIDs) {
-		v.uids = snap.UIDs
-	}
 	return nil
 }
 
@@ -121,13 +135,17 @@ func (v *View) updateGone(snap mailaccess.Snapshot, o UpdateOptions, sink Sink) 
 
 func (v *View) updateArrived(ctx context.Context, snap *mailaccess.Snapshot, sink Sink) error {
 	arrived := snap.UIDs.Minus(v.uids)
+	if !arrived.IsEmpty() {
+		if err := v.addRecent(ctx, snap, arrived); err != nil {
+			return err
+		}
+	}
+	v.claimed = 0
+	// The store's set and not one of the view's own: all views share it.
+	v.uids = snap.UIDs.Union(v.gone)
 	if arrived.IsEmpty() {
 		return nil
 	}
-	if err := v.claimRecent(ctx, snap, arrived); err != nil {
-		return err
-	}
-	v.uids = v.uids.Union(arrived)
 	return sink.Exists(v.uids.Len(), v.recent)
 }
 
@@ -165,8 +183,11 @@ func (v *View) updateFlags(ctx context.Context, known mailaccess.UID, upTo maila
 
 // isOwn reports whether m is as this view's own change left it.
 func (v *View) isOwn(m *mailaccess.Message) bool {
-	for _, c := range v.own {
-		if c.ModSeq == m.ModSeq && c.UIDs.Contains(m.UID) {
+	for i := range v.own {
+		if c := &v.own[i]; c.ModSeq == m.ModSeq && c.UIDs.Contains(m.UID) {
+			// Messages come by UID, and so did the changes: the next one is
+			// most likely of the same change.
+			v.own[0], v.own[i] = v.own[i], v.own[0]
 			return true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 )
@@ -23,15 +24,21 @@ type View struct {
 	listener *Listener
 	release  func() // of the hold, if any
 
-	uids    mailaccess.UIDSet // what the client was told, gone ones included
-	gone    mailaccess.UIDSet // those of uids that are removed and not told
-	recent  mailaccess.UIDSet
+	uids   mailaccess.UIDSet // what the client was told, gone ones included
+	gone   mailaccess.UIDSet // those of uids that are removed and not told
+	recent mailaccess.UIDSet
+	// claimed is the UID from which on what arrived was claimed for this session
+	// and is not in recent yet; 0: nothing.
+	claimed mailaccess.UID
 	applied mailaccess.ModSeq
 	// told is applied as it was before the first removal in gone; it counts
 	// only while gone is not empty.
 	told mailaccess.ModSeq
 	// own are flag changes through this view that the client knows of.
 	own []mailaccess.Commit
+
+	failures int         // of Update, one after another
+	retry    *time.Timer // rings because of them
 }
 
 // ViewOptions say how to open a view.
@@ -66,29 +73,64 @@ func (v *View) open(ctx context.Context, box mailaccess.MailboxID) error {
 		}
 		v.release = release
 	}
-	snap, err := v.s.acct.Snapshot(ctx, box)
+	st, err := v.s.acct.Status(ctx, box)
 	if err != nil {
 		return err
 	}
-	if !snap.Rights.Has(mailaccess.RightRead) {
-		return &mailaccess.Error{Kind: mailaccess.KindForbidden, Op: "open", Mailbox: snap.Name}
+	if !st.Rights.Has(mailaccess.RightRead) {
+		return &mailaccess.Error{Kind: mailaccess.KindForbidden, Op: "open", Mailbox: st.Name}
 	}
 	const write = mailaccess.RightSeen | mailaccess.RightFlags | mailaccess.RightDeleted | mailaccess.RightExpunge
-	if snap.Rights&write == 0 || v.s.caps.Flags == nil && v.s.caps.Expunge == nil {
+	if st.Rights&write == 0 || v.s.caps.Flags == nil && v.s.caps.Expunge == nil {
 		v.readOnly = true
 	}
+	v.at = st
+	snap, err := v.look(ctx, true)
+	if err != nil {
+		return err
+	}
 	v.at, v.uids, v.applied = snap.Status, snap.UIDs, snap.ModSeq
+	if err := v.addRecent(ctx, &snap, snap.UIDs); err != nil {
+		return err
+	}
+	v.claimed = 0
+	return nil
+}
+
+// keepsRecent reports whether the store is told what this view claims.
+func (v *View) keepsRecent() bool { return v.s.caps.Recent != nil && !v.readOnly && !v.frozen }
+
+// look takes a snapshot. What arrived is claimed first, in a store that keeps
+// \Recent: the other way round, what came between the two would have been claimed
+// by nobody that knew. What is in doubt is \Recent (RFC 3501, section 2.3.2).
+func (v *View) look(ctx context.Context, arrived bool) (mailaccess.Snapshot, error) {
+	if arrived && v.keepsRecent() {
+		from, err := v.s.caps.Recent.ClaimRecent(ctx, v.at.ID)
+		if err != nil {
+			return mailaccess.Snapshot{}, err
+		}
+		if v.claimed == 0 || from < v.claimed {
+			v.claimed = from
+		}
+	}
+	snap, err := v.s.acct.Snapshot(ctx, v.at.ID)
+	if err == nil && !arrived && snap.UIDNext > v.at.UIDNext && v.keepsRecent() {
+		return v.look(ctx, true)
+	}
+	return snap, err
+}
+
+// addRecent adds to recent those of arrived that no session was told of.
+func (v *View) addRecent(ctx context.Context, snap *mailaccess.Snapshot, arrived mailaccess.UIDSet) error {
 	if v.frozen {
 		return nil
 	}
-	return v.claimRecent(ctx, &snap, snap.UIDs)
-}
-
-// claimRecent adds to recent those of arrived that no session was told of.
-func (v *View) claimRecent(ctx context.Context, snap *mailaccess.Snapshot, arrived mailaccess.UIDSet) error {
-	from, err := v.s.recentFrom(ctx, snap, !v.readOnly)
-	if err != nil {
-		return err
+	from := v.claimed
+	if !v.keepsRecent() {
+		var err error
+		if from, err = v.s.recentFrom(ctx, snap, !v.readOnly); err != nil {
+			return err
+		}
 	}
 	if top := arrived.Max(); top >= from {
 		v.recent = v.recent.Union(arrived.Intersect(mailaccess.UIDSetRange(from, top)))
@@ -98,6 +140,7 @@ func (v *View) claimRecent(ctx context.Context, snap *mailaccess.Snapshot, arriv
 
 // Close gives the view up.
 func (v *View) Close() {
+	v.stopRetry()
 	if v.listener != nil {
 		v.listener.Close()
 	}
@@ -145,12 +188,31 @@ func (v *View) Told() mailaccess.ModSeq {
 }
 
 // AfterRing calls wake once when the mailbox may have changed; see
-// [Listener.AfterRing]. A frozen view is never woken.
+// [Listener.AfterRing]. A view whose last Update failed is woken after a while in any
+// case, to try again: at first after a second, at last after a minute. A frozen view
+// is never woken.
 func (v *View) AfterRing(wake func()) (stop func() bool) {
 	if v.listener == nil {
 		return func() bool { return true }
 	}
+	v.stopRetry()
+	if v.failures > 0 {
+		v.retry = time.AfterFunc(retryAfter(v.failures), v.listener.ring)
+	}
+	// From here on the view may be wake's.
 	return v.listener.AfterRing(wake)
+}
+
+func (v *View) stopRetry() {
+	if v.retry != nil {
+		v.retry.Stop()
+		v.retry = nil
+	}
+}
+
+// retryAfter returns how long to wait after so many failures in a row.
+func retryAfter(failures int) time.Duration {
+	return min(time.Second<<min(failures-1, 6), time.Minute)
 }
 
 // Numbered is a message with its number in a view.
@@ -218,8 +280,15 @@ func (v *View) SetFlags(ctx context.Context, uids mailaccess.UIDSet, change mail
 	known := min(unchangedSince, v.applied)
 	res, err := v.s.caps.Flags.SetFlags(ctx, v.at.ID, uids.Intersect(v.uids), change, known)
 	v.s.e.changed(v.s.id.Account, v.at.ID)
-	v.own = append(v.own, res.Changed...)
-	if err != nil || known == unchangedSince || res.Conflict.IsEmpty() {
+	if !v.frozen {
+		v.own = append(v.own, res.Changed...)
+	}
+	if known == unchangedSince || res.Conflict.IsEmpty() {
+		return res, err
+	}
+	if err != nil {
+		// Those conflict with what the view knows, not with what was asked.
+		res.Conflict = mailaccess.UIDSet{}
 		return res, err
 	}
 	rest, err := v.s.caps.Flags.SetFlags(ctx, v.at.ID, res.Conflict, change, unchangedSince)
