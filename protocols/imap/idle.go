@@ -40,7 +40,8 @@ type pusher struct {
 	err    error
 }
 
-// push tells what changed and waits for the next ring.
+// push tells what changed and waits for the next ring. When the store could not say
+// what changed, the view is rung again after a while.
 func (p *pusher) push() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
