@@ -41,6 +41,8 @@ func stls(ctx context.Context, c *conn, _ *request) error {
 	// What came before the handshake was not protected: it must not be taken
 	// for the client's.
 	c.in.release()
+	// Whoever is not logged in must not be able to hold up a shutdown.
+	c.nc.SetBusy(false)
 	if err := c.nc.StartTLS(ctx); err != nil {
 		return &hangUp{"handshake", err}
 	}
@@ -130,7 +132,9 @@ func (c *conn) challenge(challenge []byte) ([]byte, error) {
 	b := append(w.AvailableBuffer(), "+ "...)
 	b = base64.StdEncoding.AppendEncode(b, challenge)
 	w.Write(append(b, "\r\n"...)) //nolint:errcheck // see out
+	c.nc.SetBusy(false)           // as in stls
 	line, err := c.in.next()
+	c.nc.SetBusy(true)
 	if err != nil {
 		return nil, err
 	}

@@ -192,6 +192,35 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
+// Who is not logged in cannot hold up a shutdown in the middle of a login or of
+// a handshake.
+func TestShutdownDoesNotWaitForStrangers(t *testing.T) {
+	fx := demo()
+	fx.Options["tls"] = "yes"
+	for _, tt := range []struct{ command, answer, end string }{
+		{"AUTH PLAIN", "+ ", "-ERR [SYS/TEMP] server shutting down\r\n"},
+		{"STLS", "+OK", ""},
+	} {
+		inBubble(t, fx, func(t *testing.T, h *world) {
+			c := dial(t, h)
+			c.say(tt.command)
+			c.want(tt.answer)
+			synctest.Wait()
+			begun := time.Now()
+			done := make(chan error)
+			go func() {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+				defer cancel()
+				done <- h.server.Shutdown(ctx)
+			}()
+			c.wantEnd(tt.end)
+			if err := <-done; err != nil || time.Since(begun) != 0 { // fake time
+				t.Errorf("%s: shut down after %v: %v", tt.command, time.Since(begun), err)
+			}
+		})
+	}
+}
+
 func TestLostLease(t *testing.T) {
 	inBubble(t, demo("A: b\r\n\r\nc\r\n"), func(t *testing.T, h *world) {
 		c := dialIn(t, h)
