@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/auth"
 	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/protocols"
 	"github.com/hashmail/mailaccess/protocols/imap"
@@ -55,7 +56,9 @@ type endpoint struct {
 // openServer opens all listeners, or none. Clients can connect from then on, and
 // are answered when serve is called. The caller calls serve or close.
 func openServer(c serverConfig) (_ *server, err error) {
-	e, err := engine.New(engine.Options{Store: c.store, Authenticator: c.authenticator, Logger: c.logger})
+	e, err := engine.New(engine.Options{
+		Store: c.store, Authenticator: auth.Logged(c.authenticator, c.logger), Logger: c.logger,
+	})
 	if err != nil {
 		return nil, err
 	}

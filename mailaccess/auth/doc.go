@@ -20,6 +20,7 @@
 //   - [Static] knows the users of a map, for tests and demonstrations.
 //   - [Cache] remembers for a short time what was verified, so that a client
 //     with ten connections hashes once.
+//   - [Logged] tells a logger of logins that were refused.
 //   - [NewServer] runs one exchange of a SASL mechanism; [Mechanisms] names
 //     those that can be offered.
 //   - Package authtest proves any authenticator in one line.

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"go.uber.org/zap"
+
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/auth"
 	"github.com/hashmail/mailaccess/mailaccess/auth/authtest"
@@ -28,6 +30,7 @@ func TestSuite(t *testing.T) {
 		"UsersFile":       file,
 		"Static":          static,
 		"CachedUsersFile": auth.Cache(file, nil),
+		"LoggedUsersFile": auth.Logged(file, zap.NewNop()),
 		"CachedFunc": auth.Cache(mailaccess.AuthenticatorFunc(func(ctx context.Context, username, password string) (string, error) {
 			id, err := static.Authenticate(ctx, mailaccess.Login{Username: username, Password: password})
 			return id.Account, err
