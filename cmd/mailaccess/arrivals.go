@@ -6,12 +6,16 @@ import (
 	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
-	"github.com/hashmail/mailaccess/stores/memory"
 )
+
+// A deliverer takes messages in, as memory.Store does.
+type deliverer interface {
+	Deliver(ctx context.Context, account, mailbox string, raw []byte, flags mailaccess.Flags, received time.Time) (mailaccess.Message, error)
+}
 
 // deliverArrivals delivers a new message to the INBOX of the demonstration each
 // time the interval has passed, until ctx ends.
-func deliverArrivals(ctx context.Context, store *memory.Store, interval time.Duration) error {
+func deliverArrivals(ctx context.Context, to deliverer, interval time.Duration) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for n := 1; ; n++ {
@@ -19,7 +23,7 @@ func deliverArrivals(ctx context.Context, store *memory.Store, interval time.Dur
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
-			_, err := store.Deliver(ctx, demoUser, mailaccess.Inbox, arrival(n, now), mailaccess.Flags{}, now)
+			_, err := to.Deliver(ctx, demoUser, mailaccess.Inbox, arrival(n, now), mailaccess.Flags{}, now)
 			if ctx.Err() != nil {
 				return nil
 			}

@@ -6,7 +6,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/auth"
 	"github.com/hashmail/mailaccess/mailaccess/message"
 	"github.com/hashmail/mailaccess/stores/memory"
 )
@@ -53,6 +56,63 @@ func TestArrivalsComeAtIntervals(t *testing.T) {
 			t.Errorf("%d messages after the end, want 4", got)
 		}
 	})
+}
+
+// slowStore takes long to deliver, and does not hear that it should stop.
+type slowStore struct{ begun, release chan struct{} }
+
+func (s slowStore) Deliver(context.Context, string, string, []byte, mailaccess.Flags, time.Time) (mailaccess.Message, error) {
+	close(s.begun)
+	<-s.release
+	return mailaccess.Message{}, nil
+}
+
+// The store is closed when serve has returned: no delivery may be under way then,
+// whether the server ended because it was told to or because it failed.
+func TestDemoWaitsForTheArrivalUnderWay(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			store := memory.New(nil)
+			defer store.Close()
+			s, err := openServer(serverConfig{
+				store: store, authenticator: auth.Static(nil), logger: zap.NewNop(),
+				addresses: addresses{imap: "127.0.0.1:0"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.endpoints[0].listener.Close()
+			if !fails {
+				s.endpoints = nil // a listener that works would keep time from passing
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			to := slowStore{make(chan struct{}), make(chan struct{})}
+			ended := make(chan error, 1)
+			o := demo{arrivals: time.Second}
+			go func() {
+				ended <- o.serve(ctx, s, to, func() {
+					if fails {
+						<-to.begun
+					}
+				})
+			}()
+			<-to.begun
+			if !fails {
+				cancel()
+			}
+			synctest.Wait()
+			select {
+			case err := <-ended:
+				t.Fatalf("ended with %v while a message is delivered", err)
+			default:
+			}
+			close(to.release)
+			if err := <-ended; err != nil != fails {
+				t.Errorf("ended with %v", err)
+			}
+		})
+	}
 }
 
 func TestArrivalsDiffer(t *testing.T) {

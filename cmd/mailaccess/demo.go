@@ -94,22 +94,27 @@ func (o *demo) run(cmd *cobra.Command) (err error) {
 		}
 	}
 	o.explain(cmd.OutOrStdout(), s)
+	return o.serve(ctx, s, store, func() {
+		stop()
+		fmt.Fprintln(cmd.ErrOrStderr(), "Shutting down. Interrupt again to end at once.")
+	})
+}
 
+// serve serves, with messages arriving if that was asked for. When it returns,
+// none is on its way into the store any more.
+func (o *demo) serve(ctx context.Context, s *server, to deliverer, stopping func()) error {
 	var delivering sync.WaitGroup
 	defer delivering.Wait()
 	if o.arrivals > 0 {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		delivering.Go(func() {
-			if err := deliverArrivals(ctx, store, o.arrivals); err != nil {
-				log.Error("no more messages arrive", zap.Error(err))
+			if err := deliverArrivals(ctx, to, o.arrivals); err != nil {
+				s.log.Error("no more messages arrive", zap.Error(err))
 			}
 		})
 	}
-	return s.serve(ctx, func() {
-		stop()
-		fmt.Fprintln(cmd.ErrOrStderr(), "Shutting down. Interrupt again to end at once.")
-	})
+	return s.serve(ctx, stopping)
 }
 
 // explain prints how to connect. Each line with a name and an address, and

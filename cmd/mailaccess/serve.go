@@ -10,7 +10,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
+	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/auth"
 	"github.com/hashmail/mailaccess/stores"
 )
@@ -90,7 +92,7 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	users, err := auth.OpenUsersFile(o.users, &auth.UsersFileOptions{Logger: log})
+	users, err := o.authenticator(log, nil)
 	if err != nil {
 		return err
 	}
@@ -101,7 +103,7 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	s, err := openServer(serverConfig{
 		store:          store,
-		authenticator:  auth.Cache(users, nil),
+		authenticator:  users,
 		addresses:      o.addresses,
 		tls:            tlsConfig,
 		allowPlaintext: o.plaintext,
@@ -117,6 +119,16 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 		stop()
 		log.Info("shutting down")
 	})
+}
+
+// authenticator opens the users file. Passwords are hashed in the pool; nil: one
+// of its own. A client with many connections hashes once.
+func (o *serve) authenticator(log *zap.Logger, pool *auth.Pool) (mailaccess.Authenticator, error) {
+	users, err := auth.OpenUsersFile(o.users, &auth.UsersFileOptions{Logger: log, Pool: pool})
+	if err != nil {
+		return nil, err
+	}
+	return auth.Cache(users, nil), nil
 }
 
 // tlsConfig reads the certificate. It is nil when there is none and none is

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 	"go.uber.org/zap"
@@ -151,6 +152,64 @@ func TestServeLogsNoPasswords(t *testing.T) {
 		t.Errorf("the password stands in the log:\n%s", text)
 	case !strings.Contains(text, `"user":"alice"`):
 		t.Errorf("the log does not say who logged in:\n%s", text)
+	case strings.Count(text, `"login refused","protocol":"imap","remote":"127.0.0.1:`) != 1,
+		strings.Count(text, `"login refused","protocol":"pop3","remote":"127.0.0.1:`) != 1:
+		t.Errorf("the log does not say once for each protocol from where a login was refused:\n%s", text)
+	}
+}
+
+// A client opens many connections with one password: it is hashed once. The pool that hashing needs is taken after the first login,
+// so that a login that hashed again would wait for ever.
+func TestServeHashesOnce(t *testing.T) {
+	file := tempFile(t, "users")
+	addUser(t, file, "alice", "sesame")
+	pool := auth.NewPool(1)
+	users, err := (&serve{users: file}).authenticator(zap.NewNop(), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := memory.New(nil)
+	defer store.Close()
+	s, err := openServer(serverConfig{
+		store: store, authenticator: users, plaintextOnLoopback: true,
+		addresses: addresses{imap: "127.0.0.1:0"}, logger: zap.NewNop(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- s.serve(ctx, func() {}) }()
+	login := func() {
+		c := dial(t, s.addr("imap"), nil)
+		c.expect(`\* OK`)
+		c.do("a login alice sesame", `a OK`)
+	}
+	login()
+	free, taken, given := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		given <- pool.Do(context.Background(), func() {
+			close(taken)
+			<-free
+		})
+	}()
+	<-taken
+	defer func() {
+		close(free)
+		cancel()
+		if err := errors.Join(<-given, <-served); err != nil {
+			t.Error(err)
+		}
+	}()
+	for range 9 {
+		login()
+	}
+	// That logins hash in this pool shows in one that has to: it is not answered
+	// while the pool is taken, however long it waits.
+	waits, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	if _, err := users.Authenticate(waits, loginOf("alice", "wrong")); !errors.Is(err, mailaccess.KindUnavailable) {
+		t.Errorf("a login without the pool: %v", err)
 	}
 }
 
