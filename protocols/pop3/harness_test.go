@@ -32,6 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //
 //	tcp=yes          connect over TCP on loopback, which others could listen to
 //	tls=yes          the server has a certificate
+//	tls=first        the same, and speaks TLS over TCP from the first byte on
 //	plaintext=no     no passwords without TLS (the default; in-memory
 //	                 connections are private)
 //	plaintext=yes    passwords without TLS
@@ -86,19 +87,23 @@ func newWorld(t testing.TB, fx prototest.Fixture, w wrap) *world {
 			PerUser:     number(t, fx.Options["user"]),
 		},
 	}
-	if fx.Options["tls"] == "yes" {
+	if fx.Options["tls"] != "" {
 		cert, err := protocols.SelfSigned()
 		if err != nil {
 			t.Fatal(err)
 		}
 		h.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
 	}
-	if fx.Options["tcp"] == "yes" {
+	if fx.Options["tcp"] == "yes" || fx.Options["tls"] == "first" {
 		if h.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 			t.Fatal(err)
 		}
 		h.served = make(chan error, 1)
-		go func() { h.served <- h.server.Serve(h.listener) }()
+		serve := h.server.Serve
+		if fx.Options["tls"] == "first" {
+			serve = h.server.ServeTLS
+		}
+		go func() { h.served <- serve(h.listener) }()
 	}
 	for _, m := range fx.Messages {
 		if err := h.Deliver(t, m); err != nil {
