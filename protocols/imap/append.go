@@ -76,6 +76,13 @@ func (c *conn) append(ctx context.Context, name string, m engine.NewMessage, lit
 		return err
 	}
 	defer m.Upload.Close()
+	if lit.NonSync {
+		// The message may be long in coming: what was answered does not wait
+		// for it.
+		if err := c.w.Flush(); err != nil {
+			return err
+		}
+	}
 	if err := copyLiteral(m.Upload, lit); err != nil {
 		return err
 	}

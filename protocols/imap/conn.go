@@ -56,8 +56,7 @@ type conn struct {
 	loginFailures int
 	// enabled is what ENABLE switched on (RFC 5161).
 	enabled enabled
-	// set is the sequence set of the present command; its memory serves the
-	// next one too.
+	// set is the sequence set of the present command.
 	set imapwire.NumSet
 }
 
@@ -133,8 +132,9 @@ func (c *conn) serve(ctx context.Context) error {
 		return err
 	}
 	for c.state != logoutState {
-		// Answers to pipelined commands go out together.
-		if c.r.Buffered() == 0 {
+		// Answers to pipelined commands go out together, but do not wait for
+		// the rest of a command that has only begun to come.
+		if !c.r.LineBuffered() {
 			if err := c.w.Flush(); err != nil {
 				return err
 			}
@@ -198,7 +198,7 @@ var (
 
 // command reads one command, does it and answers. Its error ends the connection.
 func (c *conn) command(ctx context.Context) error {
-	c.answer = answer{}
+	defer c.forget()
 	cmd, run, err := c.parse()
 	if err == nil {
 		err = run(ctx, c)
@@ -216,6 +216,17 @@ func (c *conn) command(ctx context.Context) error {
 	}
 	return c.skip()
 }
+
+// forget gives up what a command needed, so that a connection that waits costs
+// little; a set of usual size serves the next command too.
+func (c *conn) forget() {
+	c.answer = answer{}
+	if cap(c.set.Ranges) > maxKeptRanges {
+		c.set.Ranges = nil
+	}
+}
+
+const maxKeptRanges = 32
 
 // parse reads a command to its end.
 func (c *conn) parse() (command, action, error) {

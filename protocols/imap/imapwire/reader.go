@@ -1,6 +1,7 @@
 package imapwire
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"math"
@@ -148,6 +149,11 @@ func (r *Reader) SetUTF8(on bool) { r.utf8 = on }
 // or somebody in between, has sent commands in plain text that would be taken
 // as protected (RFC 3501, section 6.2.1: the client must wait for the answer).
 func (r *Reader) Buffered() int { return r.end - r.pos }
+
+// LineBuffered reports whether the end of a line is among what
+// [Reader.Buffered] counts: whether the client has pipelined another command, or
+// the beginning of one.
+func (r *Reader) LineBuffered() bool { return bytes.IndexByte(r.buf[r.pos:r.end], '\n') >= 0 }
 
 // DiscardBuffered throws away what [Reader.Buffered] counts and returns how
 // many octets that was.

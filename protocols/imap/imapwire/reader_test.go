@@ -275,3 +275,21 @@ func TestNoProgress(t *testing.T) {
 type stuck struct{}
 
 func (stuck) Read([]byte) (int, error) { return 0, nil }
+
+func TestLineBuffered(t *testing.T) {
+	r := NewReader(strings.NewReader("a NOOP\r\nb NOOP\r\nc NO"), nil)
+	for i, want := range []bool{true, false} {
+		if r.LineBuffered() && i == 0 {
+			t.Error("a line is buffered before anything was read")
+		}
+		if _, _, err := r.Command(); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.CRLF(); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.LineBuffered(); got != want {
+			t.Errorf("after command %d: %v", i+1, got)
+		}
+	}
+}
