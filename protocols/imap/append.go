@@ -3,7 +3,6 @@ package imap
 import (
 	"context"
 	"errors"
-	"io"
 
 	goimap "github.com/emersion/go-imap/v2"
 
@@ -83,7 +82,7 @@ func (c *conn) append(ctx context.Context, name string, m engine.NewMessage, lit
 			return err
 		}
 	}
-	if err := copyLiteral(m.Upload, lit); err != nil {
+	if _, err := lit.WriteTo(m.Upload); err != nil {
 		return err
 	}
 	if err := c.r.CRLF(); err != nil {
@@ -98,16 +97,6 @@ func (c *conn) append(ctx context.Context, name string, m engine.NewMessage, lit
 	b = imapwire.AppendNumber(append(b, ' '), uint32(done.Messages[0].UID))
 	c.answer.code = string(b)
 	return nil
-}
-
-// copyLiteral copies a literal whole, or returns why not. An error of dst is
-// marked as not one of the connection: what is left of the literal is skipped.
-func copyLiteral(dst io.Writer, lit *imapwire.Literal) error {
-	n, err := lit.WriteTo(dst)
-	if err == nil && n != lit.Size {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // destination finds the mailbox that messages are to go to. One that does not

@@ -6,7 +6,7 @@
 //	commands.go   the table of commands: the states in which each is valid
 //	*.go          one file per family: parse completely, then execute
 //	updates.go    what the client is told without having asked
-//	respond.go    the tagged answers; errors.go: from kinds of errors to them
+//	respond.go    the tagged answers, and which one is for which kind of error
 //
 // A command is parsed to its end before anything is done. A command that does
 // not parse is BAD, and the connection goes on in step.
