@@ -23,6 +23,7 @@
 //   - [Logged] tells a logger of logins that were refused.
 //   - [NewServer] runs one exchange of a SASL mechanism; [Mechanisms] names
 //     those that can be offered.
+//   - [Verify] asks about a user name and a password that came without SASL.
 //   - Package authtest proves any authenticator in one line.
 //
 // # What holds everywhere

@@ -70,7 +70,7 @@ func pass(ctx context.Context, c *conn, rq *request) error {
 	}
 	l := c.login()
 	l.Username, l.Password = rq.user, string(rq.text)
-	id, err := c.srv.opts.Engine.Authenticator().Authenticate(ctx, l)
+	id, err := auth.Verify(ctx, c.srv.opts.Engine.Authenticator(), l)
 	if err != nil {
 		return c.loginFailed(err)
 	}
