@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -264,7 +265,7 @@ func (h *handle) State(ctx context.Context) (mailaccess.State, error) {
 // Changes returns what changed in the account after since.
 func (h *handle) Changes(ctx context.Context, since mailaccess.State) (mailaccess.AccountChanges, error) {
 	const op = "changes"
-	if err := h.begin(ctx, op, mailaccess.RightRead); err != nil {
+	if err := h.begin(ctx, op, 0); err != nil {
 		return mailaccess.AccountChanges{}, err
 	}
 	h.mu.Lock()
@@ -282,12 +283,13 @@ func (h *handle) Changes(ctx context.Context, since mailaccess.State) (mailacces
 		Subscriptions: h.subscribedAt > since.ModSeq,
 	}
 	for _, b := range h.boxes {
-		if b.modseq > since.ModSeq {
-			c.Mailboxes = append(c.Mailboxes, b.status(h.rights))
+		if s := b.visible(h.rights); s.ModSeq > since.ModSeq {
+			c.Mailboxes = append(c.Mailboxes, s)
 		}
 	}
-	for _, t := range h.tombstones {
-		if t.ModSeq > since.ModSeq && t.created <= since.ModSeq {
+	first := sort.Search(len(h.tombstones), func(i int) bool { return h.tombstones[i].ModSeq > since.ModSeq })
+	for i := first; i < len(h.tombstones); i++ {
+		if t := &h.tombstones[i]; t.created <= since.ModSeq {
 			c.Deleted = append(c.Deleted, t.DeletedMailbox)
 		}
 	}

@@ -80,6 +80,17 @@ func (b *mailbox) status(rights mailaccess.Rights) mailaccess.Status {
 	return s
 }
 
+// visible is what somebody may know of the mailbox who may see it: all, or, without
+// the right to read, only what the mailbox itself is.
+func (b *mailbox) visible(rights mailaccess.Rights) mailaccess.Status {
+	if rights.Has(mailaccess.RightRead) {
+		return b.status(rights)
+	}
+	s := mailaccess.Status{Mailbox: b.Mailbox, ModSeq: b.Changed}
+	s.Rights = rights
+	return s
+}
+
 // arrivals adds messages to a mailbox within one transaction. First room is
 // asked for, which may fail; what is added then cannot fail.
 type arrivals struct {

@@ -100,16 +100,16 @@ func (h *handle) MailboxChanges(ctx context.Context, box mailaccess.MailboxID, s
 	if since > h.modseq {
 		return mailaccess.MailboxChanges{}, fail(op, mailaccess.KindInvalid, string(box), errors.New("that number was never reached"))
 	}
-	if t := h.tombstone(box); t != nil {
-		return mailaccess.MailboxChanges{
-			Floor:    t.emptied,
-			UpTo:     max(since, t.ModSeq),
-			Messages: func(func(mailaccess.Message, error) bool) {},
-			Vanished: h.vanished(ctx, op, removedSince(t.vanished, since)),
-		}, nil
-	}
 	b, err := h.box(op, box)
 	if err != nil {
+		if t := h.tombstone(box); t != nil {
+			return mailaccess.MailboxChanges{
+				Floor:    t.emptied,
+				UpTo:     max(since, t.ModSeq),
+				Messages: func(func(mailaccess.Message, error) bool) {},
+				Vanished: h.vanished(ctx, op, removedSince(t.vanished, since)),
+			}, nil
+		}
 		return mailaccess.MailboxChanges{}, err
 	}
 	log, whole := b.changedSince(since)

@@ -45,7 +45,7 @@ func calls(f *fixture, box mailaccess.MailboxID) map[string]struct {
 			return nil
 		}},
 		"MailboxChanges": {read, func(ctx context.Context, h *handle) error { _, err := h.MailboxChanges(ctx, box, 0); return err }},
-		"Changes":        {read, func(ctx context.Context, h *handle) error { _, err := h.Changes(ctx, mailaccess.State{}); return err }},
+		"Changes":        {0, func(ctx context.Context, h *handle) error { _, err := h.Changes(ctx, mailaccess.State{}); return err }},
 		"Content": {read, func(ctx context.Context, h *handle) error {
 			_, err := h.Content(ctx, f.list(box, uids)[0].EmailID)
 			return err
