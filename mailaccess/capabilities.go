@@ -60,7 +60,8 @@ type Appender interface {
 	// Append puts messages into box: all or none, in one transaction, with
 	// ascending UIDs in the order given. It returns them as they now are.
 	// More than one is taken only with [Capabilities.AppendMany], else
-	// KindUnsupported. Flags that the identity may not set are left out
+	// KindUnsupported. A Staged that stands in msgs twice becomes two messages
+	// with one EmailID. Flags that the identity may not set are left out
 	// (RFC 4314, section 4). Errors: KindNotFound (the mailbox), KindForbidden,
 	// KindOverQuota, KindTooBig, KindLimit, KindUncertain.
 	Append(ctx context.Context, box MailboxID, msgs []NewMessage) (Appended, error)
@@ -106,9 +107,12 @@ type FlagSetter interface {
 	//
 	// Each message is changed whole; many may be done in several
 	// transactions with others in between. On an error the result says what
-	// was done. Flags that the store does not keep, or that the identity may
-	// not change, are passed over, unless that is all of them: KindForbidden
-	// (RFC 4314, section 4). Keywords over a limit of the store are KindLimit.
+	// was done, and names among the conflicts only those that were found.
+	// Flags that the store does not keep are passed over, also when there are
+	// no others: nil, and nothing done. Of the rest, flags that the identity
+	// may not change are passed over too, unless that is all of them:
+	// KindForbidden (RFC 4314, section 4). Keywords over a limit of the store
+	// are KindLimit.
 	// Errors: KindNotFound (the mailbox), KindForbidden, KindLimit,
 	// KindUncertain.
 	SetFlags(ctx context.Context, box MailboxID, uids UIDSet, change FlagChange, unchangedSince ModSeq) (FlagResult, error)
@@ -168,15 +172,17 @@ type Mover interface {
 // MailboxManager changes the set of mailboxes. A store that can do only some of
 // it answers the rest with KindUnsupported.
 type MailboxManager interface {
-	// CreateMailbox makes an empty mailbox. Levels above it that do not exist
-	// are not made; front-ends make them one by one where their protocol says
-	// so. Errors: KindExists, KindInvalid (a name that the store cannot
+	// CreateMailbox makes an empty mailbox. Levels above it need not exist and
+	// are not made; front-ends make them, one by one and after it, where their
+	// protocol says so. Errors: KindExists, KindInvalid (a name that the store cannot
 	// keep), KindUnsupported (the use), KindForbidden, KindLimit.
 	CreateMailbox(ctx context.Context, name string, use SpecialUse) (Mailbox, error)
 	// RenameMailbox gives a mailbox another name, and with it every mailbox
-	// below it, in one transaction; ids and UIDVALIDITY stay. INBOX is
-	// KindForbidden, a taken name among the new ones KindExists, a new name
-	// below the old one KindInvalid.
+	// below it, in one transaction; ids and UIDVALIDITY stay. Levels above the
+	// new name need not exist and are not made. INBOX is KindForbidden; a taken
+	// name among the new ones is KindExists, and so is the mailbox's own; a name
+	// that the same rename leaves is free (a/b to a, where there is a/b/b). A new
+	// name below the old one is KindInvalid.
 	RenameMailbox(ctx context.Context, box MailboxID, name string) error
 	// DeleteMailbox removes a mailbox and all messages in it; those below it
 	// stay. INBOX is KindForbidden. Subscriptions are not touched (RFC 3501,
@@ -257,7 +263,8 @@ type RecentKeeper interface {
 	// Recent returns that UID.
 	Recent(ctx context.Context, box MailboxID) (UID, error)
 	// ClaimRecent returns it and moves it up to UIDNEXT, as one. It takes no
-	// change number.
+	// change number. Whoever claims looks afterwards: what it sees from the
+	// returned UID on is its own.
 	ClaimRecent(ctx context.Context, box MailboxID) (UID, error)
 }
 

@@ -21,7 +21,8 @@ type Store interface {
 	// returned is followed by a ring. ring never blocks, may be called from
 	// several goroutines at once, and must be called after the commit and
 	// without any lock held. stop ends the watch and returns when ring will
-	// not be called again. ctx bounds the call to Watch, not the watch.
+	// not be called again, so that ring must not call it. ctx bounds the call to
+	// Watch, not the watch.
 	//
 	// A store that cannot notice changes returns ErrSkip; the engine then
 	// rings for what it does itself and looks for the rest now and then.
@@ -94,18 +95,23 @@ type Account interface {
 	// Changes returns what changed in the account after since. It fails with
 	// KindHistoryGone when since is of another epoch or below the floor, and
 	// with KindInvalid when since was never reached. The zero State asks for
-	// everything and never fails in either way.
+	// everything and never fails in either way. Of a mailbox that the identity
+	// may see but not read it shows only changes of the mailbox itself: it is
+	// named when [Mailbox.Changed] is above since, with that as its ModSeq, no
+	// counts and UIDNext 0.
 	Changes(ctx context.Context, since State) (AccountChanges, error)
 
 	// Content opens the bytes of a message, for an identity that may read it in
 	// one of its places. ctx bounds the call, not the use of what was opened.
-	// KindContentGone when no mailbox
-	// holds the message any more and the store has let go of it, or when there
-	// never was such a message. What was opened stays readable until closed,
-	// whatever happens to the message.
+	// KindContentGone when no mailbox holds the message any more and the store
+	// has let go of it, or when there never was such a message. What was opened
+	// stays readable until closed, whatever happens to the message.
 	Content(ctx context.Context, id EmailID) (Content, error)
 
-	// Close releases the account. Listings in progress may end with
-	// KindUnavailable; opened contents stay readable.
+	// Close releases the account. Afterwards every method fails with
+	// KindUnavailable, those of its capabilities too, except Capabilities and
+	// Close itself, which may be called again; listings in progress may end so.
+	// Contents that were opened, uploads, leases and holds are released by
+	// their own means: they outlast the account.
 	Close() error
 }

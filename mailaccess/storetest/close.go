@@ -16,8 +16,8 @@ func closeChecks() []check {
 	}
 }
 
-// A closed account may refuse; what it opened stays readable, and other sessions
-// of it notice nothing.
+// A closed account refuses; what it opened stays readable, what was staged in it
+// can be appended by another session of it, and those notice nothing else.
 func checkAccountClose(e *env) {
 	body := e.letter()
 	m := e.appendNew(e.inbox().ID, body, mailaccess.Flags{}, someDay)
@@ -26,8 +26,18 @@ func checkAccountClose(e *env) {
 	if err != nil {
 		e.Fatalf("Content: %v", err)
 	}
-	if err := a.Close(); err != nil {
-		e.Errorf("Account.Close: %v", err)
+	caps := a.Capabilities()
+	var staged mailaccess.Staged
+	if caps.Append != nil {
+		if staged, err = caps.Append.Stage(e.ctx, -1); err != nil {
+			e.Fatalf("Stage: %v", err)
+		}
+		defer staged.Close()
+	}
+	for range 2 {
+		if err := a.Close(); err != nil {
+			e.Errorf("Account.Close: %v", err)
+		}
 	}
 	if got, err := readAll(c); err != nil || !bytes.Equal(got, body) {
 		e.Errorf("Content after Account.Close: %d octets, %v", len(got), err)
@@ -35,11 +45,22 @@ func checkAccountClose(e *env) {
 	if err := c.Close(); err != nil {
 		e.Errorf("Content.Close: %v", err)
 	}
-	if _, err := a.Lookup(e.ctx, mailaccess.Inbox); err != nil {
-		e.wantKind("Lookup after Account.Close", err, mailaccess.KindUnavailable)
-	}
-	if _, err := collect(a.Mailboxes(e.ctx)); err != nil {
-		e.wantKind("Mailboxes after Account.Close", err, mailaccess.KindUnavailable)
+	_, err = a.Lookup(e.ctx, mailaccess.Inbox)
+	e.wantKind("Lookup after Account.Close", err, mailaccess.KindUnavailable)
+	_, err = collect(a.Mailboxes(e.ctx))
+	e.wantKind("Mailboxes after Account.Close", err, mailaccess.KindUnavailable)
+	_, err = a.Content(e.ctx, m.EmailID)
+	e.wantKind("Content after Account.Close", err, mailaccess.KindUnavailable)
+	if caps.Append != nil {
+		if _, err := staged.Write(body); err != nil {
+			e.Errorf("Staged.Write after Account.Close: %v", err)
+		}
+		msgs := []mailaccess.NewMessage{{Staged: staged}}
+		_, err = caps.Append.Append(e.ctx, e.inbox().ID, msgs)
+		e.wantKind("Append after Account.Close", err, mailaccess.KindUnavailable)
+		if _, err := e.caps.Append.Append(e.ctx, e.inbox().ID, msgs); err != nil {
+			e.Errorf("Append in another session: %v", err)
+		}
 	}
 	e.contentIs(m.EmailID, body)
 }

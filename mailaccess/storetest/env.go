@@ -186,6 +186,15 @@ func (e *env) names() []string {
 	return names
 }
 
+// namesAre checks that there are the mailboxes that were there before, and more.
+func (e *env) namesAre(before []string, more ...string) {
+	e.Helper()
+	want := slices.Sorted(slices.Values(slices.Concat(before, more)))
+	if got := e.names(); !slices.Equal(got, want) {
+		e.Errorf("Mailboxes: %q, want %q", got, want)
+	}
+}
+
 // state returns the account's state as it is now.
 func (e *env) state() mailaccess.State {
 	e.Helper()

@@ -60,7 +60,7 @@ func in(check string, bend func(a *bentAccount)) mutant {
 func mutants() map[string]mutant {
 	all := map[string]mutant{}
 	for _, some := range []map[string]mutant{
-		mailboxMutants(), messageMutants(), changeMutants(), historyMutants(), watchMutants(), listingMutants(), optionalMutants(), moreMutants(),
+		mailboxMutants(), messageMutants(), changeMutants(), historyMutants(), watchMutants(), listingMutants(), optionalMutants(), moreMutants(), settledMutants(),
 	} {
 		maps.Copy(all, some)
 	}

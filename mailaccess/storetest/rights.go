@@ -263,4 +263,26 @@ func checkNoRead(e *env) {
 	e.wantKind("Messages", err, mailaccess.KindForbidden)
 	_, err = a.MailboxChanges(e.ctx, box, 0)
 	e.wantKind("MailboxChanges", err, mailaccess.KindForbidden)
+
+	// Changes name it, and show nothing of what is in it.
+	c, err := a.Changes(e.ctx, mailaccess.State{})
+	if err != nil {
+		e.Fatalf("Changes: %v", err)
+	}
+	i := slices.IndexFunc(c.Mailboxes, func(s mailaccess.Status) bool { return s.ID == box })
+	if i < 0 {
+		e.Fatalf("Changes: %+v, INBOX is missing", c.Mailboxes)
+	}
+	m := c.Mailboxes[i].Mailbox
+	if got, want := c.Mailboxes[i], (mailaccess.Status{Mailbox: m, ModSeq: m.Changed}); got != want {
+		e.Errorf("Changes: %+v, want %+v", got, want)
+	}
+	e.fill(box, 1)
+	switch c, err := a.Changes(e.ctx, c.UpTo); {
+	case e.forgotten(err):
+	case err != nil:
+		e.Errorf("Changes: %v", err)
+	case len(c.Mailboxes) != 0:
+		e.Errorf("Changes after an arrival: %+v, want nothing", c.Mailboxes)
+	}
 }

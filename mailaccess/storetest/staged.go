@@ -12,6 +12,7 @@ func stagedChecks() []check {
 	return []check{
 		{"Vanishes", "Append", checkStagedVanishes},
 		{"Twice", "Append Mailboxes", checkStagedTwice},
+		{"TwiceAtOnce", "Append AppendMany", checkStagedTwiceAtOnce},
 		{"CloseAfterAppend", "Append", checkStagedClose},
 		{"Content", "Append", checkStagedContent},
 		{"WriteAfterContent", "Append", checkStagedWrite},
@@ -54,8 +55,35 @@ func checkStagedTwice(e *env) {
 	for _, m := range got {
 		e.contentIs(m.EmailID, body)
 	}
+	if got[0].EmailID != got[1].EmailID {
+		e.Errorf("one upload is %s and %s", got[0].EmailID, got[1].EmailID)
+	}
 	if got[0].ModSeq >= got[1].ModSeq {
 		e.Errorf("numbers %d and %d, want ascending", got[0].ModSeq, got[1].ModSeq)
+	}
+}
+
+// One upload may stand in an append twice.
+func checkStagedTwiceAtOnce(e *env) {
+	body := e.letter()
+	s := e.stage(body)
+	var got []mailaccess.Message
+	e.takesOne("Append", func() {
+		res, err := e.caps.Append.Append(e.ctx, e.inbox().ID, []mailaccess.NewMessage{{Staged: s}, {Staged: s}})
+		if err != nil {
+			e.Fatalf("Append: %v", err)
+		}
+		got = res.Messages
+	})
+	if len(got) != 2 || got[0].EmailID != got[1].EmailID || got[0].UID >= got[1].UID {
+		e.Fatalf("Append returned %+v, want two messages of one content", got)
+	}
+	if err := s.Close(); err != nil {
+		e.Errorf("Staged.Close: %v", err)
+	}
+	e.contentIs(got[0].EmailID, body)
+	if n := len(e.list(e.inbox().ID)); n != 2 {
+		e.Errorf("%d messages, want 2", n)
 	}
 }
 
