@@ -92,10 +92,12 @@ func (c *conn) append(ctx context.Context, name string, m engine.NewMessage, lit
 	if err != nil {
 		return tryCreate(err)
 	}
-	// RFC 4315, section 3.
-	b := imapwire.AppendNumber([]byte("APPENDUID "), done.UIDValidity)
-	b = imapwire.AppendNumber(append(b, ' '), uint32(done.Messages[0].UID))
-	c.answer.code = string(b)
+	if box.Rights.Has(mailaccess.RightRead) {
+		// RFC 4315, section 3; section 5: not to whoever may not look into it.
+		b := imapwire.AppendNumber([]byte("APPENDUID "), done.UIDValidity)
+		b = imapwire.AppendNumber(append(b, ' '), uint32(done.Messages[0].UID))
+		c.answer.code = string(b)
+	}
 	return nil
 }
 
@@ -124,7 +126,7 @@ func tryCreate(err error) error {
 func parseCopy(how addressing) func(*conn) (action, error) {
 	return parseTransfer(how, func(ctx context.Context, c *conn, uids mailaccess.UIDSet, dst mailaccess.Mailbox) error {
 		done, err := c.view.Copy(ctx, uids, dst.ID)
-		c.answer.code = copyUID(done)
+		c.answer.code = copyUID(done, dst)
 		return tryCreate(err)
 	})
 }
@@ -137,7 +139,7 @@ func parseMove(how addressing) func(*conn) (action, error) {
 			return err
 		}
 		done, err := c.view.Move(ctx, uids, dst.ID)
-		if code := copyUID(done); code != "" {
+		if code := copyUID(done, dst); code != "" {
 			b := append(append(c.w.Begin(), "* OK ["...), code...)
 			if werr := c.w.End(append(b, "] moved\r\n"...)); werr != nil {
 				return werr
@@ -195,9 +197,9 @@ func (c *conn) allThere(ctx context.Context, uids mailaccess.UIDSet) error {
 }
 
 // copyUID returns the response code of RFC 4315, section 3; empty when nothing
-// was copied.
-func copyUID(done mailaccess.Copied) string {
-	if done.Source.IsEmpty() {
+// was copied, or to where the client may not look (section 5).
+func copyUID(done mailaccess.Copied, dst mailaccess.Mailbox) string {
+	if done.Source.IsEmpty() || !dst.Rights.Has(mailaccess.RightRead) {
 		return ""
 	}
 	b := imapwire.AppendNumber([]byte("COPYUID "), done.UIDValidity)

@@ -97,7 +97,11 @@ func startTLS(ctx context.Context, c *conn) error {
 	if err := c.w.Flush(); err != nil {
 		return err
 	}
-	if err := c.nc.StartTLS(ctx); err != nil {
+	// A shutdown waits for nobody who is not logged in.
+	c.nc.SetBusy(false)
+	err := c.nc.StartTLS(ctx)
+	c.nc.SetBusy(true)
+	if err != nil {
 		c.broken = err
 		return err
 	}
@@ -176,7 +180,9 @@ func (c *conn) challenge(challenge []byte) ([]byte, error) {
 	if err := c.w.Flush(); err != nil {
 		return nil, err
 	}
+	c.nc.SetBusy(false) // as in startTLS
 	response, cancelled, err := c.r.ReadAuthLine()
+	c.nc.SetBusy(true)
 	if err == nil && cancelled {
 		return nil, bad("cancelled")
 	}
@@ -208,7 +214,7 @@ func parseLogin(c *conn) (action, error) {
 		}
 		l := c.login0()
 		l.Username, l.Password = user, password
-		id, err := c.srv.opts.Engine.Authenticator().Authenticate(ctx, l)
+		id, err := auth.Verify(ctx, c.srv.opts.Engine.Authenticator(), l)
 		if err != nil {
 			return c.loginFailed(err)
 		}
