@@ -32,9 +32,10 @@ var rooms = []struct {
 	{"protocols", nil, []string{"go.uber.org/zap"}},
 	{"protocols/imap/imapwire", nil, []string{"github.com/emersion/go-imap/v2"}},
 	{"protocols/prototest", []string{"mailaccess"}, []string{"any"}},
-	{"protocols/mailserver", []string{"protocols", "protocols/...", "mailaccess", "mailaccess/engine"}, []string{"go.uber.org/zap"}},
+	{"protocols/mailserver", []string{"protocols", "protocols/...", "mailaccess", "mailaccess/auth", "mailaccess/engine"}, []string{"go.uber.org/zap"}},
 	{"protocols/...", []string{"protocols", "protocols/imap/imapwire", "mailaccess", "mailaccess/engine", "mailaccess/auth", "mailaccess/message", "mailaccess/query"}, []string{"go.uber.org/zap", "github.com/emersion/go-imap/v2", "golang.org/x/text"}},
 	{"stores", []string{"mailaccess", "stores/..."}, []string{"go.uber.org/zap"}},
+	{"stores/hooks/hookstest", []string{"mailaccess", "stores/hooks"}, []string{"any"}},
 	{"stores/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query"}, []string{"any"}},
 	{"cmd/...", []string{"..."}, []string{"any"}},
 }

@@ -31,7 +31,7 @@ type Limits struct {
 
 	MaxLine     int64 // bytes of a command line, literals aside; default 64 KiB
 	MaxLiteral  int64 // bytes of a literal or message that a client sends; default 128 MiB
-	BadCommands int   // commands without sense, in a row or not, before the connection is closed; default 20
+	BadCommands int   // commands without sense in a row before the connection is closed; default 20
 }
 
 // withDefaults returns the limits as they are in force: defaults filled in, and

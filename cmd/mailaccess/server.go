@@ -12,11 +12,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
-	"github.com/hashmail/mailaccess/mailaccess/auth"
-	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/protocols"
-	"github.com/hashmail/mailaccess/protocols/imap"
-	"github.com/hashmail/mailaccess/protocols/pop3"
+	"github.com/hashmail/mailaccess/protocols/mailserver"
 )
 
 // shutdownGrace is how long commands that run may take to finish when the server
@@ -35,12 +32,11 @@ type serverConfig struct {
 	plaintextOnLoopback bool // they may on this machine
 }
 
-// A server is an engine with the protocols and the listeners in front of it: the
-// one assembly that every command that serves uses.
+// A server is a mail server and its listeners: the one assembly that every command
+// that serves uses.
 type server struct {
 	log       *zap.Logger
-	engine    *engine.Engine
-	protocols []*protocols.Server
+	mail      *mailserver.Server
 	endpoints []*endpoint
 }
 
@@ -56,37 +52,25 @@ type endpoint struct {
 // openServer opens all listeners, or none. Clients can connect from then on, and
 // are answered when serve is called. The caller calls serve or close.
 func openServer(c serverConfig) (_ *server, err error) {
-	e, err := engine.New(engine.Options{
-		Store: c.store, Authenticator: auth.Logged(c.authenticator, c.logger), Logger: c.logger,
+	mail, err := mailserver.New(c.store, c.authenticator, &mailserver.Options{
+		TLSConfig:      c.tls,
+		AllowPlaintext: c.allowPlaintext, PlaintextOnLoopback: c.plaintextOnLoopback,
+		Version: buildVersion(), Logger: c.logger,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := &server{log: c.logger, engine: e}
+	s := &server{log: c.logger, mail: mail}
 	defer func() {
 		if err != nil {
 			s.close() //nolint:errcheck // the other error is the one to report
 		}
 	}()
-	limiter := protocols.NewLimiter(nil) // a user's connections are counted over both protocols
-	runtime := func(p protocols.Protocol) *protocols.Server {
-		ps := &protocols.Server{Protocol: p, TLSConfig: c.tls, Limiter: limiter, Logger: c.logger}
-		s.protocols = append(s.protocols, ps)
-		return ps
-	}
-	forIMAP := runtime(imap.New(imap.Options{
-		Engine: e, AllowPlaintext: c.allowPlaintext, PlaintextOnLoopback: c.plaintextOnLoopback,
-		Version: buildVersion(), Logger: c.logger,
-	}))
-	forPOP3 := runtime(pop3.New(pop3.Options{
-		Engine: e, AllowPlaintext: c.allowPlaintext, PlaintextOnLoopback: c.plaintextOnLoopback,
-		Version: buildVersion(), Logger: c.logger,
-	}))
 	for _, p := range []*endpoint{
-		{name: "imap", address: c.addresses.imap, server: forIMAP},
-		{name: "imaps", address: c.addresses.imaps, server: forIMAP, tls: true},
-		{name: "pop3", address: c.addresses.pop3, server: forPOP3},
-		{name: "pop3s", address: c.addresses.pop3s, server: forPOP3, tls: true},
+		{name: "imap", address: c.addresses.imap, server: mail.IMAP},
+		{name: "imaps", address: c.addresses.imaps, server: mail.IMAP, tls: true},
+		{name: "pop3", address: c.addresses.pop3, server: mail.POP3},
+		{name: "pop3s", address: c.addresses.pop3s, server: mail.POP3, tls: true},
 	} {
 		if p.address == "" {
 			continue
@@ -159,16 +143,9 @@ func (p *endpoint) serve() error {
 func (s *server) shutdown(grace time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	var done sync.WaitGroup
-	for _, ps := range s.protocols {
-		done.Go(func() {
-			if err := ps.Shutdown(ctx); err != nil {
-				s.log.Warn("shutdown cut off what was left",
-					zap.String("protocol", ps.Protocol.Name()), zap.Error(err))
-			}
-		})
+	if err := s.mail.Shutdown(ctx); err != nil {
+		s.log.Warn("shutdown cut off what was left", zap.Error(err))
 	}
-	done.Wait()
 }
 
 // close gives up what openServer opened. After serve it does nothing more.
@@ -179,5 +156,5 @@ func (s *server) close() error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, s.engine.Close())...)
+	return errors.Join(append(errs, s.mail.Close())...)
 }

@@ -50,7 +50,7 @@ type conn struct {
 	answer answer
 	// broken is why nothing can be read any more.
 	broken error
-	// bad counts commands that made no sense.
+	// bad counts commands in a row that made no sense.
 	bad int
 	// loginFailures counts credentials that were refused.
 	loginFailures int

@@ -40,6 +40,7 @@ func no(code goimap.ResponseCode, text string) error { return &statusError{"NO",
 func (c *conn) respond(err error) error {
 	tag := c.r.Tag()
 	if err == nil {
+		c.bad = 0
 		text := c.answer.text
 		if text == "" {
 			text = "done"

@@ -73,11 +73,16 @@ func (c *conn) deselect() {
 // check is RFC 3501, section 6.4.1: whatever was answered is kept already.
 func check(context.Context, *conn) error { return nil }
 
-// closeMailbox is CLOSE (RFC 3501, section 6.4.2): it expunges without telling.
+// closeMailbox is CLOSE (RFC 3501, section 6.4.2): it expunges without telling, and
+// has no failure but BAD. What could not be removed is said beside the OK.
 func closeMailbox(ctx context.Context, c *conn) error {
 	if !c.view.ReadOnly() && c.sess.Can().Expunge {
-		if err := c.view.Expunge(ctx, c.view.UIDs(), mailaccess.FlagDeleted); err != nil && mailaccess.KindOf(err) != mailaccess.KindForbidden {
-			return err
+		err := c.view.Expunge(ctx, c.view.UIDs(), mailaccess.FlagDeleted)
+		if err != nil && mailaccess.KindOf(err) != mailaccess.KindForbidden {
+			st := c.storeStatus(err)
+			if err := c.tagged([]byte{'*'}, st.status, string(st.code), "some messages were not removed: "+st.text); err != nil {
+				return err
+			}
 		}
 	}
 	c.deselect()

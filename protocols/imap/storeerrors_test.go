@@ -60,3 +60,47 @@ func TestUnknownStoreErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestCloseFails: RFC 3501, section 6.4.2: CLOSE leaves the mailbox, also when what is
+// \Deleted could not be removed; the client is told of that beside the OK.
+func TestCloseFails(t *testing.T) {
+	fx, store := fuzzFixture(), inMemory(memory.New(nil))
+	store.served = failingExpunge{store.base}
+	s := startServer(t, fx, store)
+	client, err := s.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	converse(t, client, "a LOGIN demo demo\r\nb SELECT INBOX\r\nc CLOSE\r\nd CHECK\r\n")
+	client.Close()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	said := string(s.heard[0].sent)
+	_, said, _ = strings.Cut(said, "b OK ")
+	for _, want := range []string{"\n* NO [UNAVAILABLE] some messages were not removed", "\nc OK ", "\nd BAD "} {
+		var found bool
+		if _, said, found = strings.Cut(said, want); !found {
+			t.Errorf("no %q, in this order", want)
+		}
+	}
+}
+
+type failingExpunge struct{ mailaccess.Store }
+
+func (s failingExpunge) Open(ctx context.Context, account string, who mailaccess.Identity) (mailaccess.Account, error) {
+	acct, err := s.Store.Open(ctx, account, who)
+	return failingExpungeAccount{acct}, err
+}
+
+type failingExpungeAccount struct{ mailaccess.Account }
+
+func (a failingExpungeAccount) Capabilities() mailaccess.Capabilities {
+	c := a.Account.Capabilities()
+	c.Expunge = a
+	return c
+}
+
+func (failingExpungeAccount) Expunge(context.Context, mailaccess.MailboxID, mailaccess.UIDSet, mailaccess.SystemFlags) ([]mailaccess.Commit, error) {
+	return nil, &mailaccess.Error{Kind: mailaccess.KindUnavailable, Op: "expunge"}
+}

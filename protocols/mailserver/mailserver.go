@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/auth"
 	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/protocols"
 	"github.com/hashmail/mailaccess/protocols/imap"
@@ -43,7 +44,8 @@ type Options struct {
 	MaxUpload int64
 	// Version is what clients are told that this is; empty: nothing.
 	Version string
-	// Logger gets what no client can be told; nil: silence.
+	// Logger gets what no client can be told, and each login that was refused;
+	// nil: silence.
 	Logger *zap.Logger
 }
 
@@ -61,7 +63,9 @@ func New(store mailaccess.Store, a mailaccess.Authenticator, o *Options) (*Serve
 	if o == nil {
 		o = &Options{}
 	}
-	e, err := engine.New(engine.Options{Store: store, Authenticator: a, Logger: o.Logger, MaxUpload: o.MaxUpload})
+	e, err := engine.New(engine.Options{
+		Store: store, Authenticator: auth.Logged(a, o.Logger), Logger: o.Logger, MaxUpload: o.MaxUpload,
+	})
 	if err != nil {
 		return nil, err
 	}

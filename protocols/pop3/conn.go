@@ -46,7 +46,7 @@ type conn struct {
 	// user is the name that USER gave, if that was the last command.
 	user string
 
-	bad           int // commands that made no sense
+	bad           int // commands in a row that made no sense
 	loginFailures int // credentials that were refused
 }
 
@@ -100,6 +100,7 @@ func (c *conn) serve(ctx context.Context) error {
 // respond answers a command that failed. Its error ends the connection.
 func (c *conn) respond(err error) error {
 	if err == nil {
+		c.bad = 0
 		return nil
 	}
 	answer := c.answerTo(err)
