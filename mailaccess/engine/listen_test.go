@@ -165,8 +165,7 @@ func TestPollAsksOnce(t *testing.T) {
 		synctest.Wait()
 
 		woken := [2]atomic.Int64{}
-		var wait func(v *engine.View, n *atomic.Int64)
-		wait = func(v *engine.View, n *atomic.Int64) {
+		wait := func(v *engine.View, n *atomic.Int64) {
 			w.check(v.Update(w.ctx, engine.UpdateOptions{}, newClient(v)))
 			v.AfterRing(func() { n.Add(1) })
 		}
