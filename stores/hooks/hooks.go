@@ -31,6 +31,10 @@ package hooks
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -94,8 +98,24 @@ type Options struct {
 
 // Store is a mail store and an authenticator over an application's functions.
 type Store struct {
-	app  Handlers
-	opts Options
+	app       Handlers
+	opts      Options
+	log       *zap.Logger
+	abilities abilities
+	calls     *calls
+	file      *stateFile // nil: memory
+
+	watchers watchers
+	bodies   lru[*content, *body]
+	derived  lru[derivedKey, []byte]
+	closing  chan struct{} // closed when the store is
+	keepers  sync.WaitGroup
+
+	mu       sync.Mutex // guards what follows
+	ended    bool
+	accounts map[string]*account
+	loading  map[string]chan struct{} // closed when that account is in accounts, or is not
+	idle     []*account               // those that nobody has open, if they could go
 }
 
 var (
@@ -104,47 +124,220 @@ var (
 )
 
 // New returns a Store over h. opts may be nil. It fails with KindInvalid when
-// MailBoxes or MailItems is missing or a flag in the options is none, and when
-// SyncState cannot be opened.
+// MailBoxes or MailItems is missing or a flag in the options is none, with
+// KindInUse when another process has the SyncState open, and with KindUnavailable
+// or KindCorrupt when it cannot be read.
 func New(h Handlers, opts *Options) (*Store, error) {
-	s := &Store{app: h}
+	const op = "new store"
+	if h.MailBoxes == nil || h.MailItems == nil {
+		return nil, fail(op, mailaccess.KindInvalid, "", errors.New("MailBoxes and MailItems must be there"))
+	}
+	s := &Store{
+		app:      h,
+		closing:  make(chan struct{}),
+		accounts: make(map[string]*account),
+		loading:  make(map[string]chan struct{}),
+	}
 	if opts != nil {
 		s.opts = *opts
 	}
-	if h.MailBoxes == nil || h.MailItems == nil {
-		return nil, &mailaccess.Error{Kind: mailaccess.KindInvalid, Op: "new store", Err: errors.New("MailBoxes and MailItems must be there")}
+	s.opts.setDefaults()
+	s.log = s.opts.Logger
+	var err error
+	if s.abilities, err = abilitiesOf(&h, &s.opts); err != nil {
+		return nil, err
+	}
+	s.calls = newCalls(&s.opts, s.closing)
+	s.derived.limit = derivedBytes
+	s.bodies.limit = s.opts.CacheBytes
+	s.bodies.dropped = func(b *body) { b.drop() }
+	if s.opts.SyncState != "" {
+		if s.file, err = openStateFile(s.opts.SyncState); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
 
+func (o *Options) setDefaults() {
+	setDefault(&o.MaxMessageSize, 64<<20)
+	setDefault(&o.MaxItems, 1_000_000)
+	setDefault(&o.MaxMailboxes, 10_000)
+	setDefault(&o.MaxKeywords, 1_000)
+	setDefault(&o.HistoryLimit, 100_000)
+	setDefault(&o.Timeout, 30*time.Second)
+	setDefault(&o.MaxCalls, 256)
+	setDefault(&o.MaxAccountCalls, 8)
+	if o.Reconcile == 0 {
+		o.Reconcile = time.Minute
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 64 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+}
+
+func setDefault[T int | int64 | time.Duration](v *T, def T) {
+	if *v <= 0 {
+		*v = def
+	}
+}
+
 // Authenticate asks the application. Acting as somebody else is refused.
-func (s *Store) Authenticate(ctx context.Context, l mailaccess.Login) (mailaccess.Identity, error) {
-	return mailaccess.Identity{}, errLater
+func (s *Store) Authenticate(ctx context.Context, l mailaccess.Login) (who mailaccess.Identity, err error) {
+	const op = "authenticate"
+	if err := s.usable(ctx, op); err != nil {
+		return who, err
+	}
+	if l.Authzid != "" && l.Authzid != l.Username {
+		return who, fail(op, mailaccess.KindForbidden, "", nil)
+	}
+	if s.app.Authenticate == nil {
+		return who, fail(op, mailaccess.KindAuthFailed, "", nil)
+	}
+	var email string
+	// A login has its own places: one that is tried over and over does not keep
+	// the account's owner from working.
+	_, err = s.calls.do(ctx, "login "+l.Username, &call{op: op}, func(ctx context.Context) (err error) {
+		email, err = s.app.Authenticate(ctx, l.Username, l.Password)
+		if err != nil && l.Password != "" && strings.Contains(err.Error(), l.Password) {
+			return fail(op, mailaccess.KindOf(appError(op, "", err)), "", nil)
+		}
+		return appError(op, "", err)
+	})
+	switch {
+	case err != nil:
+		return who, err
+	case email == "" || len(email) > maxText:
+		return who, fail(op, mailaccess.KindAuthFailed, "", nil)
+	}
+	return mailaccess.Identity{User: l.Username, Account: email}, nil
 }
 
 // Open opens the account of that name, which is what Handlers.Authenticate
-// returned.
+// returned, and compares its list of mailboxes with the application.
 func (s *Store) Open(ctx context.Context, account string, who mailaccess.Identity) (mailaccess.Account, error) {
-	return nil, errLater
+	const op = "open"
+	if err := s.usable(ctx, op); err != nil {
+		return nil, err
+	}
+	a, err := s.acquire(ctx, op, account)
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	n := a.hint()
+	a.mu.Unlock()
+	if err := a.freshenList(ctx, op, n); err != nil {
+		s.release(a)
+		return nil, err
+	}
+	return a.open(who, n), nil
 }
 
-// Watch registers a listener. There may be several.
+// Watch registers a listener. There may be several. It rings for what was done
+// through the store, and for what comparing with the application has found.
 func (s *Store) Watch(ctx context.Context, ring func(mailaccess.Ring)) (stop func(), err error) {
-	return nil, errLater
+	if err := s.usable(ctx, "watch"); err != nil {
+		return nil, err
+	}
+	return s.watchers.add(ring), nil
 }
 
 // Push is a hint that something has changed in an account: in the mailboxes of
 // these names, or, when there are none, anywhere. It returns at once and may be
 // called from within any function of the application. What has changed is
 // whatever MailItems then says. An account that nobody has open needs no hint.
-func (s *Store) Push(email string, mailboxes ...string) {}
+func (s *Store) Push(email string, mailboxes ...string) {
+	s.mu.Lock()
+	a := s.accounts[email]
+	if a != nil && a.refs == 0 {
+		a = nil
+	}
+	s.mu.Unlock()
+	if a != nil {
+		a.pushed(mailboxes)
+	}
+}
 
 // Sync compares mailboxes with the application, as Push makes happen, and returns
 // when that is done. Without names it compares all.
-func (s *Store) Sync(ctx context.Context, email string, mailboxes ...string) error { return errLater }
+func (s *Store) Sync(ctx context.Context, email string, mailboxes ...string) error {
+	const op = "sync"
+	acc, err := s.Open(ctx, email, mailaccess.Identity{User: email, Account: email})
+	if err != nil {
+		return err
+	}
+	defer acc.Close()
+	h := acc.(*handle)
+	for m, err := range h.Mailboxes(ctx) {
+		if err != nil {
+			return err
+		}
+		if len(mailboxes) > 0 && !slices.Contains(mailboxes, m.Name) {
+			continue
+		}
+		if _, err := h.look(ctx, op, m.ID, 0); err != nil && !errors.Is(err, mailaccess.KindNotFound) {
+			return err
+		}
+	}
+	return nil
+}
 
 // Close gives up what the store holds. It does not wait for functions of the
 // application that do not return.
-func (s *Store) Close() error { return nil }
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return nil
+	}
+	s.ended = true
+	close(s.closing)
+	accounts := slices.Collect(maps.Values(s.accounts))
+	for _, a := range accounts {
+		if a.stop != nil {
+			a.stop()
+		}
+	}
+	s.mu.Unlock()
+	s.keepers.Wait()
+	s.bodies.clear()
+	s.derived.clear()
+	if s.file == nil {
+		return nil
+	}
+	var errs []error
+	for _, a := range accounts {
+		errs = append(errs, a.flush())
+	}
+	return errors.Join(append(errs, s.file.close())...)
+}
 
-var errLater = &mailaccess.Error{Kind: mailaccess.KindUnsupported, Op: "hooks"}
+var errStoreClosed = errors.New("the store is closed")
+
+func errClosed(op string) error {
+	return fail(op, mailaccess.KindUnavailable, "", errStoreClosed)
+}
+
+func (s *Store) closed() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// usable reports why nothing can be begun now, if so.
+func (s *Store) usable(ctx context.Context, op string) error {
+	if err := ctx.Err(); err != nil {
+		return fail(op, mailaccess.KindUnavailable, "", err)
+	}
+	if s.closed() {
+		return errClosed(op)
+	}
+	return nil
+}
