@@ -59,9 +59,10 @@
 //
 // KindUncertain means that it happened whole or not at all, and that nobody
 // knows; the caller reads again. Any other error of an all-or-none call means
-// that nothing happened. Ending a context stops waiting and reading, but has no
-// effect on a commit that has begun. Whoever made a change sees it in every call
-// that starts after it returned; so does everybody else after the ring.
+// that nothing happened. Ending a context stops waiting and reading (the error
+// is the context's, or KindUnavailable), but has no effect on a commit that has
+// begun. Whoever made a change sees it in every call that starts after it
+// returned; so does everybody else after the ring.
 //
 // # Listings
 //

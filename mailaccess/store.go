@@ -51,6 +51,11 @@ type Ring struct {
 //
 // These are the methods every store has; they are enough to serve mail read
 // only. Whatever else a store can do stands in its [Capabilities].
+//
+// Of a mailbox that the identity may see but not read ([RightRead]), Snapshot,
+// Messages and MailboxChanges are KindForbidden, and Status may be; State and
+// Changes are not. One that it may not see is, for every method, as if it were not
+// there.
 type Account interface {
 	// Capabilities returns what this account can do for this identity. The
 	// value does not change while the account is open.
@@ -104,8 +109,10 @@ type Account interface {
 	// Content opens the bytes of a message, for an identity that may read it in
 	// one of its places. ctx bounds the call, not the use of what was opened.
 	// KindContentGone when no mailbox holds the message any more and the store
-	// has let go of it, or when there never was such a message. What was opened
-	// stays readable until closed, whatever happens to the message.
+	// has let go of it, or when there never was such a message; KindForbidden,
+	// or KindContentGone too, when the identity may read none of its places.
+	// What was opened stays readable until closed, whatever happens to the
+	// message.
 	Content(ctx context.Context, id EmailID) (Content, error)
 
 	// Close releases the account. Afterwards every method fails with

@@ -264,6 +264,9 @@ func checkNoRead(e *env) {
 	_, err = a.MailboxChanges(e.ctx, box, 0)
 	e.wantKind("MailboxChanges", err, mailaccess.KindForbidden)
 
+	if _, err := a.State(e.ctx); err != nil {
+		e.Errorf("State: %v", err)
+	}
 	// Changes name it, and show nothing of what is in it.
 	c, err := a.Changes(e.ctx, mailaccess.State{})
 	if err != nil {

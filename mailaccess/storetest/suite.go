@@ -30,7 +30,8 @@ type Harness struct {
 	LowerFloor func(account string, box mailaccess.MailboxID)
 	// Deliver puts a message into the account by another way than Append, for
 	// stores that have no Append: without it, and without Append, whatever
-	// needs messages is skipped.
+	// needs messages is skipped, which is most of the suite. The message is there
+	// when Deliver returns; received may be zero: now.
 	Deliver func(ctx context.Context, box mailaccess.MailboxID, content []byte, f mailaccess.Flags, received time.Time) (mailaccess.UID, error)
 	// ShortHistory says that the store forgets what changed after very few
 	// changes. The suite then takes a high floor, or KindHistoryGone, for an

@@ -254,7 +254,7 @@ func (h *handle) snapshot(ctx context.Context, op string, box mailaccess.Mailbox
 
 // State returns the epoch and the highest number.
 func (h *handle) State(ctx context.Context) (mailaccess.State, error) {
-	if err := h.begin(ctx, "state", mailaccess.RightRead); err != nil {
+	if err := h.begin(ctx, "state", 0); err != nil {
 		return mailaccess.State{}, err
 	}
 	h.mu.Lock()
