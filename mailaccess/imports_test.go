@@ -36,6 +36,7 @@ var rooms = []struct {
 	{"protocols/...", []string{"protocols", "protocols/imap/imapwire", "mailaccess", "mailaccess/engine", "mailaccess/auth", "mailaccess/message", "mailaccess/query"}, []string{"go.uber.org/zap", "github.com/emersion/go-imap/v2", "golang.org/x/text"}},
 	{"stores", []string{"mailaccess", "stores/..."}, []string{"go.uber.org/zap"}},
 	{"stores/hooks/hookstest", []string{"mailaccess", "stores/hooks"}, []string{"any"}},
+	{"stores/hooks/hookstest", []string{"mailaccess", "stores/hooks"}, nil},
 	{"stores/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query"}, []string{"any"}},
 	{"cmd/...", []string{"..."}, []string{"any"}},
 }
