@@ -25,6 +25,8 @@ import (
 	"github.com/hashmail/mailaccess/protocols"
 	"github.com/hashmail/mailaccess/protocols/imap"
 	"github.com/hashmail/mailaccess/protocols/prototest"
+	"github.com/hashmail/mailaccess/stores/hooks"
+	"github.com/hashmail/mailaccess/stores/hooks/hookstest"
 	"github.com/hashmail/mailaccess/stores/memory"
 )
 
@@ -34,8 +36,12 @@ type testStore struct {
 	base mailaccess.Store
 	// served is base as the server sees it.
 	served mailaccess.Store
-	// forget lowers the floor of a mailbox's history.
+	// forget lowers the floor of a mailbox's history; nil: nobody can.
 	forget func(account string, box mailaccess.MailboxID) error
+	// join makes an account, if opening it is not enough.
+	join func(account, password string)
+	// deliver is how other programs deliver; nil: they do so through base.
+	deliver func(ctx context.Context, account string, m prototest.Message) error
 }
 
 func inMemory(s *memory.Store) testStore {
@@ -46,6 +52,21 @@ func inMemory(s *memory.Store) testStore {
 // it too: what the server says may not hang on a store's good will.
 func hostile(s *memory.Store) testStore {
 	return testStore{base: s, served: storetest.Hostile(s, nil), forget: s.DropHistory}
+}
+
+// hooked is a store over an application's functions, into which other programs put
+// mail behind the store's back.
+func hooked(t testing.TB) testStore {
+	app := hookstest.New(hookstest.Style{Versions: true, Revisions: true})
+	s, err := hooks.New(app.Handlers(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return testStore{base: s, served: s, join: app.AddUser,
+		deliver: func(ctx context.Context, account string, m prototest.Message) error {
+			_, err := app.Put(account, m.Mailbox, hookstest.Message{Flags: m.Flags, Received: m.Date, Body: m.Content})
+			return errors.Join(err, s.Sync(ctx, account, m.Mailbox))
+		}}
 }
 
 // server is an IMAP server with the store that a fixture describes. The options
@@ -97,6 +118,9 @@ func startServer(t testing.TB, fx prototest.Fixture, store testStore) *server {
 	passwords := make(map[string]string)
 	for _, u := range fx.Users {
 		passwords[u.Name] = u.Password
+		if store.join != nil {
+			store.join(u.Name, u.Password)
+		}
 		acct, err := store.base.Open(t.Context(), u.Name, mailaccess.Identity{User: u.Name, Account: u.Name})
 		if err != nil {
 			t.Fatal(err)
@@ -260,6 +284,9 @@ func (s *server) makeMailbox(ctx context.Context, m prototest.Mailbox) error {
 
 // Deliver puts a message into a mailbox, as another program would.
 func (s *server) Deliver(t testing.TB, m prototest.Message) error {
+	if s.store.deliver != nil {
+		return s.store.deliver(t.Context(), m.User, m)
+	}
 	acct := s.accounts[m.User]
 	box, err := acct.Lookup(t.Context(), m.Mailbox)
 	if err != nil {

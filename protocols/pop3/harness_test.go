@@ -21,6 +21,8 @@ import (
 	"github.com/hashmail/mailaccess/protocols"
 	"github.com/hashmail/mailaccess/protocols/pop3"
 	"github.com/hashmail/mailaccess/protocols/prototest"
+	"github.com/hashmail/mailaccess/stores/hooks"
+	"github.com/hashmail/mailaccess/stores/hooks/hookstest"
 	"github.com/hashmail/mailaccess/stores/memory"
 )
 
@@ -42,7 +44,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	rights=read      whoever logs in may only read
 //	version=TEXT     Options.Version
 type world struct {
-	store    *memory.Store
+	store    mailaccess.Store
+	deliver  deliver
 	faults   *faults
 	engine   *engine.Engine
 	server   *protocols.Server
@@ -53,9 +56,38 @@ type world struct {
 // wrap makes something else of a store before it is served.
 type wrap func(mailaccess.Store) mailaccess.Store
 
+// deliver puts a message into a mailbox as another program does.
+type deliver func(ctx context.Context, m prototest.Message) error
+
 func newWorld(t testing.TB, fx prototest.Fixture, w wrap) *world {
 	t.Helper()
-	h := &world{store: memory.New(nil)}
+	store := memory.New(nil)
+	return newWorldOver(t, fx, w, store, func(ctx context.Context, m prototest.Message) error {
+		_, err := store.Deliver(ctx, m.User, m.Mailbox, m.Content, mailaccess.Flags{}, m.Date)
+		return err
+	})
+}
+
+// newHookedWorld is one over an application's functions.
+func newHookedWorld(t testing.TB, fx prototest.Fixture, style hookstest.Style) *world {
+	t.Helper()
+	app := hookstest.New(style)
+	for _, u := range fx.Users {
+		app.AddUser(u.Name, u.Password)
+	}
+	store, err := hooks.New(app.Handlers(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newWorldOver(t, fx, nil, store, func(ctx context.Context, m prototest.Message) error {
+		_, err := app.Put(m.User, m.Mailbox, hookstest.Message{Received: m.Date, Body: m.Content})
+		return errors.Join(err, store.Sync(ctx, m.User, m.Mailbox))
+	})
+}
+
+func newWorldOver(t testing.TB, fx prototest.Fixture, w wrap, store mailaccess.Store, d deliver) *world {
+	t.Helper()
+	h := &world{store: store, deliver: d}
 	h.faults = &faults{Store: h.store}
 	var served mailaccess.Store = h.faults
 	if w != nil {
@@ -145,8 +177,7 @@ func (h *world) Close() error {
 
 // Deliver puts a message into a mailbox as another program does.
 func (h *world) Deliver(_ testing.TB, m prototest.Message) error {
-	_, err := h.store.Deliver(context.Background(), m.User, m.Mailbox, m.Content, mailaccess.Flags{}, m.Date)
-	return err
+	return h.deliver(context.Background(), m)
 }
 
 // Do knows these actions:

@@ -8,6 +8,7 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/storetest"
 	"github.com/hashmail/mailaccess/protocols/prototest"
+	"github.com/hashmail/mailaccess/stores/hooks/hookstest"
 )
 
 // The transcripts of testdata, over each kind of store.
@@ -17,6 +18,15 @@ func TestTranscripts(t *testing.T) {
 			prototest.Run(t, os.DirFS("testdata"), func(t testing.TB, fx prototest.Fixture) prototest.Server {
 				return newWorld(t, fx, s.wrap)
 			}, transcriptOptions())
+		})
+	}
+	for name, sizes := range map[string]bool{"hooks": true, "hooks without sizes": false} {
+		t.Run(name, func(t *testing.T) {
+			opts := transcriptOptions()
+			opts.Has = func(need string) bool { return need == "sizes" && sizes }
+			prototest.Run(t, os.DirFS("testdata"), func(t testing.TB, fx prototest.Fixture) prototest.Server {
+				return newHookedWorld(t, fx, hookstest.Style{Sizes: sizes})
+			}, opts)
 		})
 	}
 }
