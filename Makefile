@@ -38,7 +38,7 @@ fuzz:
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-# Drives the demo with clients from Debian's packages: curl, isync (mbsync),
-# getmail6, python3.
+# Drives the demo, and a server over hooks, with clients from Debian's packages: curl,
+# isync (mbsync), getmail6, python3.
 interop:
 	$(GO) test -tags interop -count 1 -v ./cmd/mailaccess/interop/

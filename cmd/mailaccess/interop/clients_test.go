@@ -2,11 +2,14 @@
 
 package interop
 
-import "testing"
+import (
+	"path/filepath"
+	"testing"
+)
 
 // Each client has a server of its own.
 func TestClients(t *testing.T) {
-	program := build(t)
+	program := build(t, "..", "demo")
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, *demo)
@@ -29,6 +32,27 @@ func TestClients(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, start(t, program)) })
 	}
+}
+
+// Clients that change much, before an application that has functions and no store.
+func TestClientsOverHooks(t *testing.T) {
+	program := build(t, "./hooksserver")
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *demo)
+	}{
+		{"mbsync", mbsync},
+		{"getmail POP3", getmailPOP3(plain)},
+		{"getmail POP3 over TLS", getmailPOP3(implicitTLS)},
+		{"getmail IMAP", getmailIMAP(plain)},
+		{"getmail IMAP over TLS", getmailIMAP(implicitTLS)},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, start(t, program)) })
+	}
+	t.Run("mbsync, with state in a file", func(t *testing.T) {
+		program.args = []string{"--state", filepath.Join(t.TempDir(), "state")}
+		mbsync(t, start(t, program))
+	})
 }
 
 // A security is how the channel of a client is protected.

@@ -28,16 +28,22 @@ const (
 	endTime = 20 * time.Second
 )
 
-// build builds the program and returns its file.
-func build(t *testing.T) string {
+// A program is a server's file and its first arguments.
+type program struct {
+	file string
+	args []string
+}
+
+// build builds the program of a package.
+func build(t *testing.T, pkg string, args ...string) program {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), buildTime)
 	defer cancel()
 	file := filepath.Join(t.TempDir(), "mailaccess")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", file, "..").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "go", "build", "-tags", "interop", "-o", file, pkg).CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	return file
+	return program{file, args}
 }
 
 // A demo is a demonstration that runs, with user and password demo. Its
@@ -52,7 +58,7 @@ type demo struct {
 
 // start starts a demonstration on free ports. When the test ends it is
 // interrupted, and must end without an error and without having complained.
-func start(t *testing.T, program string) *demo {
+func start(t *testing.T, p program) *demo {
 	t.Helper()
 	end := time.Now().Add(clientTime)
 	if deadline, ok := t.Deadline(); ok && deadline.Add(-endTime).Before(end) {
@@ -64,8 +70,8 @@ func start(t *testing.T, program string) *demo {
 
 	// Not t.Context, whose end would kill it before it is interrupted.
 	ctx, kill := context.WithDeadline(context.Background(), end.Add(endTime))
-	cmd := exec.CommandContext(ctx, program, "demo", "--cert-out", d.cert,
-		"--imap", "127.0.0.1:0", "--imaps", "127.0.0.1:0", "--pop3", "127.0.0.1:0", "--pop3s", "127.0.0.1:0")
+	cmd := exec.CommandContext(ctx, p.file, append(p.args[:len(p.args):len(p.args)], "--cert-out", d.cert,
+		"--imap", "127.0.0.1:0", "--imaps", "127.0.0.1:0", "--pop3", "127.0.0.1:0", "--pop3s", "127.0.0.1:0")...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	cmd.WaitDelay = time.Second

@@ -1,7 +1,8 @@
-// Package interop drives "mailaccess demo" with mail clients that others wrote:
-// curl, mbsync, getmail, Python's imaplib and poplib, and go-imap's imapclient.
-// Each does its whole job against a server of its own, and what it stored and
-// fetched is compared octet for octet, over IMAP and POP3.
+// Package interop drives "mailaccess demo", and a server over an application's
+// functions (package hooks), with mail clients that others wrote: curl, mbsync,
+// getmail, Python's imaplib and poplib, and go-imap's imapclient. Each does its whole
+// job against a server of its own, and what it stored and fetched is compared octet
+// for octet, over IMAP and POP3.
 //
 // The tests need these programs and are built with the tag "interop" only:
 //
