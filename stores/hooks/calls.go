@@ -177,9 +177,17 @@ func (c *calls) place(ctx context.Context, who *callers) error {
 	if int(who.hung.Load()) >= c.perUser {
 		return fmt.Errorf("%d calls of the application for this account do not return", c.perUser)
 	}
-	timer := time.NewTimer(c.timeout)
-	defer timer.Stop()
-	for _, slots := range []chan struct{}{who.slots, c.all} {
+	var timer *time.Timer
+	for _, slots := range [...]chan struct{}{who.slots, c.all} {
+		select {
+		case slots <- struct{}{}:
+			continue
+		default:
+		}
+		if timer == nil {
+			timer = time.NewTimer(c.timeout)
+			defer timer.Stop()
+		}
 		select {
 		case slots <- struct{}{}:
 			continue

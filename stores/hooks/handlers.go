@@ -16,7 +16,8 @@ import (
 //
 // email is what Authenticate returned: the name of an account. The functions are
 // called from several goroutines at once, though never twice at a time to change
-// the same mailbox.
+// the same mailbox (unless the first was abandoned). They must not call the [Store],
+// but for Push.
 //
 // # Errors
 //
@@ -34,8 +35,9 @@ import (
 type Handlers struct {
 	// Authenticate returns the name of the account, usually a mail address,
 	// that belongs to a user name and a password. An empty name without an
-	// error refuses them, as does an error that is mailaccess.KindAuthFailed.
-	// The name should be normalised: the same account always has the same
+	// error refuses them, as does an error that is mailaccess.KindAuthFailed;
+	// any other error means that it cannot be found out now, and clients do not
+	// ask for another password. The name should be normalised: the same account always has the same
 	// name. Without this function nobody is let in.
 	Authenticate func(ctx context.Context, username, password string) (email string, err error)
 

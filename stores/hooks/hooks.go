@@ -38,6 +38,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 )
@@ -263,7 +264,8 @@ func (s *Store) Push(email string, mailboxes ...string) {
 }
 
 // Sync compares mailboxes with the application, as Push makes happen, and returns
-// when that is done. Without names it compares all.
+// when that is done. Without names it compares all. Unlike Push it must not be
+// called from within a function of the application.
 func (s *Store) Sync(ctx context.Context, email string, mailboxes ...string) error {
 	const op = "sync"
 	acc, err := s.Open(ctx, email, mailaccess.Identity{User: email, Account: email})
@@ -272,11 +274,14 @@ func (s *Store) Sync(ctx context.Context, email string, mailboxes ...string) err
 	}
 	defer acc.Close()
 	h := acc.(*handle)
+	wanted := func(name string) bool {
+		return len(mailboxes) == 0 || slices.ContainsFunc(mailboxes, func(w string) bool { return norm.NFC.String(w) == name })
+	}
 	for m, err := range h.Mailboxes(ctx) {
 		if err != nil {
 			return err
 		}
-		if len(mailboxes) > 0 && !slices.Contains(mailboxes, m.Name) {
+		if !wanted(m.Name) {
 			continue
 		}
 		if _, err := h.look(ctx, op, m.ID, 0); err != nil && !errors.Is(err, mailaccess.KindNotFound) {

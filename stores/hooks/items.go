@@ -38,16 +38,16 @@ type flagged struct {
 	f mailaccess.Flags
 }
 
-// scan asks the application for the messages of b and makes one transaction of the
-// differences. The turn of b is taken. version is that of the mailbox when it was
-// last listed.
-func (a *account) scan(ctx context.Context, w *work, b *mailbox, version string) error {
+// scan asks the application for the messages of b, for all of them if whole, and
+// makes one transaction of the differences. The turn of b is taken. version is that
+// of the mailbox when it was last listed.
+func (a *account) scan(ctx context.Context, w *work, b *mailbox, version string, whole bool) error {
 	const op = "list items"
 	a.mu.Lock()
 	a.scans++
 	s := &scan{a: a, b: b, id: a.scans, name: b.appName, limit: a.store.opts.MaxKeywords}
 	q := ItemQuery{Mailbox: s.name, Fields: FieldFlags | FieldReceived | FieldRevision}
-	if version != "" {
+	if version != "" && !whole {
 		q.Since = b.version
 	}
 	listed := b.listed
@@ -147,7 +147,9 @@ func (s *scan) item(item *Item) error {
 	}
 	e.seen = s.id
 	s.met++
-	flags.Keywords, _ = b.spell(flags.Keywords, s.limit)
+	if flags != e.flags {
+		flags.Keywords, _ = b.spell(flags.Keywords, s.limit)
+	}
 	switch {
 	case item.Revision != "" && e.revision != "" && item.Revision != e.revision,
 		item.Size > 0 && e.claimed > 0 && item.Size != e.claimed,

@@ -157,18 +157,22 @@ func (h *handle) DeleteMailbox(ctx context.Context, box mailaccess.MailboxID) er
 	defer w.done()
 	h.mu.Lock()
 	b, err := h.box(op, box)
+	var name, appName string
+	if err == nil {
+		name, appName = b.Name, b.appName // they stay, as the list's turn is taken
+	}
 	h.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if b.Name == mailaccess.Inbox {
-		return fail(op, mailaccess.KindForbidden, b.Name, nil)
+	if name == mailaccess.Inbox {
+		return fail(op, mailaccess.KindForbidden, name, nil)
 	}
 	if err := w.also(ctx, op, b); err != nil {
 		return err
 	}
 	err = h.tell(ctx, op, func(ctx context.Context) error {
-		return appError(op, b.appName, app.DeleteMailBox(ctx, h.name, b.appName))
+		return appError(op, name, app.DeleteMailBox(ctx, h.name, appName))
 	})
 	if err != nil && !errors.Is(err, mailaccess.KindNotFound) {
 		return err

@@ -253,13 +253,13 @@ func (a *account) compare(ctx context.Context, w *work, b *mailbox) error {
 		a.mu.Unlock()
 		return nil
 	}
-	from, wanted := a.hints, b.wanted
+	from, wanted, whole := a.hints, b.wanted, b.suspect
 	if wanted != "" {
 		from = a.fresh.done // the version is of then
 	}
 	b.suspect = false
 	a.mu.Unlock()
-	err := a.scan(ctx, w, b, wanted)
+	err := a.scan(ctx, w, b, wanted, whole)
 	a.mu.Lock()
 	if err != nil {
 		b.suspect = true

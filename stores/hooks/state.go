@@ -88,6 +88,14 @@ type boxHead struct {
 	floor   mailaccess.ModSeq // removals at or below it may be forgotten
 }
 
+// update makes h what n is. What never changes is not written, so that it may be
+// read without a lock: ID and UIDValidity.
+func (h *boxHead) update(n *boxHead) {
+	h.Name, h.Use, h.Created, h.Changed = n.Name, n.Use, n.Created, n.Changed
+	h.appName, h.appKey, h.version = n.appName, n.appKey, n.version
+	h.modseq, h.uidNext, h.recent, h.floor = n.modseq, n.uidNext, n.recent, n.floor
+}
+
 // mailbox is guarded by the account's lock.
 type mailbox struct {
 	boxHead

@@ -266,7 +266,7 @@ func (t *txn) apply() {
 		if !x.created && (x.head.Name != b.Name || x.deleted) && a.names[b.Name] == b {
 			delete(a.names, b.Name)
 		}
-		b.boxHead = x.head
+		b.update(&x.head)
 		b.recent = max(b.recent, recent)
 		b.recentDirty = b.recentDirty && b.recent != x.head.recent
 		if x.deleted {
