@@ -92,8 +92,8 @@ func changedUIDs(res mailaccess.FlagResult) mailaccess.UIDSet {
 }
 
 // sendStored tells the flags of all messages that were named. One that is gone
-// has no flags to tell: the others were changed, and the answer is NO (RFC 2180,
-// sections 4.2.2 and 4.2.3).
+// has no flags to tell: the others were changed, and the answer is NO with
+// EXPUNGEISSUED (RFC 5530, section 3).
 func (c *conn) sendStored(ctx context.Context, how addressing, uids mailaccess.UIDSet) error {
 	sent := 0
 	for m, err := range c.view.Messages(ctx, uids) {
