@@ -54,9 +54,14 @@ type whereabouts struct {
 	size int64 // or SizeUnknown
 }
 
+// where returns one of them: of a message that was copied the next one each time,
+// so that bytes that have changed in any place are found out.
 func (a *account) where(op string, c *content) (w whereabouts, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if len(c.more) > 0 {
+		c.first, c.more = c.more[0], append(c.more[1:], c.first)
+	}
 	if w.box = c.first.box; w.box != nil {
 		w.e = w.box.find(c.first.uid)
 	}

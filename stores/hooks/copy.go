@@ -46,6 +46,13 @@ func (h *handle) Copy(ctx context.Context, src mailaccess.MailboxID, uids mailac
 	}
 	entries, err := h.add(ctx, op, w, to, adds)
 	if err != nil {
+		w.done()
+		if c := window.changed(); c != nil {
+			// Reading it once more makes a new message of it.
+			if b, err := h.body(ctx, op, c.id); err == nil {
+				b.drop()
+			}
+		}
 		return mailaccess.Copied{}, err
 	}
 	var source, dest mailaccess.UIDSetBuilder
@@ -125,6 +132,7 @@ type window struct {
 	open   *content
 	body   *body // of open
 	closed bool
+	other  *content // the bytes of which have changed
 }
 
 // windowAt is one message of a window.
@@ -142,6 +150,9 @@ func (w windowAt) ReadAt(p []byte, off int64) (int, error) {
 	case w.body == nil || w.open != w.content:
 		w.drop()
 		b, err := w.a.bodyWithin(w.ctx, w.op, w.content)
+		if errors.Is(err, mailaccess.KindContentGone) {
+			w.other = w.content
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -155,6 +166,13 @@ func (w *window) drop() {
 		w.body.drop()
 		w.body = nil
 	}
+}
+
+// changed returns a content of which the bytes turned out to have changed, or nil.
+func (w *window) changed() *content {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.other
 }
 
 func (w *window) close() {

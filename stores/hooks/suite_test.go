@@ -117,3 +117,28 @@ func TestSuite(t *testing.T) {
 		}
 	}
 }
+
+// The store keeps the contract as well where everything is awkward.
+func TestSuiteHostile(t *testing.T) {
+	for _, name := range []string{"everything", "five functions"} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, func(t testing.TB) storetest.Harness {
+				f := newFixture(t, hookstest.Style{Sizes: true}, variants[name], hooks.Options{MaxMessageSize: 1 << 20, CacheBytes: -1})
+				h := f.harness()
+				h.Store = storetest.Hostile(f.store, &storetest.HostileOptions{KnownSizes: true})
+				h.ShortHistory, h.LowerFloor = true, nil
+				return h
+			})
+		})
+	}
+}
+
+// One that forgets early keeps it too.
+func TestSuiteShortHistory(t *testing.T) {
+	storetest.Run(t, func(t testing.TB) storetest.Harness {
+		f := newFixture(t, hookstest.Style{}, nil, hooks.Options{HistoryLimit: 3, SyncState: filepath.Join(t.TempDir(), "state"), Durable: true})
+		h := f.harness()
+		h.ShortHistory = true
+		return h
+	})
+}
