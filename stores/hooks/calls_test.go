@@ -1,10 +1,13 @@
 package hooks_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -378,6 +381,10 @@ func TestUnknownAccount(t *testing.T) {
 
 func TestNewFails(t *testing.T) {
 	whole := hookstest.New(hookstest.Style{}).Handlers()
+	garbage := filepath.Join(t.TempDir(), "garbage")
+	if err := os.WriteFile(garbage, bytes.Repeat([]byte("garbage\n"), 4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		change func(*hooks.Handlers)
 		opts   hooks.Options
@@ -386,6 +393,7 @@ func TestNewFails(t *testing.T) {
 		"no MailBoxes": {func(h *hooks.Handlers) { h.MailBoxes = nil }, hooks.Options{}, mailaccess.KindInvalid},
 		"no MailItems": {func(h *hooks.Handlers) { h.MailItems = nil }, hooks.Options{}, mailaccess.KindInvalid},
 		"no flag":      {func(*hooks.Handlers) {}, hooks.Options{Flags: []string{`\Sean`}}, mailaccess.KindInvalid},
+		"another file": {func(*hooks.Handlers) {}, hooks.Options{SyncState: garbage}, mailaccess.KindCorrupt},
 		"no file":      {func(*hooks.Handlers) {}, hooks.Options{SyncState: t.TempDir() + "/none/state"}, mailaccess.KindUnavailable},
 	} {
 		h := whole

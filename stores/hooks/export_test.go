@@ -23,3 +23,6 @@ func (s *Store) Writes() int64 { return s.file.writes.Load() }
 
 // Words returns flags as an application has them.
 func Words(f mailaccess.Flags) []string { return words(f) }
+
+// BreakFile has the file fail from now on.
+func (s *Store) BreakFile() error { return s.file.db.Close() }

@@ -327,23 +327,23 @@ func (a *account) catchUp(ctx context.Context) {
 	clear(a.rescan)
 	a.mu.Unlock()
 
-	err := a.freshenList(ctx, op, level)
-	if err == nil {
+	listErr := a.freshenList(ctx, op, level)
+	if listErr == nil {
 		todo = a.alsoChanged(todo)
 	}
 	for _, b := range todo {
+		err := listErr
 		if err == nil {
 			err = a.freshen(ctx, op, b, a.lastHint(b))
 		}
-		if err != nil && ctx.Err() == nil {
-			// Whoever looks next tries again, and is told.
-			a.mu.Lock()
-			b.fresh.must = b.fresh.hinted
-			a.mu.Unlock()
+		if err == nil || ctx.Err() != nil || errors.Is(err, mailaccess.KindNotFound) {
+			continue
 		}
-	}
-	if err != nil && ctx.Err() == nil {
-		a.store.log.Warn("hooks: reconciling failed", zap.Error(err))
+		// Whoever looks next tries again, and is told.
+		a.store.log.Warn("hooks: reconciling failed", zap.String("mailbox", string(b.ID)), zap.Error(err))
+		a.mu.Lock()
+		b.fresh.must = b.fresh.hinted
+		a.mu.Unlock()
 	}
 }
 

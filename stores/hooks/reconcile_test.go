@@ -729,3 +729,54 @@ func TestRestartInMemory(t *testing.T) {
 	_, err = acc.Changes(t.Context(), state)
 	wantKind(t, "Changes since before", err, mailaccess.KindHistoryGone)
 }
+
+// When the file fails, nobody knows what of a change it has. It takes no more until
+// it is opened again; what the application has done then shows.
+func TestFileFails(t *testing.T) {
+	f := newFixture(t, hookstest.Style{}, nil, hooks.Options{SyncState: filepath.Join(t.TempDir(), "state")})
+	f.fill(2)
+	acc := f.session()
+	s := f.inbox(acc)
+	if err := f.store.BreakFile(); err != nil {
+		t.Fatal(err)
+	}
+	seen := mailaccess.FlagChange{Add: mailaccess.Flags{System: mailaccess.FlagSeen}}
+	res, err := acc.Capabilities().Flags.SetFlags(t.Context(), s.ID, mailaccess.UIDSetOf(1), seen, mailaccess.AnyModSeq)
+	wantKind(t, "SetFlags", err, mailaccess.KindUncertain)
+	if len(res.Changed) != 0 {
+		t.Errorf("changed %+v", res.Changed)
+	}
+	_, err = acc.Snapshot(t.Context(), s.ID)
+	wantKind(t, "Snapshot of what cannot be compared", err, mailaccess.KindUnavailable)
+	if err := f.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.open(t)
+	now := f.inbox(f.session())
+	if now.UIDs.String() != "1:2" || now.Unseen != 1 || now.ModSeq <= s.ModSeq {
+		t.Errorf("now %+v, was %+v", now, s)
+	}
+}
+
+// An application need not keep every flag.
+func TestKeptFlags(t *testing.T) {
+	f := newFixture(t, hookstest.Style{}, nil, hooks.Options{Flags: []string{hooks.Seen, "$Junk"}})
+	f.fill(1)
+	acc := f.session()
+	caps := acc.Capabilities()
+	if caps.SystemFlags != mailaccess.FlagSeen || caps.NewKeywords {
+		t.Errorf("flags %v, keywords %v", caps.SystemFlags, caps.NewKeywords)
+	}
+	words, err := mailaccess.NewKeywords("$Junk", "work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := f.inbox(acc)
+	all := mailaccess.FlagChange{Add: mailaccess.Flags{System: mailaccess.SystemFlagsAll, Keywords: words}}
+	if _, err := caps.Flags.SetFlags(t.Context(), s.ID, s.UIDs, all, mailaccess.AnyModSeq); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.app.Messages(user, mailaccess.Inbox)[0].Flags; !slices.Equal(got, []string{"$Junk", hooks.Seen}) {
+		t.Errorf("the application got %q", got)
+	}
+}

@@ -178,7 +178,7 @@ func (w *stateWriter) trim(b *bolt.Bucket, floor mailaccess.ModSeq) {
 		return
 	}
 	c := b.Cursor()
-	for k, _ := c.First(); k != nil && bytes.Compare(k[:8], numberKey(floor, 0)) <= 0; k, _ = c.First() {
+	for k, _ := c.First(); k != nil && bytes.Compare(k[:min(8, len(k))], numberKey(floor, 0)) <= 0; k, _ = c.First() {
 		if w.err = c.Delete(); w.err != nil {
 			return
 		}
