@@ -294,6 +294,33 @@ func TestHangingChange(t *testing.T) {
 	})
 }
 
+// What a change that hangs has done shows at once.
+func TestHangingAfterChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		f := newFixture(t, hookstest.Style{}, func(h *hooks.Handlers) {
+			add := h.AddMailItem
+			h.AddMailItem = func(ctx context.Context, email string, n hooks.NewItem) (string, error) {
+				defer g.pass()
+				return add(ctx, email, n)
+			}
+		}, hooks.Options{Timeout: 10 * time.Second, Reconcile: -1})
+		defer f.store.Close()
+		acc := f.session()
+		s := f.inbox(acc)
+		g.shut.Store(true)
+		wantKind(t, "Append", f.append(acc, s.ID, "Subject: x\r\n\r\n"), mailaccess.KindUncertain)
+		if n := f.inbox(acc).Messages; n != 1 {
+			t.Errorf("%d messages, want 1", n)
+		}
+		close(g.open)
+		synctest.Wait()
+		if n := f.inbox(acc).Messages; n != 1 {
+			t.Errorf("when it returned: %d messages, want 1", n)
+		}
+	})
+}
+
 // A client that goes away does not keep a change from being finished.
 func TestCancelledChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
