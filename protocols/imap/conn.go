@@ -60,9 +60,6 @@ type conn struct {
 	set imapwire.NumSet
 }
 
-// enabled is a set of extensions that the client has enabled.
-type enabled uint8
-
 func newConn(s *Server, nc *protocols.Conn) *conn {
 	c := &conn{srv: s, nc: nc, state: notAuthenticated}
 	c.w = imapwire.NewWriter(nc)

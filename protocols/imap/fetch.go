@@ -74,7 +74,7 @@ func (f *fetch) metadata(ctx context.Context, uids mailaccess.UIDSet) error {
 				continue
 			}
 		}
-		b := f.begin(m)
+		b := f.c.appendFetchBegin(w.Begin(), m)
 		for i := range f.plan.items {
 			b = f.appendMetadata(appendSpace(b, i), f.plan.items[i].kind, m, recent)
 		}
@@ -84,12 +84,6 @@ func (f *fetch) metadata(ctx context.Context, uids mailaccess.UIDSet) error {
 		f.sent++
 	}
 	return nil
-}
-
-// begin begins a FETCH response.
-func (f *fetch) begin(m *engine.Numbered) []byte {
-	b := imapwire.AppendNumber(append(f.c.w.Begin(), "* "...), uint32(m.Number))
-	return append(b, " FETCH ("...)
 }
 
 // appendSpace appends what stands before item i. What b ends in cannot tell: it
@@ -178,7 +172,7 @@ func (f *fetch) message(ctx context.Context, m *engine.Numbered, rendered *rende
 		m.Flags.System |= mailaccess.FlagSeen
 	}
 	recent := f.c.view.Recent()
-	b := f.begin(m)
+	b := f.c.appendFetchBegin(f.c.w.Begin(), m)
 	for i := range f.plan.items {
 		item := &f.plan.items[i]
 		b = appendSpace(b, i)

@@ -282,16 +282,12 @@ func parseEnable(c *conn) (action, error) {
 				b = append(append(b, ' '), e.name...)
 			}
 		}
-		c.enabled |= want
-		return c.w.End(append(b, "\r\n"...))
+		if err := c.w.End(append(b, "\r\n"...)); err != nil {
+			return err
+		}
+		return c.enable(want)
 	}, c.r.CRLF()
 }
-
-// enableable are the extensions that ENABLE switches on.
-var enableable = []struct {
-	name string
-	bit  enabled
-}{}
 
 // namespace is RFC 2342, section 5: one personal namespace, nobody else's.
 func namespace(_ context.Context, c *conn) error {

@@ -64,10 +64,22 @@ func (s *updateSink) Flags(m *engine.Numbered) error {
 	return s.w.End((*conn)(s).appendFetchFlags(s.w.Begin(), m))
 }
 
+// appendFetchBegin begins every FETCH response, up to the list of items.
+func (c *conn) appendFetchBegin(b []byte, m *engine.Numbered) []byte {
+	b = append(b, "* "...)
+	if c.has(enabledUIDOnly) {
+		// RFC 9586, section 3: UIDFETCH names the message by UID.
+		b = imapwire.AppendNumber(b, uint32(m.UID))
+		return append(b, " UIDFETCH ("...)
+	}
+	b = imapwire.AppendNumber(b, uint32(m.Number))
+	return append(b, " FETCH ("...)
+}
+
 // appendFetchFlags appends a FETCH response with the flags of a message.
 func (c *conn) appendFetchFlags(b []byte, m *engine.Numbered) []byte {
-	b = imapwire.AppendNumber(append(b, "* "...), uint32(m.Number))
-	b = imapwire.AppendNumber(append(b, " FETCH (UID "...), uint32(m.UID))
+	b = c.appendFetchBegin(b, m)
+	b = imapwire.AppendNumber(append(b, "UID "...), uint32(m.UID))
 	b = appendFlags(append(b, " FLAGS "...), m.Flags, c.view.Recent().Contains(m.UID))
 	return append(b, ")\r\n"...)
 }
