@@ -11,6 +11,11 @@ const (
 	enabledQResync
 	// enabledUIDOnly: there are no message numbers (RFC 9586, section 3).
 	enabledUIDOnly
+	// enabledRev2: what RFC 9051 takes away from IMAP4rev1, or does otherwise,
+	// holds (RFC 9051, section 6.3.1).
+	enabledRev2
+	// enabledUTF8: names and quoted strings are UTF-8 (RFC 6855, section 3).
+	enabledUTF8
 )
 
 // enableable are the extensions that ENABLE switches on.
@@ -26,5 +31,6 @@ func (c *conn) has(bits enabled) bool { return c.enabled&bits == bits }
 // anything that depends on it is written.
 func (c *conn) enable(bits enabled) error {
 	c.enabled |= bits
+	c.r.SetUTF8(c.utf8())
 	return nil
 }

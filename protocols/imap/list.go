@@ -10,7 +10,6 @@ import (
 	goimap "github.com/emersion/go-imap/v2"
 
 	"github.com/hashmail/mailaccess/mailaccess"
-	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
 
 // parseList is RFC 3501, section 6.3.8, with the options of RFC 6154, section 2.
@@ -188,7 +187,7 @@ func (c *conn) list(ctx context.Context, pattern string, o listOptions) error {
 		}
 		b := append(c.w.Begin(), "* LIST ("...)
 		b = appendAttributes(b, l)
-		b = imapwire.AppendMailbox(append(b, ") \"/\" "...), l.name, false)
+		b = c.appendMailbox(append(b, ") \"/\" "...), l.name)
 		if err := c.w.End(append(b, "\r\n"...)); err != nil {
 			return err
 		}
@@ -216,7 +215,7 @@ func (c *conn) lsub(ctx context.Context, pattern string) error {
 		if l.box == nil {
 			b = append(b, goimap.MailboxAttrNoSelect...)
 		}
-		b = imapwire.AppendMailbox(append(b, ") \"/\" "...), l.name, false)
+		b = c.appendMailbox(append(b, ") \"/\" "...), l.name)
 		if err := c.w.End(append(b, "\r\n"...)); err != nil {
 			return err
 		}

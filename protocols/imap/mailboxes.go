@@ -146,7 +146,7 @@ func (c *conn) sendStatus(ctx context.Context, box mailaccess.MailboxID, items [
 			return err
 		}
 	}
-	b := imapwire.AppendMailbox(append(c.w.Begin(), "* STATUS "...), st.Name, false)
+	b := c.appendMailbox(append(c.w.Begin(), "* STATUS "...), st.Name)
 	b = append(b, " ("...)
 	for i, it := range items {
 		if i > 0 {
