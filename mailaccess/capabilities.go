@@ -29,6 +29,12 @@ type Capabilities struct {
 	SystemFlags SystemFlags
 	// NewKeywords: keywords can be changed and are kept.
 	NewKeywords bool
+	// SavedDates: every message has the date at which it came into its mailbox
+	// ([Message.Saved]). Otherwise nobody looks at those that there may be.
+	SavedDates bool
+	// Threads: every message has a thread ([Message.ThreadID]). Otherwise nobody
+	// looks at those that there may be.
+	Threads bool
 
 	Append     Appender
 	AppendMany bool // Append takes more than one message at once

@@ -10,8 +10,10 @@ import (
 // 255 octets of A-Z a-z 0-9 _ -.
 type EmailID string
 
-// ThreadID names the thread that a message belongs to (RFC 8474, section 5.2);
-// empty when the store does not thread. Once shown it never changes.
+// ThreadID names the thread that a message belongs to (RFC 8474, section 5.2), in
+// whatever mailbox; empty when the store does not thread. It belongs to the content:
+// all places of one have the same. Once shown it never changes, and it is no
+// [EmailID] of the account. Of the same form as that. See [Capabilities.Threads].
 type ThreadID string
 
 // Message is a message in a mailbox, apart from its content.
@@ -28,8 +30,10 @@ type Message struct {
 	// Received is the internal date (RFC 3501, section 2.3.3); copies keep
 	// it. Whole seconds; the zone offset is kept where the store can.
 	Received time.Time
-	// Saved is when the message came into this mailbox (RFC 8514); zero when
-	// the store does not know.
+	// Saved is when the message came into this mailbox (RFC 8514), by append,
+	// copy or move, whatever its Received; it stays as long as the message does.
+	// Whole seconds; zero when the store does not know. See
+	// [Capabilities.SavedDates].
 	Saved    time.Time
 	EmailID  EmailID
 	ThreadID ThreadID

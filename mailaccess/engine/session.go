@@ -31,7 +31,10 @@ type Can struct {
 	SetFlags    bool
 	SystemFlags mailaccess.SystemFlags
 	Keywords    bool
-	Expunge     bool
+	// SavedDates and Threads: each message has one (RFC 8514; RFC 8474, section
+	// 5.2). Without, whatever a message has is not to be shown.
+	SavedDates, Threads bool
+	Expunge             bool
 	// Copy, and Copy of more than one message at once.
 	Copy, CopyMany bool
 	Move           bool
@@ -56,6 +59,8 @@ func (s *Session) Can() Can {
 		SetFlags:    c.Flags != nil,
 		SystemFlags: c.SystemFlags,
 		Keywords:    c.NewKeywords,
+		SavedDates:  c.SavedDates,
+		Threads:     c.Threads,
 		Expunge:     c.Expunge != nil,
 		Copy:        c.Copy != nil,
 		CopyMany:    c.Copy != nil && c.CopyMany,

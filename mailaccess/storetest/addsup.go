@@ -88,6 +88,9 @@ func (e *env) countsAddUp(name string, snap mailaccess.Snapshot, ms []mailaccess
 		if m.Received.IsZero() || !m.Received.Equal(m.Received.Truncate(time.Second)) {
 			e.Errorf("mailbox %q, UID %d: received %v, want whole seconds", name, m.UID, m.Received)
 		}
+		if e.caps.SavedDates && (m.Saved.IsZero() || !m.Saved.Equal(m.Saved.Truncate(time.Second))) {
+			e.Errorf("mailbox %q, UID %d: saved %v, want whole seconds", name, m.UID, m.Saved)
+		}
 		if !m.Flags.Keywords.Minus(snap.Keywords).IsEmpty() {
 			e.Errorf("mailbox %q, UID %d: keywords %q, the mailbox names %q", name, m.UID, m.Flags.Keywords, snap.Keywords)
 		}

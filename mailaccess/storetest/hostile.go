@@ -200,6 +200,8 @@ func (a *hostileAccount) Capabilities() mailaccess.Capabilities {
 		MaxMessageSize: in.MaxMessageSize,
 		SystemFlags:    in.SystemFlags,
 		NewKeywords:    in.NewKeywords,
+		SavedDates:     in.SavedDates,
+		Threads:        in.Threads,
 		AppendMany:     in.AppendMany,
 		CopyMany:       in.CopyMany,
 	}

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 )
@@ -54,6 +55,25 @@ func settledMutants() map[string]mutant {
 				for i := range c.Mailboxes {
 					c.Mailboxes[i].Messages++
 				}
+			}
+		}),
+		"a message is saved when it was received": in("Saved/Arrival", func(a *bentAccount) {
+			a.message = func(m *mailaccess.Message) { m.Saved = m.Received }
+		}),
+		"a change saves anew": in("Saved/Arrival", func(a *bentAccount) {
+			a.message = func(m *mailaccess.Message) {
+				if m.ModSeq > m.Created {
+					m.Saved = m.Saved.Add(time.Second)
+				}
+			}
+		}),
+		"a copy is saved when its source was": in("Saved/Transfer", func(a *bentAccount) {
+			saved := map[mailaccess.EmailID]time.Time{}
+			a.message = func(m *mailaccess.Message) {
+				if _, known := saved[m.EmailID]; !known {
+					saved[m.EmailID] = m.Saved
+				}
+				m.Saved = saved[m.EmailID]
 			}
 		}),
 		"a closed account answers": {"Close/Account", func(b *bent) { b.Store = neverClosed{b.Store} }},

@@ -84,6 +84,7 @@ func suite() []group {
 		{"Expunge", expungeChecks()},
 		{"Copy", copyChecks()},
 		{"Move", moveChecks()},
+		{"Saved", savedChecks()},
 		{"Numbers", numberChecks()},
 		{"MailboxChanges", mailboxChangesChecks()},
 		{"Changes", accountChangesChecks()},

@@ -263,6 +263,7 @@ func (ab *abilities) capabilities(h *handle) mailaccess.Capabilities {
 	c := mailaccess.Capabilities{
 		Durable:        ab.durable,
 		MaxMessageSize: ab.maxSize,
+		SavedDates:     true,
 		Subscriptions:  h,
 		Derived:        h,
 		Recent:         h,

@@ -155,6 +155,7 @@ func (h *handle) Capabilities() mailaccess.Capabilities {
 		MaxMessageSize:  h.store.opts.MaxMessageSize,
 		SystemFlags:     mailaccess.SystemFlagsAll,
 		NewKeywords:     true,
+		SavedDates:      true,
 		Append:          h,
 		AppendMany:      true,
 		Flags:           h,
