@@ -34,7 +34,8 @@ var capabilities = []struct {
 	{goimap.CapUIDPlus, func(c *conn) bool {
 		return after(c) && c.sess.Can().Append && c.sess.Can().Copy && c.sess.Can().Expunge
 	}},
-	{goimap.CapMove, func(c *conn) bool { return after(c) && c.sess.Can().Move }}, // RFC 6851
+	{goimap.CapMove, func(c *conn) bool { return after(c) && c.sess.Can().Move }},           // RFC 6851
+	{goimap.CapSaveDate, func(c *conn) bool { return after(c) && c.sess.Can().SavedDates }}, // RFC 8514
 }
 
 func always(*conn) bool   { return true }

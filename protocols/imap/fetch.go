@@ -17,7 +17,8 @@ type fetch struct {
 	how  addressing
 	plan fetchPlan
 
-	c *conn
+	c   *conn
+	can engine.Can
 	// sent counts the messages answered.
 	sent int
 	// gone: the content of a message could not be had any more.
@@ -33,13 +34,13 @@ type fetch struct {
 const fetchBatch = 64
 
 func (f *fetch) run(ctx context.Context, c *conn) error {
-	f.c = c
+	f.c, f.can = c, c.sess.Can()
 	uids, err := c.resolve(&c.set, f.how)
 	if err != nil {
 		return err
 	}
 	// \Seen is set where it can be kept; reading goes on where it cannot.
-	f.plan.sees = f.plan.sees && !c.view.ReadOnly() && c.sess.Can().SetFlags && c.view.Status().Rights.Has(mailaccess.RightSeen)
+	f.plan.sees = f.plan.sees && !c.view.ReadOnly() && f.can.SetFlags && c.view.Status().Rights.Has(mailaccess.RightSeen)
 	if f.plan.sections || f.plan.structures {
 		err = f.batches(ctx, uids)
 	} else {
@@ -106,6 +107,20 @@ func (f *fetch) appendMetadata(b []byte, kind fetchKind, m *engine.Numbered, rec
 		b = imapwire.AppendDateTime(append(b, "INTERNALDATE "...), m.Received)
 	case fetchSize:
 		b = imapwire.AppendNumber(append(b, "RFC822.SIZE "...), uint64(m.Size))
+	case fetchEmailID:
+		b = append(append(append(b, "EMAILID ("...), m.EmailID...), ')')
+	case fetchThreadID:
+		// RFC 8474, section 5.2: NIL without threads.
+		if !f.can.Threads || m.ThreadID == "" {
+			return append(b, "THREADID NIL"...)
+		}
+		b = append(append(append(b, "THREADID ("...), m.ThreadID...), ')')
+	case fetchSaveDate:
+		// RFC 8514, section 4.2: NIL where saved dates are not kept.
+		if !f.can.SavedDates || m.Saved.IsZero() {
+			return append(b, "SAVEDATE NIL"...)
+		}
+		b = imapwire.AppendDateTime(append(b, "SAVEDATE "...), m.Saved)
 	}
 	return b
 }

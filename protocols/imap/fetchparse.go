@@ -15,6 +15,9 @@ const (
 	fetchFlags
 	fetchInternalDate
 	fetchSize
+	fetchEmailID  // RFC 8474
+	fetchThreadID // RFC 8474
+	fetchSaveDate // RFC 8514
 	fetchEnvelope
 	fetchBody // BODY without a section
 	fetchBodyStructure
@@ -58,6 +61,9 @@ var fetchNames = map[string]fetchKind{
 	"RFC822.SIZE":   fetchSize,
 	"ENVELOPE":      fetchEnvelope,
 	"BODYSTRUCTURE": fetchBodyStructure,
+	"EMAILID":       fetchEmailID,  // RFC 8474, section 5.3
+	"THREADID":      fetchThreadID, // RFC 8474, section 5.3
+	"SAVEDATE":      fetchSaveDate, // RFC 8514, section 4.2
 }
 
 // fetchMacros stand for several items, and alone (RFC 3501, section 6.4.5).

@@ -42,7 +42,8 @@ func FuzzConnection(f *testing.F) {
 		"c FETCH 1:* (ENVELOPE BODYSTRUCTURE RFC822.SIZE INTERNALDATE UID)", "c FETCH 1 FULL",
 		"c FETCH 2,1 BODY.PEEK[1.MIME]<1.9>", "c FETCH * BODY[HEADER.FIELDS.NOT (TO)]", "c FETCH 2 RFC822",
 		"c COPY 1 Box\r\nd MOVE 1:* Box", "c UID COPY 1:* Nowhere", "c UID STORE 1:2 -FLAGS.SILENT x", "c UID EXPUNGE 1",
-		"c UID SEARCH UID 1:* SINCE 1-Jan-2001", "\r\n\r\n", "* X\r\n+ X", "c NOOP\n\x00\xff", "{5+}\r\n",
+		"c UID SEARCH UID 1:* SINCE 1-Jan-2001",
+		"c FETCH 1:* (EMAILID THREADID SAVEDATE)", "c SEARCH OR EMAILID a_b-1 NOT THREADID NIL SAVEDON 1-Jan-2001 SAVEDATESUPPORTED", "\r\n\r\n", "* X\r\n+ X", "c NOOP\n\x00\xff", "{5+}\r\n",
 		"c STATUS {65537}", "c LOGIN {5000+}\r\nd", "c FETCH 1 (((" + strings.Repeat("(", 300),
 	} {
 		for state := range fuzzStates {

@@ -9,6 +9,9 @@ import (
 // dateTime is the date-time of RFC 3501, section 9, between quotes.
 var dateTime = regexp.MustCompile(`^[ 123]\d-(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)-\d{4} \d\d:\d\d:\d\d [+-]\d{4}$`)
 
+// objectID is the objectid of RFC 8474, section 7.
+var objectID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
 // attributes is msg-att.
 func (g *grammar) attributes() {
 	var all []string
@@ -52,6 +55,19 @@ func (g *grammar) attribute() {
 		g.number()
 	case "UID":
 		g.nzNumber()
+	case "EMAILID":
+		g.objectID()
+	case "THREADID":
+		if !g.accept("NIL") {
+			g.objectID()
+		}
+	case "SAVEDATE":
+		if g.accept("NIL") {
+			return
+		}
+		if s := g.quoted(); g.ok() && !dateTime.MatchString(s) {
+			g.fail("date-time %q", s)
+		}
 	case "BODY":
 		g.body(false)
 	case "BODYSTRUCTURE":
@@ -59,6 +75,15 @@ func (g *grammar) attribute() {
 	default:
 		g.fail("item %q", word)
 	}
+}
+
+// objectID is an objectid (RFC 8474, section 7) in parentheses.
+func (g *grammar) objectID() {
+	g.expect("(")
+	if id := g.take("an object id", func(c byte) bool { return atomChar(c) }); len(id) > 255 || !objectID.MatchString(id) {
+		g.fail("object id %q", id)
+	}
+	g.expect(")")
 }
 
 func (g *grammar) section() {

@@ -33,6 +33,8 @@ func (p *searchParser) argued(name string) (searchKey, error) {
 	switch name {
 	case "RECENT":
 		return recent, nil
+	case "SAVEDATESUPPORTED":
+		return savedDates, nil
 	case "NEW":
 		return allOf([]searchKey{recent, constant(searchFlags["UNSEEN"])}), nil
 	case "OLD":
@@ -68,6 +70,11 @@ func (p *searchParser) argued(name string) (searchKey, error) {
 		e := searchDates[name]
 		e.Day = mailaccess.DayOf(day)
 		return constant(e), err
+	case "SAVEDBEFORE", "SAVEDON", "SAVEDSINCE":
+		day, err := p.c.r.ReadDate()
+		return savedOn(searchDates[name].Op, mailaccess.DayOf(day)), err
+	case "EMAILID", "THREADID":
+		return p.objectID(name)
 	case "HEADER":
 		return p.header()
 	}
@@ -85,7 +92,7 @@ func (p *searchParser) argued(name string) (searchKey, error) {
 // searchArguments are the keys that have arguments.
 var searchArguments = map[string]struct{}{
 	"BCC": {}, "BEFORE": {}, "BODY": {}, "CC": {}, "FROM": {}, "HEADER": {}, "KEYWORD": {}, "LARGER": {},
-	"NOT": {}, "ON": {}, "OR": {}, "SENTBEFORE": {}, "SENTON": {}, "SENTSINCE": {}, "SINCE": {},
+	"NOT": {}, "ON": {}, "OR": {}, "EMAILID": {}, "THREADID": {}, "SAVEDBEFORE": {}, "SAVEDON": {}, "SAVEDSINCE": {}, "SENTBEFORE": {}, "SENTON": {}, "SENTSINCE": {}, "SINCE": {},
 	"SMALLER": {}, "SUBJECT": {}, "TEXT": {}, "TO": {}, "UID": {}, "UNKEYWORD": {},
 }
 
@@ -97,6 +104,10 @@ var searchDates = map[string]mailaccess.OnDay{
 	"SENTBEFORE": {Date: mailaccess.DateSent, Op: mailaccess.DayBefore},
 	"SENTON":     {Date: mailaccess.DateSent, Op: mailaccess.DayOn},
 	"SENTSINCE":  {Date: mailaccess.DateSent, Op: mailaccess.DaySince},
+	// What is compared is decided in savedOn.
+	"SAVEDBEFORE": {Op: mailaccess.DayBefore},
+	"SAVEDON":     {Op: mailaccess.DayOn},
+	"SAVEDSINCE":  {Op: mailaccess.DaySince},
 }
 
 // nested parses a key within a key.
