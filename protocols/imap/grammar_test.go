@@ -269,6 +269,8 @@ func (g *grammar) untagged() {
 		for g.ok() && g.accept(" ") {
 			g.nzNumber()
 		}
+	case "ESEARCH":
+		g.esearch()
 	case "STATUS":
 		g.status()
 	case "ID":
@@ -438,7 +440,7 @@ func (g *grammar) status() {
 	g.mailbox()
 	g.expect(" ")
 	g.list(0, func() {
-		if item := g.atom(); g.ok() && !slices.Contains([]string{"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "APPENDLIMIT"}, item) {
+		if item := g.atom(); g.ok() && !slices.Contains([]string{"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"}, item) {
 			g.fail("status item %q", item)
 		}
 		g.expect(" ")

@@ -3,92 +3,142 @@ package imap
 import (
 	"bytes"
 	"context"
+	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
 
 // searchKey is a search key that was parsed. It becomes an expression when the
 // command runs: message numbers and \Recent mean what they mean then.
-type searchKey func(c *conn) (mailaccess.Expr, error)
+type searchKey func(s *searchScope) (mailaccess.Expr, error)
 
-// parseSearch is RFC 3501, section 6.4.4.
+// searchScope is what search keys mean something in.
+type searchScope struct {
+	sess *engine.Session
+	view *engine.View
+	// numbers are the messages that message numbers count.
+	numbers mailaccess.UIDSet
+	// saved is what $ stands for.
+	saved mailaccess.UIDSet
+	now   time.Time
+}
+
+// scope is that of the selected mailbox at this moment.
+func (c *conn) scope() searchScope {
+	return searchScope{sess: c.sess, view: c.view, numbers: c.view.UIDs(), saved: c.saved, now: time.Now()}
+}
+
+// criteria are the search keys of a command.
+type criteria struct {
+	key searchKey
+	// modSeq: MODSEQ is among them (RFC 7162, section 3.1.5).
+	modSeq bool
+}
+
+// parseSearch is RFC 3501, section 6.4.4, with RETURN (RFC 4466, section 2.6.1).
 func parseSearch(how addressing) func(*conn) (action, error) {
 	return func(c *conn) (action, error) {
-		key, err := c.parseCriteria()
+		a := searchAnswer{how: how, plain: "SEARCH"}
+		crit, err := c.parseSearchProgram(&a.ret)
 		if err != nil {
-			return nil, err
+			return nil, c.notSaved(&a.ret, err)
 		}
-		return func(ctx context.Context, c *conn) error { return c.search(ctx, key, how) }, c.r.CRLF()
+		a.modSeq = crit.modSeq
+		return func(ctx context.Context, c *conn) error {
+			return c.notSaved(&a.ret, c.search(ctx, &a, &crit))
+		}, c.r.CRLF()
 	}
 }
 
-// search writes the SEARCH response (RFC 3501, section 7.2.5).
-func (c *conn) search(ctx context.Context, key searchKey, how addressing) error {
-	expr, err := key(c)
-	if err != nil {
-		return err
-	}
-	found, err := c.view.Search(ctx, expr)
-	if err != nil {
-		return err
-	}
-	if _, err := c.w.WriteString("* SEARCH"); err != nil {
-		return err
-	}
-	for uid := range found.All() {
-		n := uint32(uid)
-		if how == byNumber {
-			n = uint32(c.view.Number(uid))
-		}
-		if err := c.w.End(imapwire.AppendNumber(append(c.w.Begin(), ' '), n)); err != nil {
-			return err
+// notSaved passes on how a searching command ended. RFC 5182, section 2.1: when it
+// should have saved its result and is answered with NO, the result is empty.
+func (c *conn) notSaved(ret *returnOptions, err error) error {
+	if err != nil && ret.has(returnSave) {
+		if st, fatal := c.status(err); fatal == nil && st.status == "NO" {
+			c.saved = mailaccess.UIDSet{}
 		}
 	}
-	_, err = c.w.WriteString("\r\n")
 	return err
 }
 
-// parseCriteria reads the charset, if there is one, and the keys up to the end of
-// the line.
-func (c *conn) parseCriteria() (searchKey, error) {
+func (c *conn) search(ctx context.Context, a *searchAnswer, crit *criteria) error {
+	scope := c.scope()
+	expr, err := crit.key(&scope)
+	if err != nil {
+		return err
+	}
+	uids, err := c.view.Search(ctx, expr)
+	if err != nil {
+		return err
+	}
+	return c.answerFound(ctx, a, found{uids: uids})
+}
+
+// parseSearchProgram reads the return options and the charset, if there are any, and
+// the keys up to the end of the line.
+func (c *conn) parseSearchProgram(ret *returnOptions) (criteria, error) {
 	p := searchParser{c: c}
 	if err := c.r.SP(); err != nil {
-		return nil, err
+		return criteria{}, err
 	}
 	name, err := p.keyword()
+	if err == nil && string(name) == "RETURN" {
+		if *ret, err = c.readReturn(); err != nil {
+			return criteria{}, err
+		}
+		if err := c.r.SP(); err != nil {
+			return criteria{}, err
+		}
+		name, err = p.keyword()
+	}
 	if err != nil {
-		return nil, err
+		return criteria{}, err
 	}
 	if string(name) != "CHARSET" {
-		return p.keysFrom(name)
+		return p.criteria(p.keysFrom(name))
 	}
 	if err := c.r.SP(); err != nil {
-		return nil, err
+		return criteria{}, err
 	}
+	return c.parseCriteria()
+}
+
+// parseCriteria reads a charset and the keys up to the end of the line.
+func (c *conn) parseCriteria() (criteria, error) {
 	charset, err := c.r.ReadAStringBytes()
 	if err != nil {
-		return nil, err
+		return criteria{}, err
 	}
 	if !bytes.EqualFold(charset, []byte("UTF-8")) && !bytes.EqualFold(charset, []byte("US-ASCII")) {
 		// RFC 3501, section 7.1.
-		return nil, no("BADCHARSET (US-ASCII UTF-8)", "unknown charset")
+		return criteria{}, no("BADCHARSET (US-ASCII UTF-8)", "unknown charset")
 	}
 	if err := c.r.SP(); err != nil {
-		return nil, err
+		return criteria{}, err
 	}
-	return p.keys()
+	p := searchParser{c: c}
+	return p.criteria(p.keys())
 }
 
 // searchParser reads search keys.
 type searchParser struct {
 	c *conn
 	n int
+	// modSeq: a key spoke of mod-sequences.
+	modSeq bool
 }
 
 // maxSearchKeys bounds the size of an expression.
 const maxSearchKeys = 1000
+
+// criteria makes criteria of the keys that were read.
+func (p *searchParser) criteria(key searchKey, err error) (criteria, error) {
+	return criteria{key: key, modSeq: p.modSeq}, err
+}
 
 // keys reads one or more keys with spaces between: all must match.
 func (p *searchParser) keys() (searchKey, error) {
@@ -129,11 +179,11 @@ func allOf(keys []searchKey) searchKey {
 	if len(keys) == 1 {
 		return keys[0]
 	}
-	return func(c *conn) (mailaccess.Expr, error) {
+	return func(s *searchScope) (mailaccess.Expr, error) {
 		all := make(mailaccess.And, len(keys))
 		for i, key := range keys {
 			var err error
-			if all[i], err = key(c); err != nil {
+			if all[i], err = key(s); err != nil {
 				return nil, err
 			}
 		}
@@ -199,18 +249,28 @@ func (p *searchParser) set(how addressing) (searchKey, error) {
 	if err := p.c.r.ReadNumSet(&set); err != nil {
 		return nil, err
 	}
-	if set.Saved {
-		return nil, bad("no search result is saved")
-	}
-	return func(c *conn) (mailaccess.Expr, error) {
-		uids, err := c.resolve(&set, how)
-		return mailaccess.UIDIn{UIDs: uids}, err
+	return func(s *searchScope) (mailaccess.Expr, error) {
+		return mailaccess.UIDIn{UIDs: s.resolve(set, how)}, nil
 	}, nil
+}
+
+// resolve turns a set into UIDs. RFC 7377, section 2: numbers above those of the
+// messages that there are, here as in any SEARCH, are no error.
+func (s *searchScope) resolve(set imapwire.NumSet, how addressing) mailaccess.UIDSet {
+	if set.Saved {
+		return s.saved
+	}
+	// The key may be asked again later.
+	set.Ranges = slices.Clone(set.Ranges)
+	if how == byUID {
+		return resolveUIDs(s.view, &set)
+	}
+	return resolveNumbers(s.numbers, &set)
 }
 
 // constant is a key that means the same at any time.
 func constant(e mailaccess.Expr) searchKey {
-	return func(*conn) (mailaccess.Expr, error) { return e, nil }
+	return func(*searchScope) (mailaccess.Expr, error) { return e, nil }
 }
 
 // text reads a string to search for. Whatever the charset is called, it is UTF-8;

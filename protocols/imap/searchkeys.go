@@ -23,8 +23,8 @@ func system(f mailaccess.SystemFlags) mailaccess.Expr {
 }
 
 // recent is \Recent as it stands in the session.
-func recent(c *conn) (mailaccess.Expr, error) {
-	return mailaccess.UIDIn{UIDs: c.view.Recent()}, nil
+func recent(s *searchScope) (mailaccess.Expr, error) {
+	return mailaccess.UIDIn{UIDs: s.view.Recent()}, nil
 }
 
 // argued parses the keys that have arguments or belong to the session (RFC 3501,
@@ -77,6 +77,8 @@ func (p *searchParser) argued(name string) (searchKey, error) {
 		return p.objectID(name)
 	case "HEADER":
 		return p.header()
+	case "OLDER", "YOUNGER":
+		return p.within(name)
 	}
 	text, err := p.text()
 	switch name {
@@ -92,8 +94,8 @@ func (p *searchParser) argued(name string) (searchKey, error) {
 // searchArguments are the keys that have arguments.
 var searchArguments = map[string]struct{}{
 	"BCC": {}, "BEFORE": {}, "BODY": {}, "CC": {}, "FROM": {}, "HEADER": {}, "KEYWORD": {}, "LARGER": {},
-	"NOT": {}, "ON": {}, "OR": {}, "EMAILID": {}, "THREADID": {}, "SAVEDBEFORE": {}, "SAVEDON": {}, "SAVEDSINCE": {}, "SENTBEFORE": {}, "SENTON": {}, "SENTSINCE": {}, "SINCE": {},
-	"SMALLER": {}, "SUBJECT": {}, "TEXT": {}, "TO": {}, "UID": {}, "UNKEYWORD": {},
+	"NOT": {}, "OLDER": {}, "ON": {}, "OR": {}, "EMAILID": {}, "THREADID": {}, "SAVEDBEFORE": {}, "SAVEDON": {}, "SAVEDSINCE": {}, "SENTBEFORE": {}, "SENTON": {}, "SENTSINCE": {}, "SINCE": {},
+	"SMALLER": {}, "SUBJECT": {}, "TEXT": {}, "TO": {}, "UID": {}, "UNKEYWORD": {}, "YOUNGER": {},
 }
 
 // searchDates are the keys that compare a date with a day.
@@ -120,8 +122,8 @@ func (p *searchParser) nested() (searchKey, error) {
 }
 
 func negated(key searchKey) searchKey {
-	return func(c *conn) (mailaccess.Expr, error) {
-		e, err := key(c)
+	return func(s *searchScope) (mailaccess.Expr, error) {
+		e, err := key(s)
 		return mailaccess.Not{X: e}, err
 	}
 }
@@ -135,12 +137,12 @@ func (p *searchParser) or() (searchKey, error) {
 		return nil, err
 	}
 	b, err := p.nested()
-	return func(c *conn) (mailaccess.Expr, error) {
-		x, err := a(c)
+	return func(s *searchScope) (mailaccess.Expr, error) {
+		x, err := a(s)
 		if err != nil {
 			return nil, err
 		}
-		y, err := b(c)
+		y, err := b(s)
 		return mailaccess.Or{x, y}, err
 	}, err
 }

@@ -7,8 +7,8 @@ import (
 )
 
 // savedDates is SAVEDATESUPPORTED: every message or none (RFC 8514, section 4.3).
-func savedDates(c *conn) (mailaccess.Expr, error) {
-	if c.sess.Can().SavedDates {
+func savedDates(s *searchScope) (mailaccess.Expr, error) {
+	if s.sess.Can().SavedDates {
 		return mailaccess.And{}, nil
 	}
 	return mailaccess.Or{}, nil
@@ -17,9 +17,9 @@ func savedDates(c *conn) (mailaccess.Expr, error) {
 // savedOn compares the saved date, and where none is kept the internal date (RFC
 // 8514, section 4.3).
 func savedOn(op mailaccess.DayOp, day mailaccess.Day) searchKey {
-	return func(c *conn) (mailaccess.Expr, error) {
+	return func(s *searchScope) (mailaccess.Expr, error) {
 		e := mailaccess.OnDay{Date: mailaccess.DateReceived, Op: op, Day: day}
-		if c.sess.Can().SavedDates {
+		if s.sess.Can().SavedDates {
 			e.Date = mailaccess.DateSaved
 		}
 		return e, nil
@@ -39,9 +39,9 @@ func (p *searchParser) objectID(name string) (searchKey, error) {
 	if name == "EMAILID" {
 		return constant(mailaccess.EmailIs{ID: mailaccess.EmailID(id)}), nil
 	}
-	return func(c *conn) (mailaccess.Expr, error) {
+	return func(s *searchScope) (mailaccess.Expr, error) {
 		// RFC 8474, section 5.2: without threads nothing matches.
-		if !c.sess.Can().Threads {
+		if !s.sess.Can().Threads {
 			return mailaccess.Or{}, nil
 		}
 		return mailaccess.ThreadIs{ID: mailaccess.ThreadID(id)}, nil

@@ -106,7 +106,11 @@ func parseUIDExpunge(c *conn) (action, error) {
 		return nil, err
 	}
 	return func(ctx context.Context, c *conn) error {
-		return c.expunge(ctx, c.resolveUIDs(&c.set))
+		uids, err := c.resolve(&c.set, byUID)
+		if err != nil {
+			return err
+		}
+		return c.expunge(ctx, uids)
 	}, c.r.CRLF()
 }
 

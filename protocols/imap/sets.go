@@ -2,6 +2,7 @@ package imap
 
 import (
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
 
@@ -18,13 +19,7 @@ func (c *conn) readSet() error {
 	if err := c.r.SP(); err != nil {
 		return err
 	}
-	if err := c.r.ReadNumSet(&c.set); err != nil {
-		return err
-	}
-	if c.set.Saved {
-		return bad("no search result is saved")
-	}
-	return nil
+	return c.r.ReadNumSet(&c.set)
 }
 
 // errNoMessage is the answer to a message number that there is none with, "*" in an
@@ -36,28 +31,41 @@ var errNoMessage = bad("no message with that number")
 // client was told of. UIDs without a message are passed over (RFC 3501, section
 // 6.4.8); a message number without one is BAD.
 func (c *conn) resolve(set *imapwire.NumSet, how addressing) (mailaccess.UIDSet, error) {
-	if how == byUID {
-		return c.resolveUIDs(set), nil
+	if set.Saved {
+		// RFC 5182, section 2.1: $ may stand for nothing, and for what a
+		// command of the other form found.
+		return c.saved, nil
 	}
-	n := c.view.Len()
-	if set.Max() > uint32(n) || n == 0 {
+	if how == byUID {
+		return resolveUIDs(c.view, set), nil
+	}
+	if n := c.view.Len(); set.Max() > uint32(n) || n == 0 {
 		return mailaccess.UIDSet{}, errNoMessage
 	}
-	var found mailaccess.UIDSetBuilder
-	for _, r := range set.Resolve(uint32(n)) {
-		if r.First == 1 && r.Last == uint32(n) {
-			return c.view.UIDs(), nil
-		}
-		// The range of UIDs between may hold gaps, but no other message.
-		found.AddRange(c.view.UID(int(r.First)), c.view.UID(int(r.Last)))
-	}
-	return found.Set().Intersect(c.view.UIDs()), nil
+	return resolveNumbers(c.view.UIDs(), set), nil
 }
 
-func (c *conn) resolveUIDs(set *imapwire.NumSet) mailaccess.UIDSet {
+// resolveNumbers returns those of uids that have the numbers in set.
+func resolveNumbers(uids mailaccess.UIDSet, set *imapwire.NumSet) mailaccess.UIDSet {
+	n := uint32(uids.Len())
+	var found mailaccess.UIDSetBuilder
+	for _, r := range set.Resolve(n) {
+		if r.First == 1 && r.Last >= n {
+			return uids
+		}
+		if r.First > n {
+			break
+		}
+		// The range of UIDs between may hold gaps, but no other message.
+		found.AddRange(uids.Select(int(r.First)), uids.Select(int(min(r.Last, n))))
+	}
+	return found.Set().Intersect(uids)
+}
+
+func resolveUIDs(view *engine.View, set *imapwire.NumSet) mailaccess.UIDSet {
 	// RFC 3501, section 6.4.8: * is the highest UID there is, so that n:*
 	// names the last message even when n is above it.
-	top := c.view.UIDs().Max()
+	top := view.UIDs().Max()
 	if top == 0 {
 		return mailaccess.UIDSet{}
 	}
@@ -65,7 +73,7 @@ func (c *conn) resolveUIDs(set *imapwire.NumSet) mailaccess.UIDSet {
 	for _, r := range set.Resolve(uint32(top)) {
 		found.AddRange(mailaccess.UID(r.First), mailaccess.UID(r.Last))
 	}
-	return found.Set().Intersect(c.view.UIDs())
+	return found.Set().Intersect(view.UIDs())
 }
 
 // appendUIDSet appends a set of UIDs that is not empty.

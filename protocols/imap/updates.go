@@ -31,6 +31,8 @@ type updateSink conn
 
 // Gone writes EXPUNGE responses (RFC 3501, section 7.4.1).
 func (s *updateSink) Gone(gone engine.Gone) error {
+	// RFC 5182, section 2.1: what went leaves the saved result too.
+	s.saved = s.saved.Minus(gone.UIDs)
 	for n := range gone.Numbers() {
 		b := append(s.w.Begin(), "* "...)
 		b = imapwire.AppendNumber(b, uint32(n))

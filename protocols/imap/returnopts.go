@@ -1,0 +1,77 @@
+package imap
+
+// returnOptions are what RETURN (...) asks of a SEARCH or SORT (RFC 4466, section
+// 2.6.1).
+type returnOptions struct {
+	// given: there was a RETURN, so that the answer is an ESEARCH response.
+	given   bool
+	bits    returnBits
+	partial partialRange // with returnPartial
+}
+
+// returnBits is a set of options.
+type returnBits uint16
+
+const (
+	returnMin     returnBits = 1 << iota // RFC 4731, section 3.1
+	returnMax                            // RFC 4731, section 3.1
+	returnAll                            // RFC 4731, section 3.1
+	returnCount                          // RFC 4731, section 3.1
+	returnSave                           // RFC 5182, section 2.1
+	returnPartial                        // RFC 9394, section 3.1
+
+	// returnData are the options that say what the response holds.
+	returnData = returnMin | returnMax | returnAll | returnCount | returnPartial
+)
+
+// returnNames are the options by name. Some have an argument.
+var returnNames = map[string]struct {
+	bit  returnBits
+	read func(c *conn, o *returnOptions) error
+}{
+	"MIN":   {bit: returnMin},
+	"MAX":   {bit: returnMax},
+	"ALL":   {bit: returnAll},
+	"COUNT": {bit: returnCount},
+	"SAVE":  {bit: returnSave},
+	"PARTIAL": {bit: returnPartial, read: func(c *conn, o *returnOptions) (err error) {
+		o.partial, err = c.readPartialRange()
+		return err
+	}},
+}
+
+func (o *returnOptions) has(any returnBits) bool { return o.bits&any != 0 }
+
+// readReturn reads the options that follow the word RETURN.
+func (c *conn) readReturn() (returnOptions, error) {
+	o := returnOptions{given: true}
+	if err := c.r.SP(); err != nil {
+		return o, err
+	}
+	err := c.r.ReadList(func() error {
+		name, err := c.r.ReadKeyword()
+		if err != nil {
+			return err
+		}
+		option, known := returnNames[string(name)]
+		if !known {
+			// RFC 9051, section 6.4.4: "MUST be rejected with a BAD response".
+			return bad("unknown return option")
+		}
+		// RFC 9394, section 3.1: one PARTIAL or one ALL. To ask twice for
+		// anything else is to ask for it.
+		const oneOf = returnPartial | returnAll
+		if option.bit&oneOf != 0 && o.has(oneOf) {
+			return bad("more than one PARTIAL or ALL")
+		}
+		o.bits |= option.bit
+		if option.read != nil {
+			return option.read(c, &o)
+		}
+		return nil
+	})
+	if o.bits == 0 {
+		o.bits = returnAll // RFC 4731, section 3.1
+	}
+	return o, err
+}
