@@ -3,102 +3,138 @@ package imap
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	goimap "github.com/emersion/go-imap/v2"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/mailaccess/message"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
 
-// parseAppend is RFC 3501, section 6.3.11. The message is the rest of the command:
-// it is read while the command runs, and nothing is kept unless all of it came.
+// parseAppend is RFC 3501, section 6.3.11, with the several messages of RFC 3502. They
+// are the rest of the command: they are read while the command runs, and nothing is
+// kept unless all of them came.
 func parseAppend(c *conn) (action, error) {
 	name, err := c.readMailbox()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.r.SP(); err != nil {
-		return nil, err
-	}
-	next, err := c.r.Peek()
+	first, err := c.readMessageHead()
 	if err != nil {
 		return nil, err
 	}
-	var m engine.NewMessage
-	if next == '(' {
-		names, err := c.r.ReadFlagList(nil)
-		if err != nil {
-			return nil, err
-		}
-		if m.Flags, err = parseFlags(names); err != nil {
-			return nil, err
-		}
-		if err := c.r.SP(); err != nil {
-			return nil, err
-		}
-		if next, err = c.r.Peek(); err != nil {
-			return nil, err
-		}
-	}
-	if next == '"' {
-		if m.Received, err = c.r.ReadDateTime(); err != nil {
-			return nil, err
-		}
-		if err := c.r.SP(); err != nil {
-			return nil, err
-		}
-	}
-	lit, err := c.r.ReadLiteral()
-	if err != nil {
-		return nil, err
-	}
-	if lit.Binary {
-		return nil, bad("a literal8 is not accepted here") // RFC 3516 is not offered
-	}
-	return func(ctx context.Context, c *conn) error { return c.append(ctx, name, m, lit) }, nil
+	return func(ctx context.Context, c *conn) error { return c.append(ctx, name, first) }, nil
 }
 
-// append refuses what it can before the client sends the message.
-func (c *conn) append(ctx context.Context, name string, m engine.NewMessage, lit *imapwire.Literal) error {
+func (c *conn) append(ctx context.Context, name string, head messageHead) error {
 	box, err := c.destination(ctx, name)
 	if err != nil {
 		return err
 	}
-	if lit.Size == 0 {
-		return no(goimap.ResponseCodeCannot, "a message has at least one octet")
-	}
-	if lit.Size > c.nc.Limits().MaxLiteral {
-		return &mailaccess.Error{Kind: mailaccess.KindTooBig, Op: "append", Mailbox: name}
-	}
-	if m.Upload, err = c.sess.NewUpload(ctx, lit.Size); err != nil {
-		return err
-	}
-	defer m.Upload.Close()
-	if lit.NonSync {
-		// The message may be long in coming: what was answered does not wait
-		// for it.
-		if err := c.w.Flush(); err != nil {
+	in := incoming{c: c, begin: c.sess.NewUpload}
+	defer in.close()
+	for {
+		if err := in.receive(ctx, head); err != nil {
 			return err
 		}
-	}
-	if _, err := lit.WriteTo(m.Upload); err != nil {
-		return err
+		end, err := c.r.AtEnd()
+		if err != nil {
+			return err
+		}
+		if end || !c.sess.Can().AppendMany {
+			break
+		}
+		if head, err = c.readMessageHead(); err != nil {
+			return err
+		}
 	}
 	if err := c.r.CRLF(); err != nil {
 		return err
 	}
-	done, err := c.sess.Append(ctx, box.ID, m)
+	done, err := c.sess.Append(ctx, box.ID, in.messages...)
 	if err != nil {
 		return tryCreate(err)
 	}
-	if box.Rights.Has(mailaccess.RightRead) {
-		// RFC 4315, section 3; section 5: not to whoever may not look into it.
-		b := imapwire.AppendNumber([]byte("APPENDUID "), done.UIDValidity)
-		b = imapwire.AppendNumber(append(b, ' '), uint32(done.Messages[0].UID))
-		c.answer.code = string(b)
-	}
+	c.answer.code = appendUID(done, box)
 	return nil
+}
+
+// appendUID returns the response code of RFC 4315, section 3, with as many UIDs as
+// there were messages (RFC 3502); empty for whoever may not look into the mailbox
+// (RFC 4315, section 5).
+func appendUID(done mailaccess.Appended, box mailaccess.Mailbox) string {
+	if len(done.Messages) == 0 || !box.Rights.Has(mailaccess.RightRead) {
+		return ""
+	}
+	b := imapwire.AppendNumber([]byte("APPENDUID "), done.UIDValidity)
+	return string(imapwire.AppendNumSet(append(b, ' '), func(yield func(mailaccess.UID) bool) {
+		for i := range done.Messages {
+			if !yield(done.Messages[i].UID) {
+				return
+			}
+		}
+	}))
+}
+
+// messageHead is what comes before the octets of a message (RFC 4466, section 6:
+// append-message).
+type messageHead struct {
+	flags    mailaccess.Flags
+	received time.Time
+	// data is the literal that is the message; nil: the parts of CATENATE follow.
+	data *imapwire.Literal
+	// utf8: data stands in parentheses (RFC 6855, section 4).
+	utf8 bool
+}
+
+// readMessageHead reads a space, flags and date, and what there is of the data before
+// its octets.
+func (c *conn) readMessageHead() (h messageHead, err error) {
+	if err := c.r.SP(); err != nil {
+		return h, err
+	}
+	next, err := c.r.Peek()
+	if err != nil {
+		return h, err
+	}
+	if next == '(' {
+		names, err := c.r.ReadFlagList(nil)
+		if err != nil {
+			return h, err
+		}
+		if h.flags, err = parseFlags(names); err != nil {
+			return h, err
+		}
+		if err := c.r.SP(); err != nil {
+			return h, err
+		}
+		if next, err = c.r.Peek(); err != nil {
+			return h, err
+		}
+	}
+	if next == '"' {
+		if h.received, err = c.r.ReadDateTime(); err != nil {
+			return h, err
+		}
+		if err := c.r.SP(); err != nil {
+			return h, err
+		}
+		if next, err = c.r.Peek(); err != nil {
+			return h, err
+		}
+	}
+	if next == '{' || next == '~' {
+		h.data, err = c.r.ReadLiteral()
+		return h, err
+	}
+	word, err := c.r.ReadKeyword()
+	if err != nil {
+		return h, err
+	}
+	return h, bad("expected a message, not " + string(word))
 }
 
 // destination finds the mailbox that messages are to go to. One that does not
@@ -122,87 +158,100 @@ func tryCreate(err error) error {
 	return err
 }
 
-// parseCopy is RFC 3501, section 6.4.7.
-func parseCopy(how addressing) func(*conn) (action, error) {
-	return parseTransfer(how, func(ctx context.Context, c *conn, uids mailaccess.UIDSet, dst mailaccess.Mailbox) error {
-		done, err := c.view.Copy(ctx, uids, dst.ID)
-		c.answer.code = copyUID(done, dst)
-		return tryCreate(err)
-	})
+// What one command may bring in: the store has not counted it towards a quota before
+// the end.
+const (
+	maxAppendMessages = 1000
+	maxAppendOctets   = 1 << 30 // or one message, where that may be larger
+)
+
+// incoming is the messages of an APPEND or a REPLACE. What was received and is not
+// appended vanishes.
+type incoming struct {
+	c *conn
+	// begin begins an upload of a size, -1 when it is not known.
+	begin    func(ctx context.Context, size int64) (*engine.Upload, error)
+	messages []engine.NewMessage
+	octets   int64 // in all messages but the last
 }
 
-// parseMove is RFC 6851, section 3. The untagged COPYUID comes before the
-// EXPUNGEs, which the update sends (section 4.3).
-func parseMove(how addressing) func(*conn) (action, error) {
-	return parseTransfer(how, func(ctx context.Context, c *conn, uids mailaccess.UIDSet, dst mailaccess.Mailbox) error {
-		if err := c.writable(); err != nil {
-			return err
-		}
-		done, err := c.view.Move(ctx, uids, dst.ID)
-		if code := copyUID(done, dst); code != "" {
-			b := append(append(c.w.Begin(), "* OK ["...), code...)
-			if werr := c.w.End(append(b, "] moved\r\n"...)); werr != nil {
-				return werr
-			}
-		}
-		return tryCreate(err)
-	})
-}
-
-// parseTransfer parses a set and the name of a mailbox.
-func parseTransfer(how addressing, transfer func(context.Context, *conn, mailaccess.UIDSet, mailaccess.Mailbox) error) func(*conn) (action, error) {
-	return func(c *conn) (action, error) {
-		if err := c.readSet(); err != nil {
-			return nil, err
-		}
-		name, err := c.readMailbox()
-		if err != nil {
-			return nil, err
-		}
-		return func(ctx context.Context, c *conn) error {
-			uids, err := c.resolve(&c.set, how)
-			if err != nil {
-				return err
-			}
-			dst, err := c.destination(ctx, name)
-			if err != nil {
-				return err
-			}
-			if how == byNumber {
-				if err := c.allThere(ctx, uids); err != nil {
-					return err
-				}
-			}
-			return transfer(ctx, c, uids, dst)
-		}, c.r.CRLF()
+func (in *incoming) close() {
+	for _, m := range in.messages {
+		// What is thrown away cannot fail to be kept.
+		_ = m.Upload.Close()
 	}
 }
 
-// allThere refuses messages that are gone. RFC 3501 does not say what COPY does
-// with a message number whose message another session expunged; a client that
-// named it must not take it for copied. Dovecot answers the same, and copies
-// nothing. UIDs without a message are passed over (section 6.4.8).
-func (c *conn) allThere(ctx context.Context, uids mailaccess.UIDSet) error {
-	n := 0
-	for _, err := range c.view.Messages(ctx, uids) {
-		if err != nil {
-			return err
-		}
-		n++
+// receive takes in the message whose head was read.
+func (in *incoming) receive(ctx context.Context, h messageHead) error {
+	return in.receiveLiteral(ctx, h)
+}
+
+// upload begins an upload, for one message more.
+func (in *incoming) upload(ctx context.Context, h messageHead, size int64) (*engine.Upload, error) {
+	if n := len(in.messages); n == maxAppendMessages {
+		return nil, no(goimap.ResponseCodeLimit, fmt.Sprintf("more than %d messages in one command", n))
+	} else if n > 0 {
+		in.octets += in.messages[n-1].Upload.Size()
 	}
-	if n < uids.Len() {
-		return no(codeExpungeIssued, "some of the messages are no longer there")
+	u, err := in.begin(ctx, size)
+	if err != nil {
+		return nil, err
+	}
+	in.messages = append(in.messages, engine.NewMessage{Upload: u, Flags: h.flags, Received: h.received})
+	return u, nil
+}
+
+// room refuses octets that would be too many, before the client sends them.
+func (in *incoming) room(u *engine.Upload, size int64) error {
+	most := in.c.sess.Can().MaxUpload
+	if size > most-u.Size() {
+		return &mailaccess.Error{Kind: mailaccess.KindTooBig, Op: "append"}
+	}
+	if size > max(maxAppendOctets, most)-in.octets-u.Size() {
+		return no(goimap.ResponseCodeLimit, "the messages of one command are too many octets")
 	}
 	return nil
 }
 
-// copyUID returns the response code of RFC 4315, section 3; empty when nothing
-// was copied, or to where the client may not look (section 5).
-func copyUID(done mailaccess.Copied, dst mailaccess.Mailbox) string {
-	if done.Source.IsEmpty() || !dst.Rights.Has(mailaccess.RightRead) {
-		return ""
+// receiveLiteral takes in a message that is one literal.
+func (in *incoming) receiveLiteral(ctx context.Context, h messageHead) error {
+	if h.data.Size == 0 {
+		// RFC 3502, section 6.3.11: so does a client think better of it.
+		return errNoOctets
 	}
-	b := imapwire.AppendNumber([]byte("COPYUID "), done.UIDValidity)
-	b = appendUIDSet(append(b, ' '), done.Source)
-	return string(appendUIDSet(append(b, ' '), done.Dest))
+	if h.data.Size > in.c.nc.Limits().MaxLiteral {
+		return &mailaccess.Error{Kind: mailaccess.KindTooBig, Op: "append"}
+	}
+	u, err := in.upload(ctx, h, h.data.Size)
+	if err != nil {
+		return err
+	}
+	if err := in.room(u, h.data.Size); err != nil {
+		return err
+	}
+	if !h.data.Binary {
+		return in.c.readData(h.data, u)
+	}
+	// RFC 3516, section 4.4: what the rest of IMAP could not tell a client is
+	// brought into a form that it can.
+	w := message.NewBinaryEncoder(u)
+	if err := in.c.readData(h.data, w); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+var errNoOctets = no(goimap.ResponseCodeCannot, "a message has at least one octet")
+
+// readData writes the data of a literal to w as they come.
+func (c *conn) readData(lit *imapwire.Literal, w interface{ Write([]byte) (int, error) }) error {
+	if lit.NonSync {
+		// They may be long in coming: what was answered does not wait for them.
+		if err := c.w.Flush(); err != nil {
+			return err
+		}
+	}
+	_, err := lit.WriteTo(w)
+	return err
 }

@@ -16,8 +16,10 @@ var capabilities = []struct {
 	offered func(c *conn) bool
 }{
 	{goimap.CapIMAP4rev1, always},
-	{goimap.CapLiteralPlus, always}, // RFC 7888
-	{goimap.CapID, always},          // RFC 2971
+	// RFC 7888, section 5: one of the two.
+	{goimap.CapLiteralPlus, func(c *conn) bool { return !c.literalMinus() }},
+	{goimap.CapLiteralMinus, (*conn).literalMinus},
+	{goimap.CapID, always}, // RFC 2971
 
 	{goimap.CapSASLIR, before}, // RFC 4959
 	{goimap.CapStartTLS, func(c *conn) bool { return before(c) && c.nc.CanStartTLS() }},
@@ -37,7 +39,9 @@ var capabilities = []struct {
 	{goimap.CapUIDPlus, func(c *conn) bool {
 		return after(c) && c.sess.Can().Append && c.sess.Can().Copy && c.sess.Can().Expunge
 	}},
-	{goimap.CapMove, func(c *conn) bool { return after(c) && c.sess.Can().Move }},           // RFC 6851
+	{goimap.CapMove, func(c *conn) bool { return after(c) && c.sess.Can().Move }}, // RFC 6851
+	// RFC 3502.
+	{goimap.CapMultiAppend, func(c *conn) bool { return after(c) && c.sess.Can().AppendMany }},
 	{goimap.CapSaveDate, func(c *conn) bool { return after(c) && c.sess.Can().SavedDates }}, // RFC 8514
 }
 
@@ -53,6 +57,9 @@ func (c *conn) appendCapabilities(b []byte) []byte {
 		if e.offered(c) {
 			b = append(append(b, ' '), e.name...)
 		}
+	}
+	if after(c) {
+		b = c.appendAppendLimit(append(b, ' '))
 	}
 	if before(c) {
 		for _, mech := range auth.Mechanisms(c.srv.opts.Engine.Authenticator(), c.login0(), c.saslOptions()) {

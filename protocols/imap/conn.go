@@ -88,9 +88,13 @@ func (s *source) Read(p []byte) (int, error) {
 // wireLimits are the limits on commands. Before the login little is needed.
 func (c *conn) wireLimits() imapwire.Limits {
 	if c.state == notAuthenticated {
-		return imapwire.Limits{Line: 8 << 10, Literal: 4 << 10, NonSync: 4 << 10, Command: 16 << 10, Drain: 64 << 10, Depth: 8, ListItems: 64}
+		return imapwire.Limits{Line: 8 << 10, Literal: 4 << 10, NonSync: maxNonSync, Command: 16 << 10, Drain: 64 << 10, Depth: 8, ListItems: 64}
 	}
-	return imapwire.Limits{Line: int(min(c.nc.Limits().MaxLine, math.MaxInt32)), Drain: c.nc.Limits().MaxLiteral}
+	l := imapwire.Limits{Line: int(min(c.nc.Limits().MaxLine, math.MaxInt32)), Drain: c.nc.Limits().MaxLiteral}
+	if c.literalMinus() {
+		l.NonSync = maxNonSync
+	}
+	return l
 }
 
 // continueLiteral asks for a literal that the client waits to send.
@@ -180,7 +184,7 @@ func (c *conn) ended(err error) error {
 	case errors.Is(err, errTooManyBad):
 		reason = "* BYE too many invalid commands\r\n"
 	case errors.Is(err, errTooMuch):
-		reason = "* BYE [LIMIT] more than this server reads\r\n"
+		reason = "* BYE [TOOBIG] more than this server reads\r\n"
 	case errors.Is(err, engine.ErrViewInvalid):
 		reason = "* BYE the selected mailbox was deleted\r\n"
 	default:

@@ -440,7 +440,7 @@ func (g *grammar) status() {
 	g.mailbox()
 	g.expect(" ")
 	g.list(0, func() {
-		if item := g.atom(); g.ok() && !slices.Contains([]string{"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"}, item) {
+		if item := g.atom(); g.ok() && !slices.Contains([]string{"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "APPENDLIMIT"}, item) {
 			g.fail("status item %q", item)
 		}
 		g.expect(" ")

@@ -79,6 +79,7 @@ func hooked(t testing.TB) testStore {
 //	tls=yes, tls=first    STARTTLS is possible; TLS from the first byte on
 //	rights=read           users may only read
 //	version=TEXT          what ID answers
+//	literal-minus=yes     LITERAL- is offered and not LITERAL+
 //	max-line=N max-literal=N bad-commands=N per-user=N connections=N
 //	                      the limits of the server
 //	max-upload=N          the largest message, in octets
@@ -157,6 +158,7 @@ func startServer(t testing.TB, fx prototest.Fixture, store testStore) *server {
 			AllowPlaintext:      fx.Options["plaintext"] == "yes",
 			PlaintextOnLoopback: fx.Options["loopback"] == "yes",
 			Version:             fx.Options["version"],
+			LiteralMinus:        fx.Options["literal-minus"] == "yes",
 			Logger:              log,
 		}),
 		Limits: &protocols.Limits{

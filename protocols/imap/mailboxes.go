@@ -90,6 +90,8 @@ var statusItems = []statusItem{
 	{"UIDNEXT", counted(func(st *mailaccess.Status) uint64 { return uint64(st.UIDNext) })},
 	{"UIDVALIDITY", counted(func(st *mailaccess.Status) uint64 { return uint64(st.UIDValidity) })},
 	{"UNSEEN", counted(func(st *mailaccess.Status) uint64 { return uint64(st.Unseen) })},
+	// RFC 7889, section 3.1.
+	{"APPENDLIMIT", func(_ context.Context, c *conn, _ *mailaccess.Status) (uint64, error) { return c.appendLimit(), nil }},
 }
 
 func counted(of func(*mailaccess.Status) uint64) func(context.Context, *conn, *mailaccess.Status) (uint64, error) {

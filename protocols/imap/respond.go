@@ -103,6 +103,10 @@ func (c *conn) status(err error) (st *statusError, fatal error) {
 		if limit.MustClose() {
 			return nil, errTooMuch
 		}
+		if limit.Kind == imapwire.LimitNonSync {
+			// RFC 7888, section 5.
+			return &statusError{"BAD", goimap.ResponseCodeTooBig, limit.Error()}, nil
+		}
 		return &statusError{"BAD", goimap.ResponseCodeLimit, limit.Error()}, nil
 	case errors.As(err, &badName):
 		return &statusError{"NO", goimap.ResponseCodeCannot, badName.Error()}, nil

@@ -20,6 +20,10 @@ type Options struct {
 	// PlaintextOnLoopback permits passwords without TLS to clients on this
 	// machine.
 	PlaintextOnLoopback bool
+	// LiteralMinus holds clients to 4096 octets that they send without being asked
+	// to (RFC 7888, section 5: LITERAL- in place of LITERAL+), so that a message
+	// that is too big is refused before it is sent.
+	LiteralMinus bool
 	// Version goes into the answer to ID (RFC 2971); empty: none.
 	Version string
 	// Logger gets what no client can be told; nil: silence.
