@@ -134,7 +134,13 @@ func (c *conn) readMessageHead() (h messageHead, err error) {
 	if err != nil {
 		return h, err
 	}
-	return h, bad("expected a message, not " + string(word))
+	switch string(word) {
+	case "UTF8": // RFC 6855, section 4
+		h.utf8 = true
+		h.data, err = c.readUTF8Literal()
+		return h, err
+	}
+	return h, bad("expected a message")
 }
 
 // destination finds the mailbox that messages are to go to. One that does not
@@ -184,7 +190,13 @@ func (in *incoming) close() {
 
 // receive takes in the message whose head was read.
 func (in *incoming) receive(ctx context.Context, h messageHead) error {
-	return in.receiveLiteral(ctx, h)
+	if h.utf8 && !in.c.utf8() {
+		return errNotEnabled
+	}
+	if err := in.receiveLiteral(ctx, h); err != nil || !h.utf8 {
+		return err
+	}
+	return in.c.r.Expect(')')
 }
 
 // upload begins an upload, for one message more.
@@ -240,6 +252,27 @@ func (in *incoming) receiveLiteral(ctx context.Context, h messageHead) error {
 		return err
 	}
 	return w.Close()
+}
+
+// errNotEnabled is the answer to UTF8 before ENABLE (RFC 6855, section 4). A plain
+// literal with 8-bit octets in its header is taken from anybody all the same: old mail
+// has them, and a client that moves it here must not lose it.
+var errNotEnabled = no(goimap.ResponseCodeCannot, "UTF8=ACCEPT is not enabled")
+
+// readUTF8Literal reads what comes after UTF8, up to the octets (RFC 6855, section 4:
+// utf8-literal).
+func (c *conn) readUTF8Literal() (*imapwire.Literal, error) {
+	if err := c.r.SP(); err != nil {
+		return nil, err
+	}
+	if err := c.r.Expect('('); err != nil {
+		return nil, err
+	}
+	lit, err := c.r.ReadLiteral()
+	if err == nil && !lit.Binary {
+		return nil, bad("expected a literal8")
+	}
+	return lit, err
 }
 
 var errNoOctets = no(goimap.ResponseCodeCannot, "a message has at least one octet")

@@ -26,6 +26,7 @@ var capabilities = []struct {
 	// RFC 3501, section 6.2.3.
 	{goimap.CapLoginDisabled, func(c *conn) bool { return before(c) && !c.plaintextAllowed() }},
 
+	{goimap.CapBinary, after},     // RFC 3516
 	{goimap.CapEnable, after},     // RFC 5161
 	{goimap.CapIdle, after},       // RFC 2177
 	{goimap.CapNamespace, after},  // RFC 2342

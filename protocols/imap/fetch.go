@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -23,6 +24,8 @@ type fetch struct {
 	sent int
 	// gone: the content of a message could not be had any more.
 	gone bool
+	// refused is why a message was left out of which the impossible was asked.
+	refused error
 	// seen are messages whose text was sent and which are not \Seen yet.
 	seen mailaccess.UIDSetBuilder
 	// marks is how many are in seen.
@@ -48,6 +51,9 @@ func (f *fetch) run(ctx context.Context, c *conn) error {
 	}
 	if err := errorsFirst(err, f.mark(ctx)); err != nil {
 		return err
+	}
+	if f.refused != nil {
+		return f.refused
 	}
 	// RFC 5530, section 3: a message whose content is gone, or a number that
 	// has no message any more, is left out. UIDs without a message are no
@@ -155,6 +161,8 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 			f.sent++
 		case f.c.w.Err() == nil && mailaccess.KindOf(err) == mailaccess.KindContentGone:
 			f.gone = true
+		case f.c.w.Err() == nil && errors.As(err, new(*statusError)):
+			f.refused = err
 		default:
 			return err
 		}
@@ -198,6 +206,12 @@ func (f *fetch) message(ctx context.Context, m *engine.Numbered, rendered *rende
 			if b, err = f.writeSection(b, item, sections[i], open.content); err != nil {
 				return err
 			}
+		case fetchBinary:
+			if b, err = f.writeBinary(b, item, sections[i].decoded, open.content); err != nil {
+				return err
+			}
+		case fetchBinarySize:
+			b = imapwire.AppendNumber(append(append(b, item.label...), ' '), uint64(sections[i].decoded.size))
 		default:
 			b = f.appendMetadata(b, item.kind, m, recent)
 		}
@@ -215,8 +229,9 @@ func (f *fetch) message(ctx context.Context, m *engine.Numbered, rendered *rende
 
 // section is where a section lies; absent when the message has none such.
 type section struct {
-	ranges message.Ranges
-	absent bool
+	ranges  message.Ranges
+	absent  bool
+	decoded decoded // of BINARY
 }
 
 // sections finds all sections that are asked for.
@@ -227,11 +242,18 @@ func (f *fetch) sections(ctx context.Context, open *opened) ([]section, error) {
 	found := make([]section, len(f.plan.items))
 	for i := range f.plan.items {
 		item := &f.plan.items[i]
-		if item.kind != fetchSection {
-			continue
-		}
 		s := &found[i]
 		var err error
+		switch item.kind {
+		case fetchBinary, fetchBinarySize:
+			if s.decoded, err = open.decoded(ctx, item); err != nil {
+				return nil, err
+			}
+			continue
+		case fetchSection:
+		default:
+			continue
+		}
 		if s.ranges, s.absent, err = open.section(ctx, item.section); err != nil {
 			return nil, err
 		}

@@ -22,6 +22,8 @@ const (
 	fetchBody // BODY without a section
 	fetchBodyStructure
 	fetchSection
+	fetchBinary     // RFC 3516
+	fetchBinarySize // RFC 3516
 )
 
 // fetchItem is one thing that FETCH asks for.
@@ -144,6 +146,8 @@ func (c *conn) parseFetchItem(plan *fetchPlan, alone bool) error {
 			plan.add(fetchItem{kind: fetchBody})
 			return nil
 		}
+	case "BINARY", "BINARY.PEEK", "BINARY.SIZE":
+		return c.parseFetchBinary(plan, name)
 	case "RFC822":
 		plan.addSection(fetchItem{label: name}, true)
 		return nil
@@ -207,7 +211,7 @@ func (p *fetchPlan) add(item fetchItem) {
 		p.size = true
 	case fetchEnvelope, fetchBody, fetchBodyStructure:
 		p.structures = true
-	case fetchSection:
+	case fetchSection, fetchBinary, fetchBinarySize:
 		p.sections = true
 	}
 }

@@ -20,7 +20,7 @@ func (g *grammar) attributes() {
 		g.attribute()
 		// Partials that begin at the same octet have the same name.
 		name, _, _ := strings.Cut(string(g.in[from:g.pos]), " ")
-		if slices.Contains(all, name) && !strings.HasPrefix(name, "BODY[") {
+		if slices.Contains(all, name) && !strings.HasPrefix(name, "BODY[") && !strings.HasPrefix(name, "BINARY[") {
 			g.fail("%s twice", name)
 		}
 		all = append(all, name)
@@ -37,6 +37,10 @@ func (g *grammar) attribute() {
 		}
 		g.expect(" ")
 		g.nstring()
+		return
+	}
+	if word == "BINARY" || word == "BINARY.SIZE" {
+		g.binary(word == "BINARY")
 		return
 	}
 	g.expect(" ")
@@ -84,6 +88,30 @@ func (g *grammar) objectID() {
 		g.fail("object id %q", id)
 	}
 	g.expect(")")
+}
+
+// binary is what RFC 3516, section 7 adds to msg-att: the section is a number.
+func (g *grammar) binary(data bool) {
+	from := g.pos
+	g.section()
+	if text := string(g.in[from:g.pos]); g.ok() && strings.Trim(text, "[]0123456789.") != "" {
+		g.fail("section %s of BINARY", text)
+	}
+	if data && g.accept("<") {
+		g.number()
+		g.expect(">")
+	}
+	g.expect(" ")
+	switch {
+	case !data:
+		g.number()
+	case g.accept("~"):
+		if s := g.octets(); g.ok() && !strings.Contains(s, "\x00") {
+			g.fail("a literal8 without NUL") // RFC 3516, section 4.3
+		}
+	default:
+		g.nstring()
+	}
 }
 
 func (g *grammar) section() {

@@ -166,6 +166,15 @@ func (g *grammar) quoted() string {
 }
 
 func (g *grammar) literal() string {
+	s := g.octets()
+	if strings.IndexByte(s, 0) >= 0 {
+		g.fail("NUL in a literal")
+	}
+	return s
+}
+
+// octets is a literal with any octets in it.
+func (g *grammar) octets() string {
 	g.expect("{")
 	n := int(g.number())
 	g.expect("}\r\n")
@@ -178,9 +187,6 @@ func (g *grammar) literal() string {
 		return ""
 	}
 	s := g.in[g.pos : g.pos+n]
-	if bytes.IndexByte(s, 0) >= 0 {
-		g.fail("NUL in a literal")
-	}
 	g.pos += n
 	return string(s)
 }
@@ -337,7 +343,7 @@ func (g *grammar) text() {
 var plainCodes = []string{
 	"READ-ONLY", "READ-WRITE", "TRYCREATE", "UNAVAILABLE", "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED",
 	"PRIVACYREQUIRED", "CONTACTADMIN", "NOPERM", "INUSE", "EXPUNGEISSUED", "CORRUPTION", "SERVERBUG", "CLIENTBUG",
-	"CANNOT", "LIMIT", "OVERQUOTA", "ALREADYEXISTS", "NONEXISTENT", "TOOBIG", "HASCHILDREN", "UIDNOTSTICKY",
+	"CANNOT", "UNKNOWN-CTE", "LIMIT", "OVERQUOTA", "ALREADYEXISTS", "NONEXISTENT", "TOOBIG", "HASCHILDREN", "UIDNOTSTICKY",
 }
 
 func (g *grammar) code() {
@@ -481,6 +487,8 @@ func TestGrammar(t *testing.T) {
 		"* 1 EXISTS\r\n* 1 FETCH (ENVELOPE " + envelope + " BODY " + text + ")\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (BODYSTRUCTURE (" + extended + extended + ` "mixed" NIL ("inline" NIL) ("a" "b") NIL))` + "\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (BODY[1.HEADER.FIELDS (a {1}\r\n\xff)]<3> {2}\r\n\xff\n BODY[] NIL)\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (BINARY[1]<0> ~{2}\r\n\x00\n BINARY[] {1}\r\na BINARY[1.2] NIL BINARY.SIZE[1] 3)\r\n",
+		"* STATUS a (APPENDLIMIT 1)\r\n", "a NO [UNKNOWN-CTE] x\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (BODY[] {9}\r\nabc", "* BYE", "", "a OK begin TLS\r\n\x16\x03\x00",
 	} {
 		if err := checkResponses([]byte(in)); err != nil {
@@ -495,6 +503,9 @@ func TestGrammar(t *testing.T) {
 		"* 1 EXPUNGE\r\n", "* 1 EXISTS\r\n* 1 EXPUNGE\r\n* 1 FETCH (UID 1)\r\n", "* 1 EXISTS\r\n* 1 FETCH ()\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (UID 1 UID 1)\r\n", "* 1 EXISTS\r\n* 1 FETCH (UID 1FLAGS ())\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (BODY[] \"\xff\")\r\n", "* 1 EXISTS\r\n* 1 FETCH (BODY[] {1}\r\n\x00)\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (BINARY[1] ~{1}\r\na)\r\n", "* 1 EXISTS\r\n* 1 FETCH (BINARY[1] {1}\r\n\x00)\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (BINARY[TEXT] NIL)\r\n", "* 1 EXISTS\r\n* 1 FETCH (BINARY.SIZE[1] NIL)\r\n",
+		"* 1 EXISTS\r\n* 1 FETCH (BODY[] ~{1}\r\n\x00)\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (BODY[MIME] NIL)\r\n", "* 1 EXISTS\r\n* 1 FETCH (BODY[] {1}\r\nab)\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (BODY " + extended + ")\r\n", "* 1 EXISTS\r\n* 1 FETCH (BODYSTRUCTURE " + text + ")\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (BODYSTRUCTURE (\"mixed\" NIL NIL NIL NIL))\r\n",
@@ -534,7 +545,8 @@ func FuzzMessage(f *testing.F) {
 		}
 		converse(t, client, "a LOGIN demo demo\r\nb SELECT INBOX\r\n"+
 			"c FETCH 1 (ENVELOPE BODY BODYSTRUCTURE RFC822.SIZE BODY[HEADER.FIELDS (FROM {1+}\r\n\")]<1.9>)\r\n"+
-			"d FETCH 1 (BODY[HEADER] BODY[TEXT] BODY[] BODY[1] BODY[1.MIME] BODY[1.HEADER] BODY[1.1.TEXT] BODY[2]<0.5> BODY[]<1.4294967295>)")
+			"d FETCH 1 (BODY[HEADER] BODY[TEXT] BODY[] BODY[1] BODY[1.MIME] BODY[1.HEADER] BODY[1.1.TEXT] BODY[2]<0.5> BODY[]<1.4294967295>)\r\n"+
+			"e FETCH 1 (BINARY.PEEK[] BINARY.SIZE[])\r\nf FETCH 1 (BINARY[1]<1.5> BINARY.SIZE[1] BINARY[1.1] BINARY.SIZE[2])")
 		client.Close()
 		if err := s.Close(); err != nil {
 			t.Error(err)
