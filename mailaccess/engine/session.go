@@ -90,6 +90,27 @@ func (s *Session) Size(ctx context.Context, m *mailaccess.Message) (int64, error
 	return size, c.Close()
 }
 
+// MailboxSize returns the sum of the sizes of a mailbox's messages, in octets. When
+// the store does not know it each message is asked for its own. Content that is gone
+// counts nothing: nobody is told a size of it.
+func (s *Session) MailboxSize(ctx context.Context, st *mailaccess.Status) (int64, error) {
+	if st.Size != mailaccess.SizeUnknown {
+		return st.Size, nil
+	}
+	var sum int64
+	for m, err := range s.acct.Messages(ctx, st.ID, mailaccess.UIDSetRange(1, st.UIDNext)) {
+		if err != nil {
+			return 0, err
+		}
+		n, err := s.Size(ctx, &m)
+		if err != nil && mailaccess.KindOf(err) != mailaccess.KindContentGone {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
 // Derived yields what the store keeps under kind for ids; nothing when it keeps
 // no derived bytes. See [mailaccess.DerivedCache].
 func (s *Session) Derived(ctx context.Context, kind mailaccess.DerivedKind, ids []mailaccess.EmailID) iter.Seq2[mailaccess.Derived, error] {

@@ -26,16 +26,20 @@ var capabilities = []struct {
 	// RFC 3501, section 6.2.3.
 	{goimap.CapLoginDisabled, func(c *conn) bool { return before(c) && !c.plaintextAllowed() }},
 
-	{goimap.CapBinary, after},     // RFC 3516
-	{goimap.CapEnable, after},     // RFC 5161
-	{goimap.CapIdle, after},       // RFC 2177
-	{goimap.CapNamespace, after},  // RFC 2342
-	{goimap.CapUnselect, after},   // RFC 3691
-	{goimap.CapChildren, after},   // RFC 3348
-	{goimap.CapSpecialUse, after}, // RFC 6154
-	{goimap.CapESearch, after},    // RFC 4731
-	{goimap.CapSearchRes, after},  // RFC 5182
-	{goimap.CapWithin, after},     // RFC 5032
+	{goimap.CapBinary, after},       // RFC 3516
+	{goimap.CapEnable, after},       // RFC 5161
+	{goimap.CapIdle, after},         // RFC 2177
+	{goimap.CapNamespace, after},    // RFC 2342
+	{goimap.CapUnselect, after},     // RFC 3691
+	{goimap.CapChildren, after},     // RFC 3348
+	{goimap.CapListExtended, after}, // RFC 5258
+	{goimap.CapListStatus, after},   // RFC 5819
+	{goimap.CapStatusSize, after},   // RFC 8438
+	{goimap.CapSpecialUse, after},   // RFC 6154
+	{goimap.CapCreateSpecialUse, func(c *conn) bool { return after(c) && c.sess.Can().Mailboxes }},
+	{goimap.CapESearch, after},   // RFC 4731
+	{goimap.CapSearchRes, after}, // RFC 5182
+	{goimap.CapWithin, after},    // RFC 5032
 	// RFC 4315.
 	{goimap.CapUIDPlus, func(c *conn) bool {
 		return after(c) && c.sess.Can().Append && c.sess.Can().Copy && c.sess.Can().Expunge
@@ -43,6 +47,7 @@ var capabilities = []struct {
 	{goimap.CapMove, func(c *conn) bool { return after(c) && c.sess.Can().Move }}, // RFC 6851
 	// RFC 3502.
 	{goimap.CapMultiAppend, func(c *conn) bool { return after(c) && c.sess.Can().AppendMany }},
+	{goimap.CapObjectID, after}, // RFC 8474
 	{goimap.CapSaveDate, func(c *conn) bool { return after(c) && c.sess.Can().SavedDates }}, // RFC 8514
 }
 

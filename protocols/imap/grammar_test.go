@@ -9,8 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
-	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 	"github.com/hashmail/mailaccess/stores/memory"
 )
 
@@ -62,6 +62,8 @@ type grammar struct {
 	err    error
 	cut    bool // the input ended where more must come
 	exists int  // how many messages the client knows of
+	utf8   bool // UTF-8 was enabled (RFC 6855, section 3), or IMAP4rev2
+	rev2   bool // IMAP4rev2 was enabled (RFC 9051, section 6.3.1)
 }
 
 func (g *grammar) ok() bool { return g.err == nil }
@@ -149,6 +151,9 @@ func (g *grammar) quoted() string {
 	for g.expect(`"`); g.ok(); g.pos++ {
 		c := g.peek()
 		if c == '"' {
+			if !utf8.Valid(b) {
+				g.fail("quoted string %q is not UTF-8", b)
+			}
 			g.pos++
 			return string(b)
 		}
@@ -157,7 +162,7 @@ func (g *grammar) quoted() string {
 			if c = g.peek(); c != '"' && c != '\\' {
 				g.fail("escaped %q", c)
 			}
-		} else if !textChar(c) {
+		} else if !textChar(c) && !(g.utf8 && c >= 0x80) {
 			g.fail("octet %q in a quoted string", c)
 		}
 		b = append(b, c)
@@ -211,14 +216,6 @@ func (g *grammar) astring() string {
 	return g.take("an astring", astringChar)
 }
 
-// mailbox is an astring in modified UTF-7 (RFC 3501, section 5.1.3).
-func (g *grammar) mailbox() {
-	name := g.astring()
-	if _, err := imapwire.DecodeUTF7(name); g.ok() && err != nil {
-		g.fail("mailbox %q: %v", name, err)
-	}
-}
-
 // list reads items in parentheses, at least least of them.
 func (g *grammar) list(least int, item func()) {
 	g.expect("(")
@@ -265,13 +262,14 @@ func (g *grammar) untagged() {
 	case "CAPABILITY":
 		g.capabilities(true)
 	case "ENABLED":
-		g.capabilities(false)
+		g.enabled()
 	case "FLAGS":
 		g.expect(" ")
 		g.flags(false, false)
 	case "LIST", "LSUB":
 		g.mailboxList()
 	case "SEARCH":
+		g.notRev2(word)
 		for g.ok() && g.accept(" ") {
 			g.nzNumber()
 		}
@@ -301,6 +299,7 @@ func (g *grammar) counted() {
 	case "EXISTS":
 		g.exists = int(n)
 	case "RECENT":
+		g.notRev2(word)
 	case "EXPUNGE", "FETCH":
 		after := g.pos
 		g.pos = from
@@ -343,7 +342,7 @@ func (g *grammar) text() {
 var plainCodes = []string{
 	"READ-ONLY", "READ-WRITE", "TRYCREATE", "UNAVAILABLE", "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED",
 	"PRIVACYREQUIRED", "CONTACTADMIN", "NOPERM", "INUSE", "EXPUNGEISSUED", "CORRUPTION", "SERVERBUG", "CLIENTBUG",
-	"CANNOT", "UNKNOWN-CTE", "LIMIT", "OVERQUOTA", "ALREADYEXISTS", "NONEXISTENT", "TOOBIG", "HASCHILDREN", "UIDNOTSTICKY",
+	"CANNOT", "UNKNOWN-CTE", "LIMIT", "OVERQUOTA", "ALREADYEXISTS", "NONEXISTENT", "USEATTR", "TOOBIG", "HASCHILDREN", "UIDNOTSTICKY",
 }
 
 func (g *grammar) code() {
@@ -356,9 +355,16 @@ func (g *grammar) code() {
 	case "PERMANENTFLAGS":
 		g.expect(" ")
 		g.flags(false, true)
-	case "UIDNEXT", "UIDVALIDITY", "UNSEEN":
+	case "UIDNEXT", "UIDVALIDITY":
 		g.expect(" ")
 		g.nzNumber()
+	case "UNSEEN":
+		g.notRev2(code)
+		g.expect(" ")
+		g.nzNumber()
+	case "MAILBOXID":
+		g.expect(" ")
+		g.objectID()
 	case "APPENDUID":
 		g.expect(" ")
 		g.nzNumber()
@@ -390,13 +396,21 @@ func (g *grammar) uids() (n int) {
 	return n
 }
 
-func (g *grammar) capabilities(rev1 bool) {
-	var all []string
+func (g *grammar) capabilities(rev1 bool) (all []string) {
 	for g.ok() && g.accept(" ") {
 		all = append(all, g.atom())
 	}
 	if rev1 && g.ok() && !slices.Contains(all, "IMAP4rev1") {
 		g.fail("IMAP4rev1 is not among the capabilities")
+	}
+	return all
+}
+
+// enabled remembers what changes the syntax of what follows.
+func (g *grammar) enabled() {
+	for _, name := range g.capabilities(false) {
+		g.rev2 = g.rev2 || name == "IMAP4rev2"
+		g.utf8 = g.utf8 || g.rev2 || name == "UTF8=ACCEPT"
 	}
 }
 
@@ -413,6 +427,9 @@ func (g *grammar) flags(recent, star bool) {
 			g.atom()
 		}
 		flag := strings.ToLower(string(g.in[from:g.pos]))
+		if flag == `\recent` {
+			g.notRev2(flag)
+		}
 		if flag == `\recent` && !recent {
 			g.fail(`\Recent is not settable`)
 		}
@@ -421,55 +438,6 @@ func (g *grammar) flags(recent, star bool) {
 		}
 		all = append(all, flag)
 	})
-}
-
-func (g *grammar) mailboxList() {
-	g.expect(" ")
-	var attrs []string
-	g.list(0, func() {
-		g.expect(`\`)
-		attrs = append(attrs, g.atom())
-	})
-	if slices.Contains(attrs, "HasChildren") && slices.Contains(attrs, "HasNoChildren") {
-		g.fail("a mailbox with children and without") // RFC 3348, section 3
-	}
-	g.expect(" ")
-	if !g.accept("NIL") && len(g.quoted()) != 1 {
-		g.fail("a separator is one character")
-	}
-	g.expect(" ")
-	g.mailbox()
-}
-
-func (g *grammar) status() {
-	g.expect(" ")
-	g.mailbox()
-	g.expect(" ")
-	g.list(0, func() {
-		if item := g.atom(); g.ok() && !slices.Contains([]string{"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "APPENDLIMIT"}, item) {
-			g.fail("status item %q", item)
-		}
-		g.expect(" ")
-		g.number()
-	})
-}
-
-// namespace is RFC 2342, section 6.
-func (g *grammar) namespace() {
-	if g.accept("NIL") {
-		return
-	}
-	g.expect("(")
-	for more := true; g.ok() && more; more = g.peek() == '(' {
-		g.expect("(")
-		g.str()
-		g.expect(" ")
-		if !g.accept("NIL") {
-			g.quoted()
-		}
-		g.expect(")")
-	}
-	g.expect(")")
 }
 
 // TestGrammar: the checker takes what the RFCs show and nothing else.
@@ -481,7 +449,10 @@ func TestGrammar(t *testing.T) {
 		"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready\r\n+ \r\n", "+ idling\r\n", "a OK done\r\n", "a NO [TRYCREATE] no\r\n",
 		"* FLAGS (\\Seen x)\r\n", "* OK [PERMANENTFLAGS (\\Seen \\*)] kept\r\n", "* OK [COPYUID 1 2:3,5 7:9] copied\r\n",
 		"* LIST (\\Noselect) \"/\" \"\"\r\n", "* LSUB () NIL {1}\r\na\r\n", "* SEARCH\r\n* SEARCH 1 2\r\n",
-		"* STATUS a (MESSAGES 0)\r\n", "* ID (\"a\" NIL)\r\n", "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n",
+		"* LIST (\\Subscribed \\NonExistent) \"/\" a (\"CHILDINFO\" (\"SUBSCRIBED\" \"SPECIAL-USE\"))\r\n",
+		"* LIST (\\NoSelect) \"/\" a (\"OLDNAME\" (b))\r\n", "* OK [MAILBOXID (a-1)] x\r\n",
+		"* ENABLED UTF8=ACCEPT\r\n* LIST () \"/\" \"caf\xc3\xa9\"\r\n* LIST () \"/\" &\r\n* 1 RECENT\r\n",
+		"* STATUS a (MESSAGES 0)\r\n* STATUS a (SIZE 9223372036854775807 DELETED 1 MAILBOXID (a-b_C))\r\n* STATUS a ()\r\n", "* ID (\"a\" NIL)\r\n", "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n",
 		"* 2 EXISTS\r\n* 2 EXPUNGE\r\n* 1 FETCH (UID 4294967295 FLAGS (\\Recent))\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" RFC822.SIZE 4)\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (ENVELOPE " + envelope + " BODY " + text + ")\r\n",
@@ -511,6 +482,11 @@ func TestGrammar(t *testing.T) {
 		"* 1 EXISTS\r\n* 1 FETCH (BODYSTRUCTURE (\"mixed\" NIL NIL NIL NIL))\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (BODY (\"TEXT\" \"PLAIN\" () NIL NIL \"7BIT\" 1 1))\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (INTERNALDATE \"1-Jul-1996 02:44:25 -0700\")\r\n",
+		"* LIST (\\Noselect \\NonExistent) \"/\" a\r\n", "* LIST (\\Sent \\Sent) \"/\" a\r\n", "* LIST () \"/\" a (\"CHILDINFO\" (SUBSCRIBED))\r\n",
+		"* LIST () \"/\" a ()\r\n", "* LIST () \"/\" a (\"X\" (a))\r\n", "* STATUS a (MAILBOXID a)\r\n", "* STATUS a (SIZE 9223372036854775808)\r\n",
+		"* ENABLED IMAP4rev2\r\n* 1 RECENT\r\n", "* ENABLED IMAP4rev2\r\n* SEARCH 1\r\n", "* ENABLED IMAP4rev2\r\n* OK [UNSEEN 1] x\r\n",
+		"* ENABLED IMAP4rev2\r\n* STATUS a (RECENT 1)\r\n", "* ENABLED IMAP4rev2\r\n* 1 EXISTS\r\n* 1 FETCH (FLAGS (\\Recent))\r\n",
+		"* ENABLED UTF8=ACCEPT\r\n* LIST () \"/\" \"\xc3\"\r\n",
 		"* OK [COPYUID 1 2:3 5] copied\r\n", "* CAPABILITY IDLE\r\n", "a OK [CAPABILITY IDLE] x\r\n",
 	} {
 		if checkResponses([]byte(in)) == nil {

@@ -2,17 +2,27 @@ package imap
 
 import (
 	"context"
-	"iter"
 	"strings"
-
-	"golang.org/x/text/unicode/norm"
-
-	goimap "github.com/emersion/go-imap/v2"
-
-	"github.com/hashmail/mailaccess/mailaccess"
 )
 
-// parseList is RFC 3501, section 6.3.8, with the options of RFC 6154, section 2.
+// listOptions are what a LIST command asks for, beside names (RFC 5258, sections
+// 3.1 and 3.2; RFC 6154, section 2; RFC 5819, section 2).
+type listOptions struct {
+	// extended: the extended syntax was used, so that the client knows of
+	// extended data and of \NonExistent (RFC 5258, section 3).
+	extended bool
+
+	// Selection options. REMOTE adds nothing: no mailbox is remote.
+	subscribed bool // the names that are subscribed to, mailboxes or not
+	specialUse bool // only mailboxes that have a special use
+	recursive  bool // names above such ones too
+
+	// Return options. CHILDREN and SPECIAL-USE are answered always.
+	withSubscribed bool
+	status         []*statusItem
+}
+
+// parseList is RFC 3501, section 6.3.8, and RFC 5258, section 3.
 func parseList(c *conn) (action, error) {
 	var o listOptions
 	if err := c.r.SP(); err != nil {
@@ -21,17 +31,18 @@ func parseList(c *conn) (action, error) {
 	if err := c.readSelectionOptions(&o); err != nil {
 		return nil, err
 	}
-	pattern, err := c.readPattern()
+	patterns, several, err := c.readPatterns()
 	if err != nil {
 		return nil, err
 	}
+	o.extended = o.extended || several
 	if err := c.readReturnOptions(&o); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, c *conn) error {
 		switch {
-		case pattern != "":
-			return c.list(ctx, pattern, o)
+		case len(patterns) > 0:
+			return c.list(ctx, patterns, &o)
 		case o.extended: // RFC 5258, section 3
 			return nil
 		}
@@ -41,16 +52,8 @@ func parseList(c *conn) (action, error) {
 	}, c.r.CRLF()
 }
 
-// listOptions are what an extended LIST command asks for. Of the options of RFC
-// 5258 there are those that are advertised: SPECIAL-USE and CHILDREN. Both are
-// returned always, wherefore nothing is kept of the return options.
-type listOptions struct {
-	extended   bool
-	specialUse bool // only mailboxes that have a special use
-}
-
 // readSelectionOptions reads the options that may come first, and the space
-// after them.
+// after them. An option that comes twice counts once (RFC 5258, section 3).
 func (c *conn) readSelectionOptions(o *listOptions) error {
 	if next, err := c.r.Peek(); err != nil || next != '(' {
 		return err
@@ -58,14 +61,28 @@ func (c *conn) readSelectionOptions(o *listOptions) error {
 	o.extended = true
 	err := c.r.ReadList(func() error {
 		option, err := c.r.ReadKeyword()
-		if err == nil && string(option) != "SPECIAL-USE" {
+		if err != nil {
+			return err
+		}
+		switch string(option) {
+		case "SUBSCRIBED":
+			o.subscribed = true
+		case "SPECIAL-USE":
+			o.specialUse = true
+		case "RECURSIVEMATCH":
+			o.recursive = true
+		case "REMOTE":
+		default:
 			return bad("unknown selection option")
 		}
-		o.specialUse = true
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
+	}
+	if o.recursive && !o.subscribed && !o.specialUse {
+		// RFC 5258, section 3.1.
+		return bad("RECURSIVEMATCH needs another selection option")
 	}
 	return c.r.SP()
 }
@@ -89,11 +106,53 @@ func (c *conn) readReturnOptions(o *listOptions) error {
 	}
 	return c.r.ReadList(func() error {
 		option, err := c.r.ReadKeyword()
-		if err == nil && string(option) != "SPECIAL-USE" && string(option) != "CHILDREN" {
+		if err != nil {
+			return err
+		}
+		switch string(option) {
+		case "SUBSCRIBED":
+			o.withSubscribed = true
+		case "STATUS":
+			if err := c.r.SP(); err != nil {
+				return err
+			}
+			o.status, err = c.readStatusItems()
+			return err
+		case "CHILDREN", "SPECIAL-USE":
+		default:
 			return bad("unknown return option")
 		}
-		return err
+		return nil
 	})
+}
+
+// list writes a LIST response for each name that is selected, in the order of names.
+func (c *conn) list(ctx context.Context, patterns []string, o *listOptions) error {
+	l, err := c.listing(ctx, o.subscribed || o.withSubscribed)
+	if err != nil {
+		return err
+	}
+	below := l.below(patterns, o)
+	for _, name := range l.names {
+		if !matchesAny(patterns, name) {
+			continue
+		}
+		r := listed{name: name, extended: o.extended, below: below[name]}
+		chosen := l.chosen(name, o)
+		if !chosen && !r.below.hidden {
+			continue
+		}
+		var status []byte
+		if box := l.boxes[name]; chosen && o.status != nil && box != nil {
+			// RFC 5819, section 2: whether it can be selected shows first.
+			status, r.noSelect = c.listStatus(ctx, box, o.status)
+		}
+		b := c.appendListed(c.w.Begin(), l, &r, o)
+		if err := c.w.End(append(b, status...)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // parseLSub is RFC 3501, section 6.3.9.
@@ -101,202 +160,41 @@ func parseLSub(c *conn) (action, error) {
 	if err := c.r.SP(); err != nil {
 		return nil, err
 	}
-	pattern, err := c.readPattern()
+	patterns, several, err := c.readPatterns()
+	if err == nil && several {
+		err = bad("one pattern, please")
+	}
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context, c *conn) error { return c.lsub(ctx, pattern) }, c.r.CRLF()
-}
-
-// maxWildcards bounds the work of matching a pattern.
-const maxWildcards = 64
-
-// readPattern reads a reference name and a pattern, and joins them. It is empty
-// when the pattern is.
-func (c *conn) readPattern() (string, error) {
-	ref, err := c.r.ReadMailbox()
-	if err != nil {
-		return "", err
-	}
-	if err := c.r.SP(); err != nil {
-		return "", err
-	}
-	pattern, err := c.r.ReadListMailbox()
-	if err != nil || pattern == "" {
-		return "", err
-	}
-	if strings.Count(ref+pattern, "*")+strings.Count(ref+pattern, "%") > maxWildcards {
-		return "", bad("too many wildcards")
-	}
-	// Names are kept in this form; see [engine.NormalizeName].
-	return norm.NFC.String(ref + pattern), nil
-}
-
-// listed is a name in a listing: a mailbox, or a level above some.
-type listed struct {
-	name     string
-	box      *mailaccess.Mailbox // nil: there is no such mailbox
-	children bool
-}
-
-// levels lists names, ascending, together with the levels above them that are
-// not among them. box is called for the names themselves.
-func levels(names []string, box func(name string) *mailaccess.Mailbox) iter.Seq[listed] {
-	exists := make(map[string]bool, len(names))
-	children := make(map[string]bool)
-	for _, name := range names {
-		exists[name] = true
-	}
-	for _, name := range names {
-		for i := strings.LastIndexByte(name, '/'); i > 0 && !children[name[:i]]; i = strings.LastIndexByte(name[:i], '/') {
-			children[name[:i]] = true
+	return func(ctx context.Context, c *conn) error {
+		if len(patterns) == 0 {
+			return nil
 		}
-	}
-	return func(yield func(listed) bool) {
-		shown := make(map[string]bool)
-		for _, name := range names {
-			// Missing levels come before what is below them.
-			for i := range len(name) {
-				if above := name[:i]; name[i] == '/' && !exists[above] && !shown[above] {
-					shown[above] = true
-					if !yield(listed{name: above, children: true}) {
-						return
-					}
-				}
-			}
-			if !yield(listed{name, box(name), children[name]}) {
-				return
-			}
-		}
-	}
-}
-
-func (c *conn) list(ctx context.Context, pattern string, o listOptions) error {
-	var names []string
-	boxes := make(map[string]*mailaccess.Mailbox)
-	for m, err := range c.sess.Mailboxes(ctx) {
-		if err != nil {
-			return err
-		}
-		names = append(names, m.Name)
-		boxes[m.Name] = &m
-	}
-	for l := range levels(names, func(name string) *mailaccess.Mailbox { return boxes[name] }) {
-		if !matches(pattern, l.name) || o.specialUse && (l.box == nil || l.box.Use == 0) {
-			continue
-		}
-		b := append(c.w.Begin(), "* LIST ("...)
-		b = appendAttributes(b, l)
-		b = c.appendMailbox(append(b, ") \"/\" "...), l.name)
-		if err := c.w.End(append(b, "\r\n"...)); err != nil {
-			return err
-		}
-	}
-	return nil
+		return c.lsub(ctx, patterns[0])
+	}, c.r.CRLF()
 }
 
 // lsub lists subscribed names. A level above subscribed names that is not one
 // itself is shown as \Noselect when the pattern stops there (RFC 3501, section
 // 6.3.9).
 func (c *conn) lsub(ctx context.Context, pattern string) error {
-	var names []string
-	for name, err := range c.sess.Subscriptions(ctx) {
-		if err != nil {
-			return err
-		}
-		names = append(names, name)
+	names, err := c.subscriptions(ctx)
+	if err != nil {
+		return err
 	}
-	subscribed := &mailaccess.Mailbox{}
-	for l := range levels(names, func(string) *mailaccess.Mailbox { return subscribed }) {
-		if !matches(pattern, l.name) || l.box == nil && !strings.HasSuffix(pattern, "%") {
+	for _, name := range withLevels(names) {
+		if !matches(pattern, name) || !names[name] && !strings.HasSuffix(pattern, "%") {
 			continue
 		}
 		b := append(c.w.Begin(), "* LSUB ("...)
-		if l.box == nil {
-			b = append(b, goimap.MailboxAttrNoSelect...)
+		if !names[name] {
+			b = append(b, `\Noselect`...)
 		}
-		b = c.appendMailbox(append(b, ") \"/\" "...), l.name)
+		b = c.appendMailbox(append(b, ") \"/\" "...), name)
 		if err := c.w.End(append(b, "\r\n"...)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// uses are the special uses and their attributes (RFC 6154, section 2; RFC 8457,
-// section 3).
-var uses = [...]struct {
-	use  mailaccess.SpecialUse
-	attr goimap.MailboxAttr
-}{
-	{mailaccess.UseAll, goimap.MailboxAttrAll},
-	{mailaccess.UseArchive, goimap.MailboxAttrArchive},
-	{mailaccess.UseDrafts, goimap.MailboxAttrDrafts},
-	{mailaccess.UseFlagged, goimap.MailboxAttrFlagged},
-	{mailaccess.UseJunk, goimap.MailboxAttrJunk},
-	{mailaccess.UseSent, goimap.MailboxAttrSent},
-	{mailaccess.UseTrash, goimap.MailboxAttrTrash},
-	{mailaccess.UseImportant, goimap.MailboxAttrImportant},
-}
-
-// appendAttributes appends the attributes of a mailbox (RFC 3501, section 7.2.2;
-// RFC 3348, section 3).
-func appendAttributes(b []byte, l listed) []byte {
-	if l.box == nil {
-		return append(append(append(b, goimap.MailboxAttrNoSelect...), ' '), goimap.MailboxAttrHasChildren...)
-	}
-	if l.children {
-		b = append(b, goimap.MailboxAttrHasChildren...)
-	} else {
-		b = append(b, goimap.MailboxAttrHasNoChildren...)
-	}
-	for _, u := range &uses {
-		if l.box.Use&u.use != 0 {
-			b = append(append(b, ' '), u.attr...)
-		}
-	}
-	return b
-}
-
-// matches reports whether a name matches a pattern, in which * stands for
-// anything and % for anything without a separator (RFC 3501, section 6.3.8).
-// INBOX, also as the first level of a name, is matched in any case (section 5.1).
-func matches(pattern, name string) bool {
-	fold := 0
-	if name == mailaccess.Inbox || strings.HasPrefix(name, mailaccess.Inbox+"/") {
-		fold = len(mailaccess.Inbox)
-	}
-	return wildcard(pattern, name, fold)
-}
-
-// wildcard matches with work bounded by the product of the lengths: it keeps the
-// set of places in the pattern that are reached so far. The first fold octets of
-// the name are ASCII capitals that stand for small letters too.
-func wildcard(pattern, name string, fold int) bool {
-	at := make([]bool, len(pattern)+1)
-	next := make([]bool, len(pattern)+1)
-	reach(at, pattern, 0)
-	for i := range len(name) {
-		clear(next)
-		for p := range len(pattern) {
-			switch c := pattern[p]; {
-			case !at[p]:
-			case c == '*', c == '%' && name[i] != '/':
-				reach(next, pattern, p)
-			case c == name[i], i < fold && c == name[i]+('a'-'A'):
-				reach(next, pattern, p+1)
-			}
-		}
-		at, next = next, at
-	}
-	return at[len(pattern)]
-}
-
-// reach marks a place in the pattern, and those behind wildcards that may stand
-// for nothing.
-func reach(at []bool, pattern string, p int) {
-	for at[p] = true; p < len(pattern) && (pattern[p] == '*' || pattern[p] == '%'); {
-		p++
-		at[p] = true
-	}
 }

@@ -103,59 +103,68 @@ func TestMatchesInBoundedTime(t *testing.T) {
 	}
 }
 
-func TestLevels(t *testing.T) {
-	type shown struct {
-		Name             string
-		Exists, Children bool
-	}
-	for _, test := range []struct {
-		names []string
-		want  []shown
-	}{
+func TestWithLevels(t *testing.T) {
+	for _, test := range []struct{ names, want []string }{
 		{nil, nil},
-		{[]string{"a", "b"}, []shown{{"a", true, false}, {"b", true, false}}},
-		{[]string{"a", "a-b", "a/b"}, []shown{{"a", true, true}, {"a-b", true, false}, {"a/b", true, false}}},
-		{[]string{"a/b/c", "a/b/d"}, []shown{{"a", false, true}, {"a/b", false, true}, {"a/b/c", true, false}, {"a/b/d", true, false}}},
-		{[]string{"a/b", "a/b/c/d"}, []shown{{"a", false, true}, {"a/b", true, true}, {"a/b/c", false, true}, {"a/b/c/d", true, false}}},
+		{[]string{"a", "b"}, []string{"a", "b"}},
+		{[]string{"a", "a-b", "a/b"}, []string{"a", "a-b", "a/b"}},
+		{[]string{"a/b/c", "a/b/d"}, []string{"a", "a/b", "a/b/c", "a/b/d"}},
+		{[]string{"a/b", "a/b/c/d"}, []string{"a", "a/b", "a/b/c", "a/b/c/d"}},
 	} {
-		var got []shown
-		for l := range levels(test.names, func(string) *mailaccess.Mailbox { return &mailaccess.Mailbox{} }) {
-			got = append(got, shown{l.name, l.box != nil, l.children})
+		names := make(map[string]bool)
+		for _, n := range test.names {
+			names[n] = true
 		}
-		if diff := cmp.Diff(test.want, got); diff != "" {
-			t.Errorf("levels(%q) (-want +got):\n%s", test.names, diff)
+		if diff := cmp.Diff(test.want, withLevels(names)); diff != "" {
+			t.Errorf("withLevels(%q) (-want +got):\n%s", test.names, diff)
 		}
 	}
 }
 
-// TestLevelsAreWhole: each name and each level above one comes once, and has
-// children when and only when something is below it.
-func TestLevelsAreWhole(t *testing.T) {
-	name := rapid.StringMatching(`[ab-](/[ab-]){0,3}`)
+// TestSelectionLikeTheDefinition compares what an extended LIST selects, and tells
+// of what is below, with RFC 5258, sections 3.3 and 3.5, followed to the letter.
+func TestSelectionLikeTheDefinition(t *testing.T) {
+	name := rapid.StringMatching(`[ab](/[ab]){0,3}`)
 	rapid.Check(t, func(t *rapid.T) {
-		names := rapid.SliceOfDistinct(name, rapid.ID[string]).Draw(t, "names")
-		slices.Sort(names)
-		want := make(map[string]bool) // with children
-		for _, n := range names {
-			if !want[n] {
-				want[n] = false // it is there, whatever is below it
-			}
-			for i := strings.LastIndexByte(n, '/'); i > 0; i = strings.LastIndexByte(n[:i], '/') {
-				want[n[:i]] = true
-			}
+		l := &listing{boxes: make(map[string]*mailaccess.Mailbox), parents: make(map[string]bool), subscribed: make(map[string]bool)}
+		known := make(map[string]bool)
+		for _, n := range rapid.SliceOf(name).Draw(t, "mailboxes") {
+			l.boxes[n] = &mailaccess.Mailbox{Use: rapid.SampledFrom([]mailaccess.SpecialUse{0, mailaccess.UseSent}).Draw(t, "use")}
+			above(n, func(level string) { l.parents[level] = true })
+			known[n] = true
 		}
-		got := make(map[string]bool)
-		for l := range levels(names, func(string) *mailaccess.Mailbox { return &mailaccess.Mailbox{} }) {
-			if _, twice := got[l.name]; twice {
-				t.Errorf("%q comes twice", l.name)
-			}
-			got[l.name] = l.children
-			if (l.box != nil) != slices.Contains(names, l.name) {
-				t.Errorf("%q: mailbox %v", l.name, l.box)
-			}
+		for _, n := range rapid.SliceOf(name).Draw(t, "subscribed") {
+			l.subscribed[n], known[n] = true, true
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
+		l.names = withLevels(known)
+		patterns := rapid.SliceOfN(rapid.StringMatching(`[ab%*](/[ab%*]){0,2}`), 1, 2).Draw(t, "patterns")
+		o := &listOptions{subscribed: rapid.Bool().Draw(t, "SUBSCRIBED"), specialUse: rapid.Bool().Draw(t, "SPECIAL-USE")}
+		o.recursive = (o.subscribed || o.specialUse) && rapid.Bool().Draw(t, "RECURSIVEMATCH")
+
+		meets := func(n string) bool {
+			box := l.boxes[n]
+			level := slices.ContainsFunc(l.names, func(m string) bool { return l.boxes[m] != nil && strings.HasPrefix(m, n+"/") })
+			return (!o.specialUse || box != nil && box.Use != 0) && (!o.subscribed || l.subscribed[n]) &&
+				(box != nil || l.subscribed[n] && o.subscribed || level && !o.subscribed && !o.specialUse)
+		}
+		below := l.below(patterns, o)
+		for _, n := range l.names {
+			var want belowMet
+			for _, m := range l.names {
+				if o.recursive && strings.HasPrefix(m, n+"/") && meets(m) {
+					want.some = true
+					want.hidden = want.hidden || !slices.ContainsFunc(patterns, func(p string) bool { return matchesNaively(p, m) })
+				}
+			}
+			if got := below[n]; got.chosen != want.some || got.hidden != want.hidden {
+				t.Errorf("below(%q) = %+v, want %+v", n, got, want)
+			}
+			if got := l.chosen(n, o); got != meets(n) {
+				t.Errorf("chosen(%q) = %v, want %v", n, got, meets(n))
+			}
 		}
 	})
 }
+
+// belowMet is what TestSelectionLikeTheDefinition finds below a name.
+type belowMet struct{ some, hidden bool }

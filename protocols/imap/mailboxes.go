@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -10,17 +11,36 @@ import (
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
 
-// parseCreate is RFC 3501, section 6.3.3. A separator at the end says that
-// mailboxes below are to come; it is not part of the name.
+// parseCreate is RFC 3501, section 6.3.3, with the special use of RFC 6154, section
+// 3. A separator at the end says that mailboxes below are to come; it is not part of
+// the name.
 func parseCreate(c *conn) (action, error) {
 	name, err := c.readMailbox()
 	if err != nil {
 		return nil, err
 	}
+	use, err := c.readCreateParams()
+	if err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context, c *conn) error {
-		_, err := c.sess.Create(ctx, strings.TrimSuffix(name, "/"), 0)
-		return err
+		return c.create(ctx, strings.TrimSuffix(name, "/"), use)
 	}, c.r.CRLF()
+}
+
+func (c *conn) create(ctx context.Context, name string, use specialUse) error {
+	if use.unknown {
+		return no(codeUseAttr, "no such special use, or not one that a mailbox can be given")
+	}
+	m, err := c.sess.Create(ctx, name, use.set)
+	if err != nil && use.set != 0 && mailaccess.KindOf(err) == mailaccess.KindUnsupported {
+		return no(codeUseAttr, "not supported for this mailbox")
+	}
+	if err != nil {
+		return err
+	}
+	c.answer.code = string(appendObjectID([]byte("MAILBOXID "), string(m.ID))) // RFC 8474, section 4.1
+	return nil
 }
 
 // parseDelete is RFC 3501, section 6.3.4.
@@ -74,13 +94,14 @@ func parseSubscribe(on bool) func(*conn) (action, error) {
 	}
 }
 
-// statusItem is something that STATUS tells.
+// statusItem is something that STATUS tells: a number, or, where there is no value,
+// the mailbox's object identifier.
 type statusItem struct {
 	name  string
 	value func(ctx context.Context, c *conn, st *mailaccess.Status) (uint64, error)
 }
 
-// statusItems are those of RFC 3501, section 6.3.10.
+// statusItems are those of RFC 3501, section 6.3.10, and of extensions.
 var statusItems = []statusItem{
 	{"MESSAGES", counted(func(st *mailaccess.Status) uint64 { return uint64(st.Messages) })},
 	{"RECENT", func(ctx context.Context, c *conn, st *mailaccess.Status) (uint64, error) {
@@ -92,6 +113,12 @@ var statusItems = []statusItem{
 	{"UNSEEN", counted(func(st *mailaccess.Status) uint64 { return uint64(st.Unseen) })},
 	// RFC 7889, section 3.1.
 	{"APPENDLIMIT", func(_ context.Context, c *conn, _ *mailaccess.Status) (uint64, error) { return c.appendLimit(), nil }},
+	{"DELETED", counted(func(st *mailaccess.Status) uint64 { return uint64(st.Deleted) })}, // RFC 9051, section 6.3.11
+	{"SIZE", func(ctx context.Context, c *conn, st *mailaccess.Status) (uint64, error) { // RFC 8438, section 3
+		n, err := c.sess.MailboxSize(ctx, st)
+		return uint64(n), err
+	}},
+	{name: "MAILBOXID"}, // RFC 8474, section 4.3
 }
 
 func counted(of func(*mailaccess.Status) uint64) func(context.Context, *conn, *mailaccess.Status) (uint64, error) {
@@ -107,25 +134,9 @@ func parseStatus(c *conn) (action, error) {
 	if err := c.r.SP(); err != nil {
 		return nil, err
 	}
-	var items []*statusItem
-	err = c.r.ReadList(func() error {
-		word, err := c.r.ReadKeyword()
-		if err != nil {
-			return err
-		}
-		for i := range statusItems {
-			if it := &statusItems[i]; it.name == string(word) {
-				items = append(items, it)
-				return nil
-			}
-		}
-		return bad("unknown status item")
-	})
+	items, err := c.readStatusItems()
 	if err != nil {
 		return nil, err
-	}
-	if len(items) == 0 {
-		return nil, bad("no status item")
 	}
 	return func(ctx context.Context, c *conn) error {
 		m, err := c.sess.Lookup(ctx, name)
@@ -136,25 +147,58 @@ func parseStatus(c *conn) (action, error) {
 	}, c.r.CRLF()
 }
 
+// readStatusItems reads a list of items. One that comes twice is told once.
+func (c *conn) readStatusItems() ([]*statusItem, error) {
+	var items []*statusItem
+	err := c.r.ReadList(func() error {
+		word, err := c.r.ReadKeyword()
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(statusItems, func(it statusItem) bool { return it.name == string(word) })
+		if i < 0 {
+			return bad("unknown status item")
+		}
+		if it := &statusItems[i]; !slices.Contains(items, it) {
+			items = append(items, it)
+		}
+		return nil
+	})
+	if err == nil && len(items) == 0 {
+		err = bad("no status item")
+	}
+	return items, err
+}
+
 // sendStatus writes a STATUS response (RFC 3501, section 7.2.4).
 func (c *conn) sendStatus(ctx context.Context, box mailaccess.MailboxID, items []*statusItem) error {
-	st, err := c.sess.Status(ctx, box)
+	var array [256]byte
+	b, err := c.appendStatus(ctx, array[:0], box, items)
 	if err != nil {
 		return err
 	}
-	values := make([]uint64, len(items))
-	for i, it := range items {
-		if values[i], err = it.value(ctx, c, &st); err != nil {
-			return err
-		}
+	return c.w.End(append(c.w.Begin(), b...))
+}
+
+// appendStatus appends a STATUS response, or nothing when it fails.
+func (c *conn) appendStatus(ctx context.Context, b []byte, box mailaccess.MailboxID, items []*statusItem) ([]byte, error) {
+	st, err := c.sess.Status(ctx, box)
+	if err != nil {
+		return b, err
 	}
-	b := c.appendMailbox(append(c.w.Begin(), "* STATUS "...), st.Name)
+	b = c.appendMailbox(append(b, "* STATUS "...), st.Name)
 	b = append(b, " ("...)
 	for i, it := range items {
-		if i > 0 {
-			b = append(b, ' ')
+		b = append(append(appendSpace(b, i), it.name...), ' ')
+		if it.value == nil {
+			b = appendObjectID(b, string(st.ID))
+			continue
 		}
-		b = imapwire.AppendNumber(append(append(b, it.name...), ' '), values[i])
+		n, err := it.value(ctx, c, &st)
+		if err != nil {
+			return nil, err
+		}
+		b = imapwire.AppendNumber(b, n)
 	}
-	return c.w.End(append(b, ")\r\n"...))
+	return append(b, ")\r\n"...), nil
 }

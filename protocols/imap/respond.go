@@ -128,6 +128,9 @@ func (c *conn) storeStatus(err error) *statusError {
 // codeExpungeIssued is RFC 5530, section 3: some of the messages are gone.
 const codeExpungeIssued goimap.ResponseCode = "EXPUNGEISSUED"
 
+// codeUseAttr is RFC 6154, section 3: a special use cannot be given.
+const codeUseAttr goimap.ResponseCode = "USEATTR"
+
 // kindStatus is the answer to each kind of error (RFC 5530, section 3).
 var kindStatus = map[mailaccess.Kind]statusError{
 	mailaccess.KindInternal:    {"NO", goimap.ResponseCodeServerBug, "internal error"},

@@ -60,7 +60,9 @@ func (c *conn) selectMailbox(ctx context.Context, name string, readOnly bool) er
 	}
 	b = imapwire.AppendNumber(append(b, "* OK [UIDVALIDITY "...), st.UIDValidity)
 	b = imapwire.AppendNumber(append(b, "] UIDs valid\r\n* OK [UIDNEXT "...), uint32(st.UIDNext))
-	return c.w.End(append(b, "] predicted next UID\r\n"...))
+	b = append(b, "] predicted next UID\r\n* OK [MAILBOXID "...)
+	b = appendObjectID(b, string(st.ID)) // RFC 8474, section 4.2
+	return c.w.End(append(b, "] mailbox id\r\n"...))
 }
 
 func (c *conn) deselect() {

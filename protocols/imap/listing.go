@@ -1,0 +1,198 @@
+package imap
+
+import (
+	"context"
+	"slices"
+
+	goimap "github.com/emersion/go-imap/v2"
+	"go.uber.org/zap"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+)
+
+// listing is every name of an account, at one time.
+type listing struct {
+	// names are those of mailboxes, those that are subscribed to when they were
+	// asked for, and the levels above either, ascending.
+	names   []string
+	boxes   map[string]*mailaccess.Mailbox
+	parents map[string]bool // names with a mailbox somewhere below them
+	// subscribed is nil when subscriptions were not asked for.
+	subscribed map[string]bool
+}
+
+func (c *conn) listing(ctx context.Context, subscriptions bool) (*listing, error) {
+	l := &listing{boxes: make(map[string]*mailaccess.Mailbox), parents: make(map[string]bool)}
+	known := make(map[string]bool)
+	for m, err := range c.sess.Mailboxes(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		l.boxes[m.Name] = &m
+		known[m.Name] = true
+		above(m.Name, func(level string) { l.parents[level] = true })
+	}
+	if subscriptions {
+		var err error
+		if l.subscribed, err = c.subscriptions(ctx); err != nil {
+			return nil, err
+		}
+		for name := range l.subscribed {
+			known[name] = true
+		}
+	}
+	l.names = withLevels(known)
+	return l, nil
+}
+
+func (c *conn) subscriptions(ctx context.Context) (map[string]bool, error) {
+	names := make(map[string]bool)
+	for name, err := range c.sess.Subscriptions(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		names[name] = true
+	}
+	return names, nil
+}
+
+// above calls do with each level above a name.
+func above(name string, do func(level string)) {
+	for i := range len(name) {
+		if name[i] == '/' {
+			do(name[:i])
+		}
+	}
+}
+
+// withLevels returns names and the levels above them, ascending.
+func withLevels(names map[string]bool) []string {
+	var all []string
+	for name := range names {
+		all = append(all, name)
+		above(name, func(level string) { all = append(all, level) })
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// chosen reports whether a name meets the selection options. Without any, levels
+// above mailboxes do too (RFC 3501, section 6.3.8); with some, exactly those names
+// that they describe (RFC 5258, section 3.1).
+func (l *listing) chosen(name string, o *listOptions) bool {
+	box := l.boxes[name]
+	if o.specialUse && (box == nil || box.Use == 0) {
+		return false
+	}
+	if o.subscribed {
+		return l.subscribed[name]
+	}
+	return box != nil || l.parents[name]
+}
+
+// below is what is known of the names below one.
+type below struct {
+	chosen bool // some meet the selection options
+	hidden bool // and some of these match no pattern, so that they are not listed
+}
+
+// below looks for what RECURSIVEMATCH makes known of each name (RFC 5258, section
+// 3.5).
+func (l *listing) below(patterns []string, o *listOptions) map[string]below {
+	if !o.recursive {
+		return nil
+	}
+	found := make(map[string]below)
+	for _, name := range l.names {
+		if !l.chosen(name, o) {
+			continue
+		}
+		hidden := !matchesAny(patterns, name)
+		above(name, func(level string) {
+			found[level] = below{chosen: true, hidden: found[level].hidden || hidden}
+		})
+	}
+	return found
+}
+
+// listed is what a LIST response says of a name beyond what the listing knows.
+type listed struct {
+	name     string
+	extended bool // the client knows of \NonExistent
+	noSelect bool
+	below    below
+	oldName  string // RFC 9051, section 6.3.9.7
+}
+
+// appendListed appends a LIST response (RFC 3501, section 7.2.2; RFC 9051, section
+// 7.3.1). o may be nil.
+func (c *conn) appendListed(b []byte, l *listing, r *listed, o *listOptions) []byte {
+	box := l.boxes[r.name]
+	b = append(b, "* LIST ("...)
+	switch {
+	case box == nil && (r.extended || c.rev2()):
+		b = append(append(b, goimap.MailboxAttrNonExistent...), ' ')
+	case box == nil || r.noSelect:
+		b = append(append(b, goimap.MailboxAttrNoSelect...), ' ')
+	}
+	// RFC 3348, section 3.
+	if l.parents[r.name] {
+		b = append(b, goimap.MailboxAttrHasChildren...)
+	} else {
+		b = append(b, goimap.MailboxAttrHasNoChildren...)
+	}
+	if l.subscribed[r.name] {
+		b = append(append(b, ' '), goimap.MailboxAttrSubscribed...)
+	}
+	if box != nil {
+		for _, u := range &uses {
+			if box.Use&u.use != 0 {
+				b = append(append(b, ' '), u.attr...)
+			}
+		}
+	}
+	b = c.appendMailbox(append(b, ") \"/\" "...), r.name)
+	if r.below.chosen {
+		b = appendChildInfo(b, o)
+	}
+	if r.oldName != "" {
+		b = c.appendMailbox(append(b, " (\"OLDNAME\" ("...), r.oldName)
+		b = append(b, "))"...)
+	}
+	return append(b, "\r\n"...)
+}
+
+// appendChildInfo appends by which options something below was selected (RFC 5258,
+// section 3.5).
+func appendChildInfo(b []byte, o *listOptions) []byte {
+	b = append(b, ` ("CHILDINFO" (`...)
+	if o.subscribed {
+		b = append(b, `"SUBSCRIBED"`...)
+	}
+	if o.subscribed && o.specialUse {
+		b = append(b, ' ')
+	}
+	if o.specialUse {
+		b = append(b, `"SPECIAL-USE"`...)
+	}
+	return append(b, "))"...)
+}
+
+// listStatus returns the STATUS response of a mailbox that is listed. There is none
+// when the mailbox cannot be selected, by then or by this client, and none when the
+// store fails, which must not hide the other mailboxes (RFC 5819, section 2).
+func (c *conn) listStatus(ctx context.Context, box *mailaccess.Mailbox, items []*statusItem) (response []byte, noSelect bool) {
+	if !box.Rights.Has(mailaccess.RightRead) {
+		return nil, true
+	}
+	response, err := c.appendStatus(ctx, nil, box.ID, items)
+	if err == nil {
+		return response, false
+	}
+	switch mailaccess.KindOf(err) {
+	case mailaccess.KindNotFound, mailaccess.KindForbidden:
+		return nil, true
+	}
+	c.log().Warn("status of a listed mailbox", zap.Error(err))
+	return nil, false
+}

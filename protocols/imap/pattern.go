@@ -1,0 +1,108 @@
+package imap
+
+import (
+	"strings"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+)
+
+// maxWildcards bounds the work of matching a pattern, and maxPatterns that of
+// matching many.
+const (
+	maxWildcards = 64
+	maxPatterns  = 64
+)
+
+// readPatterns reads a reference name and a pattern, or several in parentheses
+// (RFC 5258, section 6, mbox-or-pat), and joins the reference with each. Empty
+// patterns are left out: in the basic syntax that is a question of its own, in the
+// extended one they mean nothing (section 3).
+func (c *conn) readPatterns() (patterns []string, extended bool, err error) {
+	ref, err := c.r.ReadMailbox()
+	if err != nil {
+		return nil, false, err
+	}
+	if err := c.r.SP(); err != nil {
+		return nil, false, err
+	}
+	wildcards := 0
+	read := func() error {
+		pattern, err := c.r.ReadListMailbox()
+		if err != nil || pattern == "" {
+			return err
+		}
+		// Names are kept in this form; see [engine.NormalizeName].
+		pattern = norm.NFC.String(ref + pattern)
+		patterns = append(patterns, pattern)
+		wildcards += strings.Count(pattern, "*") + strings.Count(pattern, "%")
+		if wildcards > maxWildcards || len(patterns) > maxPatterns {
+			return bad("too many patterns or wildcards")
+		}
+		return nil
+	}
+	next, err := c.r.Peek()
+	if err != nil || next != '(' {
+		return patterns, false, errorsFirst(err, read())
+	}
+	n := 0
+	err = c.r.ReadList(func() error { n++; return read() })
+	if err == nil && n == 0 {
+		err = bad("no pattern")
+	}
+	return patterns, true, err
+}
+
+// matchesAny reports whether a name matches one of some patterns.
+func matchesAny(patterns []string, name string) bool {
+	for _, p := range patterns {
+		if matches(p, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// matches reports whether a name matches a pattern, in which * stands for
+// anything and % for anything without a separator (RFC 3501, section 6.3.8).
+// INBOX, also as the first level of a name, is matched in any case (section 5.1).
+func matches(pattern, name string) bool {
+	fold := 0
+	if name == mailaccess.Inbox || strings.HasPrefix(name, mailaccess.Inbox+"/") {
+		fold = len(mailaccess.Inbox)
+	}
+	return wildcard(pattern, name, fold)
+}
+
+// wildcard matches with work bounded by the product of the lengths: it keeps the
+// set of places in the pattern that are reached so far. The first fold octets of
+// the name are ASCII capitals that stand for small letters too.
+func wildcard(pattern, name string, fold int) bool {
+	at := make([]bool, len(pattern)+1)
+	next := make([]bool, len(pattern)+1)
+	reach(at, pattern, 0)
+	for i := range len(name) {
+		clear(next)
+		for p := range len(pattern) {
+			switch c := pattern[p]; {
+			case !at[p]:
+			case c == '*', c == '%' && name[i] != '/':
+				reach(next, pattern, p)
+			case c == name[i], i < fold && c == name[i]+('a'-'A'):
+				reach(next, pattern, p+1)
+			}
+		}
+		at, next = next, at
+	}
+	return at[len(pattern)]
+}
+
+// reach marks a place in the pattern, and those behind wildcards that may stand
+// for nothing.
+func reach(at []bool, pattern string, p int) {
+	for at[p] = true; p < len(pattern) && (pattern[p] == '*' || pattern[p] == '%'); {
+		p++
+		at[p] = true
+	}
+}
