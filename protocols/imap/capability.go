@@ -49,6 +49,7 @@ var capabilities = []struct {
 	{goimap.CapMultiAppend, func(c *conn) bool { return after(c) && c.sess.Can().AppendMany }},
 	{goimap.CapObjectID, after}, // RFC 8474
 	{goimap.CapSaveDate, func(c *conn) bool { return after(c) && c.sess.Can().SavedDates }}, // RFC 8514
+	{goimap.CapPreview, after}, // RFC 8970
 }
 
 func always(*conn) bool   { return true }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/engine"
@@ -26,10 +27,14 @@ type fetch struct {
 	gone bool
 	// refused is why a message was left out of which the impossible was asked.
 	refused error
-	// seen are messages whose text was sent and which are not \Seen yet.
-	seen mailaccess.UIDSetBuilder
-	// marks is how many are in seen.
-	marks int
+	// read are messages whose text was sent and which are not \Seen yet.
+	read []reading
+	// rendered is what is made once and kept, of the present batch; open is the
+	// present message.
+	rendered *renderings
+	open     opened
+	// flushed is when what waited was last sent because of its age.
+	flushed time.Time
 }
 
 // fetchBatch is for how many messages derived bytes are asked for at once, and
@@ -44,7 +49,7 @@ func (f *fetch) run(ctx context.Context, c *conn) error {
 	}
 	// \Seen is set where it can be kept; reading goes on where it cannot.
 	f.plan.sees = f.plan.sees && !c.view.ReadOnly() && f.can.SetFlags && c.view.Status().Rights.Has(mailaccess.RightSeen)
-	if f.plan.sections || f.plan.structures {
+	if f.plan.sections || f.plan.rendered {
 		err = f.batches(ctx, uids)
 	} else {
 		err = f.metadata(ctx, uids)
@@ -133,6 +138,7 @@ func (f *fetch) appendMetadata(b []byte, kind fetchKind, m *engine.Numbered, rec
 
 // batches answers with what is derived from contents, or parts of them.
 func (f *fetch) batches(ctx context.Context, uids mailaccess.UIDSet) error {
+	f.rendered, f.flushed = f.c.renderings(&f.plan), time.Now()
 	batch := make([]engine.Numbered, 0, min(fetchBatch, uids.Len()))
 	for m, err := range f.c.view.Messages(ctx, uids) {
 		if err != nil {
@@ -149,13 +155,10 @@ func (f *fetch) batches(ctx context.Context, uids mailaccess.UIDSet) error {
 }
 
 func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
-	rendered := f.c.renderings(&f.plan)
-	if err := rendered.load(ctx, batch); err != nil {
-		return err
-	}
+	f.rendered.load(ctx, batch)
 	for i := range batch {
-		err := f.message(ctx, &batch[i], rendered)
-		rendered.done(ctx, batch[i].EmailID)
+		err := f.message(ctx, &batch[i], i)
+		f.rendered.done(ctx, i)
 		switch {
 		case err == nil:
 			f.sent++
@@ -167,14 +170,15 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 			return err
 		}
 	}
-	rendered.save(ctx)
+	f.rendered.save(ctx)
 	return f.mark(ctx)
 }
 
-// message answers for one message. Whatever can fail comes before the first octet
-// is written.
-func (f *fetch) message(ctx context.Context, m *engine.Numbered, rendered *renderings) error {
-	open := opened{c: f.c, id: m.EmailID}
+// message answers for one message, the i-th of the batch. Whatever can fail comes
+// before the first octet is written.
+func (f *fetch) message(ctx context.Context, m *engine.Numbered, i int) error {
+	open := &f.open
+	*open = opened{c: f.c, id: m.EmailID}
 	defer open.close()
 	if f.plan.size && m.Size == mailaccess.SizeUnknown {
 		content, err := open.open(ctx)
@@ -183,10 +187,10 @@ func (f *fetch) message(ctx context.Context, m *engine.Numbered, rendered *rende
 		}
 		m.Size = content.Size()
 	}
-	if err := rendered.render(ctx, m.EmailID, &open); err != nil {
+	if err := f.rendered.render(ctx, i, open); err != nil {
 		return err
 	}
-	sections, err := f.sections(ctx, &open)
+	sections, err := f.sections(ctx, open)
 	if err != nil {
 		return err
 	}
@@ -196,36 +200,55 @@ func (f *fetch) message(ctx context.Context, m *engine.Numbered, rendered *rende
 	}
 	recent := f.c.view.Recent()
 	b := f.c.appendFetchBegin(f.c.w.Begin(), m)
-	for i := range f.plan.items {
-		item := &f.plan.items[i]
-		b = appendSpace(b, i)
+	for j := range f.plan.items {
+		item := &f.plan.items[j]
+		b = appendSpace(b, j)
 		switch item.kind {
-		case fetchEnvelope, fetchBody, fetchBodyStructure:
-			b = rendered.append(b, item.kind, m.EmailID)
+		case fetchEnvelope, fetchBody, fetchBodyStructure, fetchPreview:
+			b = f.rendered.append(b, item.kind, i)
 		case fetchSection:
-			if b, err = f.writeSection(b, item, sections[i], open.content); err != nil {
+			if b, err = f.writeSection(b, item, sections[j], open.content); err != nil {
 				return err
 			}
 		case fetchBinary:
-			if b, err = f.writeBinary(b, item, sections[i].decoded, open.content); err != nil {
+			if b, err = f.writeBinary(b, item, sections[j].decoded, open.content); err != nil {
 				return err
 			}
 		case fetchBinarySize:
-			b = imapwire.AppendNumber(append(append(b, item.label...), ' '), uint64(sections[i].decoded.size))
+			b = imapwire.AppendNumber(append(append(b, item.label...), ' '), uint64(sections[j].decoded.size))
 		default:
 			b = f.appendMetadata(b, item.kind, m, recent)
 		}
 	}
-	if becomesSeen {
+	if becomesSeen && !f.plan.flags {
 		// RFC 3501, section 6.4.5: the flags changed, so they are told.
-		if !f.plan.flags {
-			b = f.appendMetadata(append(b, ' '), fetchFlags, m, recent)
-		}
-		f.seen.AddUID(m.UID)
-		f.marks++
+		b = f.appendMetadata(append(b, ' '), fetchFlags, m, recent)
 	}
-	return f.c.w.End(append(b, ")\r\n"...))
+	if err := f.c.w.End(append(b, ")\r\n"...)); err != nil {
+		return err
+	}
+	if becomesSeen {
+		f.read = append(f.read, reading{m.UID, f.c.w.Sent() + int64(f.c.w.Buffered())})
+	}
+	if open.content != nil {
+		return f.flush()
+	}
+	return nil
 }
+
+// flush sends what waits, once in a while: contents may take their time, and a client
+// that waits sees something of it, while one that has gone away is noticed.
+func (f *fetch) flush() error {
+	now := time.Now()
+	if now.Sub(f.flushed) < flushAfter {
+		return nil
+	}
+	f.flushed = now
+	return f.c.w.Flush()
+}
+
+// flushAfter is how long a response may wait while contents are opened.
+const flushAfter = 100 * time.Millisecond
 
 // section is where a section lies; absent when the message has none such.
 type section struct {
@@ -281,21 +304,47 @@ func (f *fetch) writeSection(b []byte, item *fetchItem, s section, content maila
 	return f.c.w.Begin(), err
 }
 
+// reading is a message that becomes \Seen, and where in all that was sent the response
+// ends that holds its text.
+type reading struct {
+	uid mailaccess.UID
+	end int64
+}
+
 // mark sets \Seen on the messages whose text was sent: after the fact, so that
 // what never left is not taken for read. The client was told already; if it was
-// told too much it is told again.
+// told too much it is told again. When the client has broken off, those count whose
+// text went out whole.
 func (f *fetch) mark(ctx context.Context) error {
-	if f.marks == 0 {
+	w := f.c.w
+	var seen mailaccess.UIDSetBuilder
+	n := 0
+	for _, r := range f.read {
+		if w.Err() == nil || r.end <= w.Sent() {
+			seen.AddUID(r.uid)
+			n++
+		}
+	}
+	f.read = f.read[:0]
+	if n == 0 {
 		return nil
 	}
-	uids := f.seen.Set()
-	f.seen, f.marks = mailaccess.UIDSetBuilder{}, 0
+	if w.Err() != nil {
+		// The context has ended with the connection.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), markPatience)
+		defer cancel()
+	}
+	uids := seen.Set()
 	_, err := f.c.view.SetFlags(ctx, uids, mailaccess.FlagChange{Add: mailaccess.Flags{System: mailaccess.FlagSeen}}, mailaccess.AnyModSeq)
-	if err != nil {
+	if err != nil && w.Err() == nil {
 		return errorsFirst(f.c.sendFlags(ctx, uids), err)
 	}
-	return nil
+	return err
 }
+
+// markPatience is how long a connection that has ended waits for the store.
+const markPatience = 10 * time.Second
 
 // opened is a message whose content and structure are opened when first needed.
 type opened struct {

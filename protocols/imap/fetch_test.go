@@ -130,6 +130,13 @@ type tampered struct {
 	kept   map[mailaccess.DerivedKind]int
 }
 
+// opens is how many contents were opened.
+func (s *tampered) opens() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opened
+}
+
 func (s *tampered) Open(ctx context.Context, account string, who mailaccess.Identity) (mailaccess.Account, error) {
 	a, err := s.Store.Open(ctx, account, who)
 	return tamperedAccount{a, s}, err
@@ -271,6 +278,8 @@ func TestFetchContentGone(t *testing.T) {
 		{"FETCH 2 ENVELOPE", "NO [EXPUNGEISSUED]", nil},
 		{"UID FETCH 1:* (BODYSTRUCTURE)", "NO [EXPUNGEISSUED]", []int{1, 3}},
 		{"FETCH 1:3 (UID FLAGS RFC822.SIZE)", "OK ", []int{1, 2, 3}},
+		{"FETCH 1:3 (EMAILID THREADID SAVEDATE PREVIEW (LAZY))", "OK ", []int{1, 2, 3}},
+		{"FETCH 1:3 (EMAILID PREVIEW)", "NO [EXPUNGEISSUED]", []int{1, 3}},
 		{"FETCH 3 BODY.PEEK[TEXT]", "OK ", []int{3}},
 	} {
 		answers, status := c.do(tt.command)

@@ -21,6 +21,7 @@ const (
 	fetchEnvelope
 	fetchBody // BODY without a section
 	fetchBodyStructure
+	fetchPreview // RFC 8970
 	fetchSection
 	fetchBinary     // RFC 3516
 	fetchBinarySize // RFC 3516
@@ -29,6 +30,8 @@ const (
 // fetchItem is one thing that FETCH asks for.
 type fetchItem struct {
 	kind fetchKind
+	// lazy: a preview is told if it is at hand (RFC 8970, section 4.1).
+	lazy bool
 	// The rest is for sections.
 	section message.Section
 	partial partial
@@ -44,8 +47,9 @@ type fetchPlan struct {
 	items []fetchItem
 	// sections: there is a section among the items.
 	sections bool
-	// structures: there is an envelope or a body structure among them.
-	structures bool
+	// rendered: there is something among them that is made once and kept: an
+	// envelope, a structure or a preview.
+	rendered bool
 	// sees: reading sets \Seen.
 	sees  bool
 	flags bool // the flags are asked for
@@ -148,6 +152,8 @@ func (c *conn) parseFetchItem(plan *fetchPlan, alone bool) error {
 		}
 	case "BINARY", "BINARY.PEEK", "BINARY.SIZE":
 		return c.parseFetchBinary(plan, name)
+	case "PREVIEW":
+		return c.parsePreview(plan)
 	case "RFC822":
 		plan.addSection(fetchItem{label: name}, true)
 		return nil
@@ -197,9 +203,11 @@ func (c *conn) parseFetchSection(plan *fetchPlan, sees bool) error {
 
 // add adds an item, once: to ask twice for the same is to ask for it.
 func (p *fetchPlan) add(item fetchItem) {
-	for _, have := range p.items {
+	for i := range p.items {
+		have := &p.items[i]
 		// Partials that begin alike have one label (RFC 3501, section 7.4.2).
 		if item.kind == have.kind && item.label == have.label && item.partial == have.partial {
+			have.lazy = have.lazy && item.lazy
 			return
 		}
 	}
@@ -209,8 +217,8 @@ func (p *fetchPlan) add(item fetchItem) {
 		p.flags = true
 	case fetchSize:
 		p.size = true
-	case fetchEnvelope, fetchBody, fetchBodyStructure:
-		p.structures = true
+	case fetchEnvelope, fetchBody, fetchBodyStructure, fetchPreview:
+		p.rendered = true
 	case fetchSection, fetchBinary, fetchBinarySize:
 		p.sections = true
 	}

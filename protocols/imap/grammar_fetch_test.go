@@ -59,6 +59,8 @@ func (g *grammar) attribute() {
 		g.number()
 	case "UID":
 		g.nzNumber()
+	case "PREVIEW":
+		g.nstring()
 	case "EMAILID":
 		g.objectID()
 	case "THREADID":

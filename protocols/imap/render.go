@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -16,15 +17,22 @@ var renderedAs = map[fetchKind]mailaccess.DerivedKind{
 	fetchEnvelope:      "imap-envelope/1",
 	fetchBody:          "imap-body/1",
 	fetchBodyStructure: "imap-bodystructure/1",
+	fetchPreview:       "imap-preview/1",
 }
 
-// renderings are the envelopes and body structures of a batch of messages, as they
-// are sent. Those that the store does not keep are made and offered to it.
+// renderings are the envelopes, body structures and previews of a batch of messages, as
+// they are sent. Those that the store does not keep are made and offered to it.
 type renderings struct {
 	c     *conn
 	kinds []fetchKind
-	have  map[renderedKey][]byte
-	fresh map[fetchKind][]mailaccess.Derived
+	// lazy: a preview that the store does not keep is not made (RFC 8970, section
+	// 4.1: it would be undue delay).
+	lazy bool
+
+	ids   []mailaccess.EmailID   // of the batch
+	have  [][]byte               // of each message, one for each kind; nil: not there
+	arena []byte                 // one piece of memory for what the store had
+	fresh [][]mailaccess.Derived // what was made, by kind
 	// waiting is how many octets are in fresh.
 	waiting int
 }
@@ -33,74 +41,94 @@ type renderings struct {
 // made as soon as it is as much: a structure may be long, and a batch has many.
 const maxRendered = 4 << 20
 
-type renderedKey struct {
-	id   mailaccess.EmailID
-	kind fetchKind
-}
-
 func (c *conn) renderings(plan *fetchPlan) *renderings {
 	r := &renderings{c: c}
 	for i := range plan.items {
-		if kind := plan.items[i].kind; renderedAs[kind] != "" {
-			r.kinds = append(r.kinds, kind)
+		item := &plan.items[i]
+		if renderedAs[item.kind] != "" {
+			r.kinds = append(r.kinds, item.kind)
+			r.lazy = r.lazy || item.lazy
 		}
 	}
+	r.fresh = make([][]mailaccess.Derived, len(r.kinds))
 	return r
 }
 
-// load asks the store for all that it keeps.
-func (r *renderings) load(ctx context.Context, batch []engine.Numbered) error {
+// load begins a batch and asks the store for all that it keeps.
+func (r *renderings) load(ctx context.Context, batch []engine.Numbered) {
 	if len(r.kinds) == 0 || len(batch) == 0 {
-		return nil
+		return
 	}
-	r.have = make(map[renderedKey][]byte, len(batch)*len(r.kinds))
-	r.fresh = make(map[fetchKind][]mailaccess.Derived)
-	ids := make([]mailaccess.EmailID, len(batch))
+	r.ids = r.ids[:0]
 	for i := range batch {
-		ids[i] = batch[i].EmailID
+		r.ids = append(r.ids, batch[i].EmailID)
 	}
-	var arena []byte // one piece of memory for the batch
-	for _, kind := range r.kinds {
-		for d, err := range r.c.sess.Derived(ctx, renderedAs[kind], ids) {
+	r.have = append(r.have[:0], make([][]byte, len(batch)*len(r.kinds))...)
+	r.arena = r.arena[:0]
+	for k, kind := range r.kinds {
+		next := 0 // mostly they come in order
+		for d, err := range r.c.sess.Derived(ctx, renderedAs[kind], r.ids) {
 			if err != nil {
 				break // a cache that fails is no cache
 			}
+			if next == len(r.ids) || r.ids[next] != d.ID {
+				if next = slices.Index(r.ids, d.ID); next < 0 {
+					next = 0
+					continue
+				}
+			}
+			at := next*len(r.kinds) + k
+			next++
 			b, ok := unsealed(d.Bytes)
-			if !ok || len(arena)+len(b) > maxRendered {
+			if !ok || len(r.arena)+len(b) > maxRendered {
 				continue // it is made anew
 			}
-			from := len(arena)
-			arena = append(arena, b...)
-			r.have[renderedKey{d.ID, kind}] = arena[from:len(arena):len(arena)]
+			from := len(r.arena)
+			r.arena = append(r.arena, b...)
+			r.have[at] = r.arena[from:len(r.arena):len(r.arena)]
 		}
 	}
-	return nil
 }
 
-// render makes what is missing for a message.
-func (r *renderings) render(ctx context.Context, id mailaccess.EmailID, open *opened) error {
-	for _, kind := range r.kinds {
-		key := renderedKey{id, kind}
-		if _, ok := r.have[key]; ok {
+// of is what there is of message i of the batch, by kind.
+func (r *renderings) of(i int) [][]byte { return r.have[i*len(r.kinds) : (i+1)*len(r.kinds)] }
+
+// render makes what is missing for message i of the batch.
+func (r *renderings) render(ctx context.Context, i int, open *opened) error {
+	if len(r.kinds) == 0 {
+		return nil
+	}
+	have := r.of(i)
+	for k, kind := range r.kinds {
+		if have[k] != nil || r.lazy && kind == fetchPreview {
 			continue
 		}
 		b, err := renderItem(ctx, kind, open)
 		if err != nil {
 			return err
 		}
-		r.have[key] = b
+		have[k] = b
 		if kept := sealed(b); len(kept) <= mailaccess.MaxDerived {
-			r.fresh[kind] = append(r.fresh[kind], mailaccess.Derived{ID: id, Bytes: kept})
+			r.fresh[k] = append(r.fresh[k], mailaccess.Derived{ID: r.ids[i], Bytes: kept})
 			r.waiting += len(kept)
 		}
 	}
 	return nil
 }
 
+// append appends an item of message i of the batch.
+func (r *renderings) append(b []byte, kind fetchKind, i int) []byte {
+	item := r.of(i)[slices.Index(r.kinds, kind)]
+	if item == nil {
+		return append(b, "PREVIEW NIL"...)
+	}
+	return append(b, item...)
+}
+
 // done lets go of what was rendered for a message that was answered.
-func (r *renderings) done(ctx context.Context, id mailaccess.EmailID) {
-	for _, kind := range r.kinds {
-		delete(r.have, renderedKey{id, kind})
+func (r *renderings) done(ctx context.Context, i int) {
+	if len(r.kinds) > 0 {
+		clear(r.of(i))
 	}
 	if r.waiting >= maxRendered {
 		r.save(ctx)
@@ -144,6 +172,8 @@ func renderItem(ctx context.Context, kind fetchKind, open *opened) ([]byte, erro
 	case fetchEnvelope:
 		h, err := tree.ReadHeader(content)
 		return appendEnvelope([]byte("ENVELOPE "), h.Envelope()), err
+	case fetchPreview:
+		return renderPreview(ctx, open)
 	case fetchBody:
 		return appendBodyStructure([]byte("BODY "), tree, content, false)
 	default:
@@ -151,17 +181,17 @@ func renderItem(ctx context.Context, kind fetchKind, open *opened) ([]byte, erro
 	}
 }
 
-func (r *renderings) append(b []byte, kind fetchKind, id mailaccess.EmailID) []byte {
-	return append(b, r.have[renderedKey{id, kind}]...)
-}
-
 // save offers the store what was made.
 func (r *renderings) save(ctx context.Context) {
-	for kind, items := range r.fresh {
-		if err := r.c.sess.PutDerived(ctx, renderedAs[kind], items); err != nil {
+	for k, items := range r.fresh {
+		if len(items) == 0 {
+			continue
+		}
+		if err := r.c.sess.PutDerived(ctx, renderedAs[r.kinds[k]], items); err != nil {
 			r.c.log().Debug("keeping derived bytes", zap.Error(err))
 		}
+		clear(items)
+		r.fresh[k] = items[:0]
 	}
-	clear(r.fresh)
 	r.waiting = 0
 }

@@ -370,6 +370,18 @@ func (r *Reader) ReadList(item func() error) error {
 	return err
 }
 
+// NextIsList reports whether a space and a parenthesized list come next, and
+// consumes the space if so.
+func (r *Reader) NextIsList() (bool, error) {
+	if b, err := r.at(0); err != nil || b != ' ' {
+		return false, err
+	}
+	if b, err := r.at(1); err != nil || b != '(' {
+		return false, err
+	}
+	return true, r.SP()
+}
+
 // Enter counts one more level of nesting towards Limits.Depth, until
 // [Reader.Leave]. [Reader.ReadList] calls it; a parser that recurses without a
 // list, as for the search keys NOT and OR, calls it for itself.

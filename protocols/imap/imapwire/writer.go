@@ -23,6 +23,7 @@ type Writer struct {
 	buf    []byte // what waits
 	pooled *[writeSize]byte
 	err    error
+	sent   int64
 	lit    literalWriter
 }
 
@@ -41,6 +42,9 @@ func (w *Writer) Err() error { return w.err }
 
 // Buffered returns the number of octets that wait to be sent.
 func (w *Writer) Buffered() int { return len(w.buf) }
+
+// Sent returns the number of octets that went out, to whatever destination.
+func (w *Writer) Sent() int64 { return w.sent }
 
 // Begin returns a buffer to append a response to; what waits already is at its
 // beginning and must be left there. [Writer.End] takes it back: nothing else of
@@ -108,6 +112,7 @@ func (w *Writer) send(p []byte) (int, error) {
 		return 0, w.err
 	}
 	n, err := w.dst.Write(p)
+	w.sent += int64(n)
 	if err == nil && n < len(p) {
 		err = io.ErrShortWrite
 	}
@@ -224,6 +229,7 @@ func (l readerFromWriter) ReadFrom(src io.Reader) (int64, error) {
 			return 0, err
 		}
 		n, err := rf.ReadFrom(lr)
+		l.w.sent += n
 		l.left -= n
 		return n, err
 	}
