@@ -3,16 +3,29 @@ package engine
 import (
 	"context"
 	"errors"
+	"iter"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/message"
 	"github.com/hashmail/mailaccess/mailaccess/query"
 )
 
+// SearchOptions say how much of a search is needed. The zero value is all of it.
+type SearchOptions struct {
+	// Limit, when above 0, lets the search end once it knows the Limit lowest
+	// messages that match, or with FromEnd the highest. Those found are right;
+	// beyond the Limit some may be missing.
+	Limit   int
+	FromEnd bool
+	// Progress is told now and then how many messages were looked at, of how many
+	// that will be at most. Its error ends the search.
+	Progress func(done, total int) error
+}
+
 // Search returns the messages of the view that match e. A store that searches
 // better narrows down which messages are looked at; what it may have missed since,
 // or found too much, is evaluated here.
-func (v *View) Search(ctx context.Context, e mailaccess.Expr) (mailaccess.UIDSet, error) {
+func (v *View) Search(ctx context.Context, e mailaccess.Expr, o SearchOptions) (mailaccess.UIDSet, error) {
 	m, err := query.Compile(e, nil)
 	if err != nil {
 		return mailaccess.UIDSet{}, err
@@ -21,20 +34,16 @@ func (v *View) Search(ctx context.Context, e mailaccess.Expr) (mailaccess.UIDSet
 	if err != nil {
 		return mailaccess.UIDSet{}, err
 	}
-	found := mailaccess.UIDSetBuilder{}
-	for msg, err := range v.s.acct.Messages(ctx, v.at.ID, look) {
-		if err != nil {
+	s := search{v: v, m: m, o: o, sure: sure, total: look.Len(), batch: searchBatch}
+	if o.Limit > 0 {
+		s.batch = 1 // the first may be enough
+	}
+	for uids := range s.parts(look) {
+		if err := s.look(ctx, uids); err != nil {
 			return mailaccess.UIDSet{}, err
-		}
-		matches, err := m.Match(ctx, &msg, &subject{v.s, msg.EmailID})
-		if err != nil {
-			return mailaccess.UIDSet{}, err
-		}
-		if matches {
-			found.AddUID(msg.UID)
 		}
 	}
-	return found.Set().Union(sure), nil
+	return s.found.Set().Union(sure), nil
 }
 
 // candidates asks the store's search, if it has one. look are the messages that
@@ -70,16 +79,139 @@ func (v *View) candidates(ctx context.Context, e mailaccess.Expr) (look, sure ma
 	return may.Union(changedUIDs), sure, nil
 }
 
+// search is a search under way.
+type search struct {
+	v     *View
+	m     *query.Matcher
+	o     SearchOptions
+	sure  mailaccess.UIDSet
+	done  int
+	total int
+
+	found mailaccess.UIDSetBuilder
+	n     int // how many are in found
+	// waiting are messages that their metadata do not decide. Once there are batch
+	// of them they are opened, one after another: only so many are in memory, and
+	// what is derived from them is asked for together.
+	waiting []mailaccess.Message
+	batch   int
+}
+
+// searchBatch is how many messages wait to be opened.
+const searchBatch = 64
+
+// searchPart is how many messages are listed at once when a search begins at the
+// end, at first; it grows.
+const searchPart = 256
+
+// parts yields what is to be looked at, all at once or, from the end, in pieces.
+func (s *search) parts(look mailaccess.UIDSet) iter.Seq[mailaccess.UIDSet] {
+	return func(yield func(mailaccess.UIDSet) bool) {
+		if s.o.Limit == 0 || !s.o.FromEnd {
+			yield(look)
+			return
+		}
+		for n, size := look.Len(), searchPart; n > 0; n, size = n-size, 2*size {
+			first, last := look.Select(max(n-size+1, 1)), look.Select(n)
+			if above := s.sure.Len() - s.sure.Rank(last); above+s.n >= s.o.Limit {
+				return
+			}
+			if !yield(look.Intersect(mailaccess.UIDSetRange(first, last))) {
+				return
+			}
+		}
+	}
+}
+
+// look evaluates the messages of uids.
+func (s *search) look(ctx context.Context, uids mailaccess.UIDSet) error {
+	for msg, err := range s.v.s.acct.Messages(ctx, s.v.at.ID, uids) {
+		if err != nil {
+			return err
+		}
+		if s.enough(msg.UID) {
+			break
+		}
+		if matches, decided := s.m.Decide(&msg); matches {
+			s.add(msg.UID)
+		} else if !decided {
+			s.waiting = append(s.waiting, msg)
+		}
+		if err := s.progress(len(s.waiting)); err != nil {
+			return err
+		}
+		if len(s.waiting) >= s.batch {
+			if err := s.open(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return s.open(ctx)
+}
+
+// enough reports whether the messages from uid on need not be looked at.
+func (s *search) enough(uid mailaccess.UID) bool {
+	return s.o.Limit > 0 && !s.o.FromEnd && s.sure.Rank(uid-1)+s.n >= s.o.Limit
+}
+
+func (s *search) add(uid mailaccess.UID) {
+	s.found.AddUID(uid)
+	s.n++
+}
+
+// progress counts a message, and tells of it when those that wait are few.
+func (s *search) progress(waiting int) error {
+	s.done++
+	if s.o.Progress == nil || s.done%searchBatch != 0 {
+		return nil
+	}
+	return s.o.Progress(s.done-waiting, s.total)
+}
+
+// open evaluates the messages that wait.
+func (s *search) open(ctx context.Context) error {
+	if len(s.waiting) == 0 {
+		return nil
+	}
+	ids := make([]mailaccess.EmailID, len(s.waiting))
+	for i := range s.waiting {
+		ids[i] = s.waiting[i].EmailID
+	}
+	structures := s.v.s.Structures(ids)
+	defer structures.Close(ctx)
+	for i := range s.waiting {
+		msg := &s.waiting[i]
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		matches, err := s.m.Match(ctx, msg, &subject{structures, msg.EmailID})
+		if err != nil {
+			return err
+		}
+		if matches {
+			s.add(msg.UID)
+		}
+		if s.o.Progress != nil {
+			if err := s.o.Progress(s.done-len(s.waiting)+i+1, s.total); err != nil {
+				return err
+			}
+		}
+	}
+	s.waiting = s.waiting[:0]
+	s.batch = min(2*s.batch, searchBatch)
+	return nil
+}
+
 // subject is a message whose content is opened only when the question needs it.
 type subject struct {
-	s  *Session
+	of *Structures
 	id mailaccess.EmailID
 }
 
 func (s *subject) Content(ctx context.Context) (mailaccess.Content, error) {
-	return s.s.Content(ctx, s.id)
+	return s.of.s.Content(ctx, s.id)
 }
 
 func (s *subject) Structure(ctx context.Context, c mailaccess.Content) (*message.Part, error) {
-	return s.s.Structure(ctx, s.id, c)
+	return s.of.Of(ctx, s.id, c)
 }

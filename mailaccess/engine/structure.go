@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -13,22 +14,82 @@ const structureKind mailaccess.DerivedKind = "mime/1"
 // Structure returns the MIME tree of a message whose content is open: the one that
 // the store keeps, or a new one, which the store is offered.
 func (s *Session) Structure(ctx context.Context, id mailaccess.EmailID, c mailaccess.Content) (*message.Part, error) {
-	for d, err := range s.Derived(ctx, structureKind, []mailaccess.EmailID{id}) {
-		if err != nil {
-			break // a cache that fails is no cache
-		}
-		// One that does not fit the content is of no use.
-		if p, err := message.Decode(d.Bytes); err == nil && p.Size() == c.Size() {
-			return p, nil
-		}
+	one := s.Structures([]mailaccess.EmailID{id})
+	defer one.Close(ctx)
+	return one.Of(ctx, id, c)
+}
+
+// Structures are the MIME trees of a batch of messages. What the store keeps is
+// asked for in one call, when the first is needed; what is new is offered in one
+// call by Close. They belong to one goroutine at a time.
+type Structures struct {
+	s     *Session
+	ids   []mailaccess.EmailID
+	asked bool
+	kept  map[mailaccess.EmailID][]byte
+	// partly: kept is full, so that the store may have more.
+	partly bool
+	made   []mailaccess.Derived
+	size   int // of what is in made, in octets
+}
+
+// structuresSize bounds the octets that a batch of trees holds, as the store keeps
+// them.
+const structuresSize = 4 << 20
+
+// Structures returns the trees of ids.
+func (s *Session) Structures(ids []mailaccess.EmailID) *Structures {
+	return &Structures{s: s, ids: ids}
+}
+
+// Of returns the tree of a message of the batch whose content is open.
+func (t *Structures) Of(ctx context.Context, id mailaccess.EmailID, c mailaccess.Content) (*message.Part, error) {
+	if !t.asked {
+		t.ask(ctx)
+	}
+	b, ok := t.kept[id]
+	// One that does not fit the content is of no use.
+	if p, err := message.Decode(b); ok && err == nil && p.Size() == c.Size() {
+		return p, nil
+	}
+	if !ok && t.partly {
+		return t.s.Structure(ctx, id, c)
 	}
 	p, err := message.Parse(c, c.Size(), nil)
 	if err != nil {
 		return nil, err
 	}
 	if b, err := p.AppendBinary(nil); err == nil && len(b) <= mailaccess.MaxDerived {
-		// Losing a cache entry is no failure.
-		_ = s.PutDerived(ctx, structureKind, []mailaccess.Derived{{ID: id, Bytes: b}})
+		t.made = append(t.made, mailaccess.Derived{ID: id, Bytes: b})
+		if t.size += len(b); t.size > structuresSize {
+			t.Close(ctx)
+		}
 	}
 	return p, nil
+}
+
+// ask brings what the store keeps.
+func (t *Structures) ask(ctx context.Context) {
+	t.asked = true
+	t.kept = make(map[mailaccess.EmailID][]byte, len(t.ids))
+	size := 0
+	for d, err := range t.s.Derived(ctx, structureKind, t.ids) {
+		if err != nil {
+			return // a cache that fails is no cache
+		}
+		if size += len(d.Bytes); size > structuresSize {
+			t.partly = true
+			return
+		}
+		t.kept[d.ID] = bytes.Clone(d.Bytes)
+	}
+}
+
+// Close offers what is new to the store.
+func (t *Structures) Close(ctx context.Context) {
+	if len(t.made) > 0 {
+		// Losing a cache entry is no failure.
+		_ = t.s.PutDerived(ctx, structureKind, t.made)
+	}
+	t.made, t.size = nil, 0
 }

@@ -84,6 +84,13 @@ func Compile(e mailaccess.Expr, opts *Options) (*Matcher, error) {
 // open, apart from those whose size must be found out.
 func (m *Matcher) NeedsContent() bool { return m.root.cost >= costHeader }
 
+// Decide reports whether the message matches, as far as its metadata decide that. It
+// does not allocate.
+func (m *Matcher) Decide(msg *mailaccess.Message) (matches, decided bool) {
+	t := m.root.eval(msg, nil)
+	return t == yes, t != unknown
+}
+
 // Match reports whether the message matches. It asks src for the content at
 // most once, and only if the metadata do not decide; src may be nil when
 // [Matcher.NeedsContent] is false and the size is known.

@@ -1,5 +1,7 @@
 package imap
 
+import "github.com/hashmail/mailaccess/mailaccess/engine"
+
 // returnOptions are what RETURN (...) asks of a SEARCH or SORT (RFC 4466, section
 // 2.6.1).
 type returnOptions struct {
@@ -74,4 +76,30 @@ func (c *conn) readReturn() (returnOptions, error) {
 		o.bits = returnAll // RFC 4731, section 3.1
 	}
 	return o, err
+}
+
+// needed says how much of a search the answer needs. RFC 4731, section 1: "when a
+// single MIN or a single MAX result option is specified, servers can optimize"; so
+// with a PARTIAL (RFC 9394, section 1).
+func (o *returnOptions) needed() engine.SearchOptions {
+	first, last := 0, 0
+	switch {
+	case o.bits&^(returnMin|returnMax|returnPartial|returnSave) != 0 || !o.has(returnData):
+		return engine.SearchOptions{}
+	case !o.has(returnPartial):
+	case o.partial.fromEnd:
+		last = int(max(o.partial.first, o.partial.last))
+	default:
+		first = int(max(o.partial.first, o.partial.last))
+	}
+	if o.has(returnMin) {
+		first = max(first, 1)
+	}
+	if o.has(returnMax) {
+		last = max(last, 1)
+	}
+	if first != 0 && last != 0 {
+		return engine.SearchOptions{}
+	}
+	return engine.SearchOptions{Limit: max(first, last), FromEnd: last != 0}
 }

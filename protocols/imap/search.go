@@ -71,11 +71,15 @@ func (c *conn) search(ctx context.Context, a *searchAnswer, crit *criteria) erro
 	if err != nil {
 		return err
 	}
-	uids, err := c.view.Search(ctx, expr)
+	var f found
+	err = c.attended(ctx, func(ctx context.Context) error {
+		f.uids, err = c.view.Search(ctx, expr, a.ret.needed())
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	return c.answerFound(ctx, a, found{uids: uids})
+	return c.answerFound(ctx, a, f)
 }
 
 // parseSearchProgram reads the return options and the charset, if there are any, and

@@ -1,0 +1,49 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashmail/mailaccess/protocols"
+)
+
+// attendAfter is how long a command may take before it is noticed that its client is
+// gone. Shorter ones pay nothing for it.
+const attendAfter = 200 * time.Millisecond
+
+// attended does work that may take long and reads nothing from the client. When the client
+// closes the connection, be it only its own half of it, the context ends: nobody waits
+// for the outcome any more, as Dovecot sees it. Of a client that has sent more
+// commands already that is noticed later, by writing.
+func (c *conn) attended(ctx context.Context, work func(context.Context) error) error {
+	if c.r.Buffered() > 0 {
+		return work(ctx)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	gone := make(chan error, 1)
+	listen := time.AfterFunc(attendAfter, func() {
+		err := c.r.Wait()
+		if err != nil && !errors.Is(err, protocols.ErrIdle) {
+			cancel()
+		}
+		gone <- err
+	})
+	err := work(ctx)
+	if listen.Stop() {
+		return err
+	}
+	// The reader wakes up: from here on it is needed for what comes next.
+	c.nc.SetIdleTimeout(time.Nanosecond)
+	heard := <-gone
+	c.nc.SetIdleTimeout(idleTimeout)
+	switch {
+	case heard == nil:
+	case errors.Is(heard, protocols.ErrIdle):
+		c.broken = nil
+	default:
+		return heard
+	}
+	return err
+}

@@ -1,0 +1,108 @@
+package imap_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/memory"
+)
+
+// stuckStore is a store whose contents take a time to come, or until nobody wants
+// them any more.
+type stuckStore struct {
+	mailaccess.Store
+	takes time.Duration
+}
+
+func (s stuckStore) Open(ctx context.Context, account string, who mailaccess.Identity) (mailaccess.Account, error) {
+	a, err := s.Store.Open(ctx, account, who)
+	return stuckAccount{a, s}, err
+}
+
+type stuckAccount struct {
+	mailaccess.Account
+	s stuckStore
+}
+
+func (a stuckAccount) Content(ctx context.Context, id mailaccess.EmailID) (mailaccess.Content, error) {
+	select {
+	case <-ctx.Done():
+		return nil, &mailaccess.Error{Kind: mailaccess.KindUnavailable, Op: "content", Err: ctx.Err()}
+	case <-time.After(a.s.takes):
+		return a.Account.Content(ctx, id)
+	}
+}
+
+// TestSearchOfClientThatLeft: a search does not go on for a client that has closed
+// the connection; a client that waits, or says more meanwhile, is answered.
+func TestSearchOfClientThatLeft(t *testing.T) {
+	const opening = "a LOGIN demo demo\r\nb SELECT INBOX\r\n"
+	const search = "c SEARCH RETURN (COUNT) BODY x\r\n"
+	for _, test := range []struct {
+		name  string
+		then  string // said after a second
+		leave bool   // a second later
+		wait  time.Duration
+		want  []string // how the last lines begin
+	}{
+		{"left", "", true, 2 * time.Second, nil},
+		{"waits", "", false, time.Hour, []string{"* ESEARCH", "c OK", "* BYE"}},
+		{"says more", "d NOOP\r\ne LOGOUT\r\n", false, time.Hour, []string{"* ESEARCH", "c OK", "d OK", "* BYE", "e OK"}},
+		{"says a part", "d NO", false, time.Hour, []string{"* ESEARCH", "c OK", "* BYE"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := inMemory(memory.New(nil))
+				store.served = stuckStore{store.served, 30 * time.Minute}
+				s := startServer(t, fuzzFixture(), store)
+				client, err := s.Dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() {
+					for _, line := range strings.SplitAfter(opening+search, "\n") {
+						io.WriteString(client, line)
+						time.Sleep(time.Millisecond)
+					}
+					time.Sleep(time.Second)
+					io.WriteString(client, test.then)
+					time.Sleep(time.Second)
+					if test.leave {
+						client.Close()
+					}
+				}()
+				start := time.Now()
+				var last []string
+				for r := bufio.NewReader(client); ; {
+					line, err := r.ReadString('\n')
+					if err != nil {
+						break
+					}
+					last = append(last, line)
+				}
+				client.Close()
+				s.wg.Wait()
+				if took := time.Since(start).Truncate(time.Second); test.leave && took != test.wait || !test.leave && took < test.wait {
+					t.Errorf("ended after %v, want %v", took, test.wait)
+				}
+				if len(last) < len(test.want) {
+					t.Fatalf("said %q", last)
+				}
+				for i, want := range test.want {
+					if line := last[len(last)-len(test.want)+i]; !strings.HasPrefix(line, want) {
+						t.Errorf("said %q, want %q", line, want)
+					}
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
