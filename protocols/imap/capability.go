@@ -35,6 +35,7 @@ var capabilities = []struct {
 	{goimap.CapListExtended, after}, // RFC 5258
 	{goimap.CapListStatus, after},   // RFC 5819
 	{goimap.CapStatusSize, after},   // RFC 8438
+	{goimap.CapUTF8Accept, after},   // RFC 6855
 	{goimap.CapSpecialUse, after},   // RFC 6154
 	{goimap.CapCreateSpecialUse, func(c *conn) bool { return after(c) && c.sess.Can().Mailboxes }},
 	{goimap.CapESearch, after},   // RFC 4731

@@ -235,6 +235,7 @@ const maxKeptRanges = 32
 
 // parse reads a command to its end.
 func (c *conn) parse() (command, action, error) {
+	c.r.SetUTF8(c.utf8())
 	_, name, err := c.r.Command()
 	if err != nil {
 		return command{}, nil, err

@@ -1,5 +1,7 @@
 package imap
 
+import goimap "github.com/emersion/go-imap/v2"
+
 // enabled is a set of extensions that the client has enabled, by ENABLE (RFC 5161)
 // or by a command that does so too. They stay so until the connection ends.
 type enabled uint16
@@ -22,7 +24,9 @@ const (
 var enableable = []struct {
 	name string
 	bit  enabled
-}{}
+}{
+	{string(goimap.CapUTF8Accept), enabledUTF8}, // RFC 6855, section 3
+}
 
 // has reports whether all of bits are enabled.
 func (c *conn) has(bits enabled) bool { return c.enabled&bits == bits }
@@ -31,6 +35,5 @@ func (c *conn) has(bits enabled) bool { return c.enabled&bits == bits }
 // anything that depends on it is written.
 func (c *conn) enable(bits enabled) error {
 	c.enabled |= bits
-	c.r.SetUTF8(c.utf8())
 	return nil
 }

@@ -35,6 +35,7 @@ func FuzzConnection(f *testing.F) {
 		"c ENABLE X Y", "c NAMESPACE", "c SELECT inbox\r\nd FETCH 1:* (FLAGS)", "c EXAMINE Box", "c SELECT &",
 		"c CREATE a/b/\r\nd RENAME a c\r\ne DELETE c/b", "c RENAME INBOX x", "c DELETE Box", "c SUBSCRIBE x\r\nd LSUB \"\" *",
 		"c LIST (SUBSCRIBED RECURSIVEMATCH REMOTE SPECIAL-USE) \"\" (% a/* {1+}\r\n*) RETURN (CHILDREN SUBSCRIBED SPECIAL-USE STATUS (SIZE MAILBOXID DELETED))",
+		"c ENABLE UTF8=ACCEPT IMAP4rev2\r\nd SELECT \"\xc3\xa9\"\r\ne LIST \"\" \"\xff\"\r\nf APPEND INBOX UTF8 (~{5+}\r\na\xc3\xa9:b)",
 		"c CREATE x (USE (\\Sent \\All))", "c LIST \"\" \"*%a\"", "c LIST \"\" \"\"", "c STATUS Box (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN)",
 		"c APPEND INBOX (\\Seen x) \" 1-Jan-2001 00:00:00 +0000\" {5+}\r\nhello", "c APPEND INBOX {50}\r\nhello",
 		"c APPEND INBOX {999999}\r\nd APPEND INBOX {999999+}", "c IDLE\r\nDONE", "c IDLE\r\nd NOOP", "c IDLE",

@@ -105,6 +105,10 @@ func (c *conn) parseSearchProgram(ret *returnOptions) (criteria, error) {
 	if string(name) != "CHARSET" {
 		return p.criteria(p.keysFrom(name))
 	}
+	if c.has(enabledUTF8) {
+		// RFC 6855, section 3: two charsets would contradict each other.
+		return criteria{}, bad("no charset is named once UTF8=ACCEPT is enabled")
+	}
 	if err := c.r.SP(); err != nil {
 		return criteria{}, err
 	}

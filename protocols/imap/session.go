@@ -1,7 +1,6 @@
 package imap
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -264,7 +263,7 @@ func parseEnable(c *conn) (action, error) {
 			return nil, err
 		}
 		for _, e := range enableable {
-			if bytes.Equal(name, []byte(e.name)) {
+			if imapwire.EqualFold(name, e.name) {
 				want |= e.bit
 			}
 		}
