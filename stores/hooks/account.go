@@ -56,7 +56,9 @@ type tombstone struct {
 // Its locks and turns, in the order in which they are taken: turn, the mailboxes'
 // turns ascending by id, committing, mu. Functions of the application run with
 // turns taken, but never under a lock; committing is held while the file is
-// written, mu only for what is quick.
+// written, mu only for what is quick. Store.mu is taken before mu, the locks of
+// calls and caches after it, and nothing else while these are held. Listeners are
+// rung with nothing taken.
 type account struct {
 	store *Store
 	name  string

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -205,15 +206,21 @@ func (h *handle) tellAdd(ctx context.Context, op string, b *mailbox, adds []addi
 			adds[i].body.hold() // the function may be abandoned and read on
 		}
 	}
+	// Once, by the function when it returns, or here if it is never called.
+	var begun atomic.Bool
+	letGo := func() {
+		for i := range adds {
+			if adds[i].body != nil {
+				adds[i].body.drop()
+			}
+		}
+	}
 	var got []string
 	err = h.tell(ctx, op, func(ctx context.Context) error {
-		defer func() {
-			for i := range adds {
-				if adds[i].body != nil {
-					adds[i].body.drop()
-				}
-			}
-		}()
+		if begun.Swap(true) {
+			return errAbandoned
+		}
+		defer letGo()
 		var err error
 		if len(items) == 1 && app.AddMailItem != nil {
 			var key string
@@ -224,6 +231,9 @@ func (h *handle) tellAdd(ctx context.Context, op string, b *mailbox, adds []addi
 		}
 		return appError(op, items[0].Mailbox, err)
 	}, b)
+	if !begun.Swap(true) {
+		letGo()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func (a *account) body(ctx context.Context, op string, id mailaccess.EmailID) (*
 		return nil, fail(op, mailaccess.KindContentGone, "", nil)
 	}
 	var b *body
-	if a.store.bodies.get(c, func(have *body) { b = have.hold() }) {
+	if a.store.bodies.get(bodyKey{a.name, id}, func(have *body) { b = have.hold() }) {
 		return b, nil
 	}
 	w, err := a.where(op, c)
@@ -113,7 +113,7 @@ func (a *account) body(ctx context.Context, op string, id mailaccess.EmailID) (*
 // bodyWithin is body for use within a function of the application, whose place
 // among the calls and whose time it shares, and with turns taken.
 func (a *account) bodyWithin(ctx context.Context, op string, c *content) (b *body, err error) {
-	if a.store.bodies.get(c, func(have *body) { b = have.hold() }) {
+	if a.store.bodies.get(bodyKey{a.name, c.id}, func(have *body) { b = have.hold() }) {
 		return b, nil
 	}
 	at, err := a.where(op, c)
@@ -152,7 +152,7 @@ func (a *account) agrees(c *content, e *entry, b *body, revision string) bool {
 // keepBody keeps b for the next reader of c.
 func (a *account) keepBody(c *content, b *body) {
 	b.hold()
-	if !a.store.bodies.put(c, b, max(b.size, 1)) {
+	if !a.store.bodies.put(bodyKey{a.name, c.id}, b, max(b.size, 1)) {
 		b.drop()
 	}
 }

@@ -24,7 +24,7 @@ func (h *handle) Copy(ctx context.Context, src mailaccess.MailboxID, uids mailac
 	if err := h.begun(op, from); err != nil {
 		return done, err
 	}
-	window := &window{ctx: context.WithoutCancel(ctx), a: h.account, op: op}
+	window := h.newWindow(ctx, op)
 	defer window.close()
 	var adds []addition
 	from.walk(uids, 1, func(e *entry) bool {
@@ -124,15 +124,23 @@ func (h *handle) measureAll(ctx context.Context, op string, src mailaccess.Mailb
 // open at a time. It is opened when it is first read: an application that copies
 // by CopyOf needs no body.
 type window struct {
-	ctx context.Context // for reading
-	a   *account
-	op  string
+	ctx   context.Context // for reading; ends when the window is closed
+	end   context.CancelFunc
+	a     *account
+	op    string
+	fetch sync.Mutex // held while a body is asked for
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards what follows; held only for what is quick
 	open   *content
 	body   *body // of open
 	closed bool
 	other  *content // the bytes of which have changed
+}
+
+func (a *account) newWindow(ctx context.Context, op string) *window {
+	w := &window{a: a, op: op}
+	w.ctx, w.end = context.WithCancel(context.WithoutCancel(ctx))
+	return w
 }
 
 // windowAt is one message of a window.
@@ -142,23 +150,57 @@ type windowAt struct {
 }
 
 func (w windowAt) ReadAt(p []byte, off int64) (int, error) {
+	b, err := w.get(w.content)
+	if err != nil {
+		return 0, err
+	}
+	defer b.drop()
+	return b.ReadAt(p, off)
+}
+
+// get returns the body of c, with a reference for the caller.
+func (w *window) get(c *content) (*body, error) {
+	if b, err := w.have(c); b != nil || err != nil {
+		return b, err
+	}
+	w.fetch.Lock()
+	defer w.fetch.Unlock()
+	if b, err := w.have(c); b != nil || err != nil {
+		return b, err
+	}
+	b, err := w.a.bodyWithin(w.ctx, w.op, c)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		if errors.Is(err, mailaccess.KindContentGone) {
+			w.other = c
+		}
+		return nil, err
+	}
+	if w.closed {
+		b.drop()
+		return nil, w.errClosed()
+	}
+	w.drop()
+	w.body, w.open = b, c
+	return b.hold(), nil
+}
+
+// have is get for a body that is open.
+func (w *window) have(c *content) (*body, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case w.closed:
-		return 0, fail(w.op, mailaccess.KindUnavailable, "", errors.New("the copy has ended"))
-	case w.body == nil || w.open != w.content:
-		w.drop()
-		b, err := w.a.bodyWithin(w.ctx, w.op, w.content)
-		if errors.Is(err, mailaccess.KindContentGone) {
-			w.other = w.content
-		}
-		if err != nil {
-			return 0, err
-		}
-		w.body, w.open = b, w.content
+		return nil, w.errClosed()
+	case w.body != nil && w.open == c:
+		return w.body.hold(), nil
 	}
-	return w.body.ReadAt(p, off)
+	return nil, nil
+}
+
+func (w *window) errClosed() error {
+	return fail(w.op, mailaccess.KindUnavailable, "", errors.New("the copy has ended"))
 }
 
 func (w *window) drop() {
@@ -175,7 +217,9 @@ func (w *window) changed() *content {
 	return w.other
 }
 
+// close waits for nobody: a function that was abandoned may be reading still.
 func (w *window) close() {
+	w.end()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true

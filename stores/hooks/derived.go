@@ -13,6 +13,13 @@ import (
 // together, in octets.
 const derivedBytes = 64 << 20
 
+// bodyKey names a body: not the content itself, which would keep an account that
+// nobody uses any more in memory.
+type bodyKey struct {
+	account string
+	id      mailaccess.EmailID
+}
+
 type derivedKey struct {
 	account string
 	kind    mailaccess.DerivedKind

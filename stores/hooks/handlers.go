@@ -131,8 +131,10 @@ type Item struct {
 	Received time.Time
 
 	// Revision, if given, changes when the bytes of the message do, and only
-	// then: a hash, an ETag. Bytes that have changed make a new message. At
-	// most 1024 octets.
+	// then: a hash, an ETag. Bytes that have changed make a new message. Without
+	// a Revision that is noticed by another Size, by a Body that a listing gives
+	// unasked, or only when the bytes are asked for again: an application whose
+	// messages may change gives one. At most 1024 octets.
 	Revision string
 	// Size, if known, is the length of the message with CRLF at the end of each
 	// line, in octets; 0: not known, and it is measured when the message is

@@ -23,7 +23,7 @@
 // # What it costs
 //
 // Of each message about 300 octets are kept in memory while its account is in
-// use. A body is asked for when a client reads it, brought into canonical form,
+// use, and without a SyncState as long as the Store is. A body is asked for when a client reads it, brought into canonical form,
 // and kept for a while. Its size and a hash are remembered: bytes that differ
 // under the same key are a new message.
 package hooks
@@ -107,7 +107,7 @@ type Store struct {
 	file      *stateFile // nil: memory
 
 	watchers watchers
-	bodies   lru[*content, *body]
+	bodies   lru[bodyKey, *body]
 	derived  lru[derivedKey, []byte]
 	closing  chan struct{} // closed when the store is
 	keepers  sync.WaitGroup

@@ -136,6 +136,9 @@ func (a *account) understand(op string, boxes []Box) ([]listed, error) {
 		names[name], keys[x.Key] = true, true
 		known = append(known, listed{x, name})
 	}
+	// In the same order always: after a restart without a file, the UIDVALIDITY of
+	// a mailbox is then above the one that it had before.
+	slices.SortFunc(known, func(x, y listed) int { return strings.Compare(x.name, y.name) })
 	return known, nil
 }
 

@@ -470,7 +470,7 @@ func TestDeletedMark(t *testing.T) {
 	for _, durable := range []bool{false, true} {
 		opts := hooks.Options{}
 		if durable {
-			opts.SyncState = filepath.Join(t.TempDir(), "state")
+			opts.SyncState = stateFile(t)
 		}
 		f := newFixture(t, hookstest.Style{}, func(h *hooks.Handlers) {
 			h.RemoveMailItem = nil
@@ -520,7 +520,7 @@ func TestDeletedMark(t *testing.T) {
 // mailbox.
 func TestRenamedBehind(t *testing.T) {
 	for _, keys := range []bool{true, false} {
-		f := newFixture(t, hookstest.Style{BoxKeys: keys}, nil, hooks.Options{SyncState: filepath.Join(t.TempDir(), "state")})
+		f := newFixture(t, hookstest.Style{BoxKeys: keys}, nil, hooks.Options{SyncState: stateFile(t)})
 		if err := f.app.Create(user, "Old", 0); err != nil {
 			t.Fatal(err)
 		}
@@ -669,7 +669,7 @@ func TestInterval(t *testing.T) {
 
 // After a restart everything is as it was; what happened meanwhile is a change.
 func TestRestart(t *testing.T) {
-	f := newFixture(t, hookstest.Style{}, nil, hooks.Options{SyncState: filepath.Join(t.TempDir(), "state")})
+	f := newFixture(t, hookstest.Style{}, nil, hooks.Options{SyncState: stateFile(t)})
 	f.fill(3)
 	acc := f.session()
 	s := f.inbox(acc)
@@ -733,7 +733,7 @@ func TestRestartInMemory(t *testing.T) {
 // When the file fails, nobody knows what of a change it has. It takes no more until
 // it is opened again; what the application has done then shows.
 func TestFileFails(t *testing.T) {
-	f := newFixture(t, hookstest.Style{}, nil, hooks.Options{SyncState: filepath.Join(t.TempDir(), "state")})
+	f := newFixture(t, hookstest.Style{}, nil, hooks.Options{SyncState: stateFile(t)})
 	f.fill(2)
 	acc := f.session()
 	s := f.inbox(acc)

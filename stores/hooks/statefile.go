@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -29,9 +30,10 @@ import (
 // nobody can say what of it is there: the file takes no more until it is opened
 // again.
 type stateFile struct {
-	db     *bolt.DB
-	failed atomic.Bool
-	writes atomic.Int64 // how many transactions there were
+	db      *bolt.DB
+	failed  atomic.Bool  // a transaction failed
+	damaged atomic.Bool  // it ended in a panic: see close
+	writes  atomic.Int64 // how many transactions there were
 }
 
 var (
@@ -53,42 +55,82 @@ const lockWait = time.Second
 
 func openStateFile(path string) (*stateFile, error) {
 	const op = "open sync state"
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait, NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
+	f := new(stateFile)
+	// The list of free pages is kept in the file: bbolt makes it anew in a
+	// goroutine of its own, where nobody can recover from a damaged page.
+	options := &bolt.Options{Timeout: lockWait, FreelistType: bolt.FreelistMapType}
+	err := f.guard(func() (err error) {
+		if f.db, err = bolt.Open(path, 0o600, options); err == nil {
+			err = f.prepare(op)
+		}
+		return err
+	})
+	if err == nil {
+		return f, nil
+	}
+	f.damaged.Store(errors.Is(err, errState))
+	_ = f.close()
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fail(op, mailaccess.KindInUse, "", err)
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
+	case errors.Is(err, errState), errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
 		return nil, fail(op, mailaccess.KindCorrupt, "", err)
-	case err != nil:
-		return nil, fail(op, mailaccess.KindUnavailable, "", err)
+	case errors.Is(err, mailaccess.KindUnsupported):
+		return nil, err
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		format, err := tx.CreateBucketIfNotExists(keyFormat)
+	return nil, fail(op, mailaccess.KindUnavailable, "", err)
+}
+
+// prepare makes a new file one of this format. Others are not written.
+func (f *stateFile) prepare(op string) error {
+	fresh := false
+	err := f.db.View(func(tx *bolt.Tx) error {
+		format := tx.Bucket(keyFormat)
+		if fresh = format == nil; fresh {
+			return nil
+		}
+		if have := format.Get(keyFormat); string(have) != formatVersion {
+			return fail(op, mailaccess.KindUnsupported, "", fmt.Errorf("format %q, this program knows %q", have, formatVersion))
+		}
+		if tx.Bucket(keyAccounts) == nil {
+			return errState
+		}
+		return nil
+	})
+	if err != nil || !fresh {
+		return err
+	}
+	return f.db.Update(func(tx *bolt.Tx) error {
+		if _, err := tx.CreateBucket(keyAccounts); err != nil {
+			return err
+		}
+		format, err := tx.CreateBucket(keyFormat)
 		if err != nil {
 			return err
 		}
-		switch have := format.Get(keyFormat); {
-		case have == nil:
-			if err := format.Put(keyFormat, []byte(formatVersion)); err != nil {
-				return err
-			}
-		case string(have) != formatVersion:
-			return fail(op, mailaccess.KindUnsupported, "", fmt.Errorf("format %q, this program knows %q", have, formatVersion))
-		}
-		_, err = tx.CreateBucketIfNotExists(keyAccounts)
-		return err
+		return format.Put(keyFormat, []byte(formatVersion))
 	})
-	if err != nil {
-		db.Close()
-		if mailaccess.KindOf(err) == mailaccess.KindInternal {
-			err = fail(op, mailaccess.KindUnavailable, "", err)
-		}
-		return nil, err
-	}
-	return &stateFile{db: db}, nil
 }
 
+// guard runs use, which uses the database. bbolt panics when a page is not what it
+// should be, and touches memory that is not there when the file has become shorter:
+// both are damage, which one account may have and others not.
+func (f *stateFile) guard(use func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: %v", errState, v)
+		}
+	}()
+	return use()
+}
+
+// close lets go of the file, unless it turned out to be damaged: what bbolt had
+// locked then may be locked still, for as long as the process runs.
 func (f *stateFile) close() error {
+	if f.db == nil || f.damaged.Load() {
+		return nil
+	}
 	if err := f.db.Close(); err != nil {
 		return fail("close sync state", mailaccess.KindUnavailable, "", err)
 	}
@@ -101,16 +143,19 @@ func (f *stateFile) write(t *txn) error {
 		return errors.New("the sync state could not be written before")
 	}
 	f.writes.Add(1)
-	err := f.db.Update(func(tx *bolt.Tx) error {
-		acc, err := tx.Bucket(keyAccounts).CreateBucketIfNotExists([]byte(t.a.name))
-		if err != nil {
-			return err
-		}
-		w := stateWriter{t: t, acc: acc}
-		return w.all()
+	err := f.guard(func() error {
+		return f.db.Update(func(tx *bolt.Tx) error {
+			acc, err := tx.Bucket(keyAccounts).CreateBucketIfNotExists([]byte(t.a.name))
+			if err != nil {
+				return err
+			}
+			w := stateWriter{t: t, acc: acc}
+			return w.all()
+		})
 	})
 	if err != nil {
 		f.failed.Store(true)
+		f.damaged.Store(errors.Is(err, errState))
 	}
 	return err
 }
@@ -269,17 +314,19 @@ func (w *stateWriter) box(x *boxTxn) {
 // load returns an account, or nil when the file does not have it.
 func (f *stateFile) load(s *Store, name string) (a *account, err error) {
 	const op = "load account"
-	err = f.db.View(func(tx *bolt.Tx) error {
-		acc := tx.Bucket(keyAccounts).Bucket([]byte(name))
-		if acc == nil {
-			return nil
-		}
-		head, err := decodeHead(acc.Get(keyHead))
-		if err != nil {
-			return err
-		}
-		a = newAccount(s, name, head)
-		return a.load(acc)
+	err = f.guard(func() error {
+		return f.db.View(func(tx *bolt.Tx) error {
+			acc := tx.Bucket(keyAccounts).Bucket([]byte(name))
+			if acc == nil {
+				return nil
+			}
+			head, err := decodeHead(acc.Get(keyHead))
+			if err != nil {
+				return err
+			}
+			a = newAccount(s, name, head)
+			return a.load(acc)
+		})
 	})
 	switch {
 	case errors.Is(err, errState):
@@ -299,6 +346,9 @@ func (a *account) load(acc *bolt.Bucket) error {
 			return err
 		}
 		b := newMailbox(head)
+		if mailaccess.CheckMailboxName(b.Name) != nil || a.names[b.Name] != nil || b.modseq > a.head.modseq || b.UIDValidity == 0 || b.uidNext == 0 {
+			return errState
+		}
 		a.boxes[b.ID], a.names[b.Name] = b, b
 		return b.loadFrom(acc, id, &entries)
 	})
@@ -338,6 +388,9 @@ func (b *mailbox) loadFrom(acc *bolt.Bucket, id []byte, entries *entryDecoder) e
 	if err != nil {
 		return err
 	}
+	if err := b.check(all); err != nil {
+		return err
+	}
 	b.load(all)
 	err = each(sub(acc, keyGone, id), func(k, value []byte) error {
 		if len(k) != 12 {
@@ -362,6 +415,21 @@ func (b *mailbox) loadFrom(acc *bolt.Bucket, id []byte, entries *entryDecoder) e
 		b.hidden[string(key)] = struct{}{}
 		return nil
 	})
+}
+
+// check reports whether entries can be those of b, which has none yet.
+func (b *mailbox) check(entries []*entry) error {
+	keys := make(map[string]struct{}, len(entries))
+	for _, e := range entries {
+		if e.uid == 0 || e.uid >= b.uidNext || e.modseq > b.modseq || e.created > e.modseq || e.key == "" {
+			return errState
+		}
+		keys[e.key] = struct{}{}
+	}
+	if len(keys) < len(entries) {
+		return errState
+	}
+	return nil
 }
 
 func sub(acc *bolt.Bucket, name, id []byte) *bolt.Bucket {

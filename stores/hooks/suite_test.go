@@ -3,6 +3,7 @@ package hooks_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -61,6 +62,18 @@ func (f *fixture) open(t testing.TB) mailaccess.Store {
 	return s
 }
 
+// stateFile returns where a small state file may be: in memory where that is
+// possible, since most of these tests would wait for nothing but the disk.
+func stateFile(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "mailaccess-*")
+	if err != nil {
+		return filepath.Join(t.TempDir(), "state")
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "state")
+}
+
 func (f *fixture) harness() storetest.Harness {
 	return storetest.Harness{
 		Store:      f.store,
@@ -108,7 +121,7 @@ func TestSuite(t *testing.T) {
 				storetest.Run(t, func(t testing.TB) storetest.Harness {
 					opts := hooks.Options{MaxMessageSize: 1 << 20}
 					if where == "file" {
-						opts.SyncState, opts.Durable = filepath.Join(t.TempDir(), "state"), true
+						opts.SyncState, opts.Durable = stateFile(t), true
 					}
 					// The suite takes sizes for known that a delivery brings.
 					return newFixture(t, hookstest.Style{Sizes: true}, reduce, opts).harness()
@@ -136,7 +149,7 @@ func TestSuiteHostile(t *testing.T) {
 // One that forgets early keeps it too.
 func TestSuiteShortHistory(t *testing.T) {
 	storetest.Run(t, func(t testing.TB) storetest.Harness {
-		f := newFixture(t, hookstest.Style{}, nil, hooks.Options{HistoryLimit: 3, SyncState: filepath.Join(t.TempDir(), "state"), Durable: true})
+		f := newFixture(t, hookstest.Style{}, nil, hooks.Options{HistoryLimit: 3, SyncState: stateFile(t), Durable: true})
 		h := f.harness()
 		h.ShortHistory = true
 		return h

@@ -341,7 +341,7 @@ func (a *account) bury(b *mailbox, n mailaccess.ModSeq) {
 func (a *account) leave(c *content) {
 	if c.first.box == nil {
 		delete(a.contents, c.id)
-		a.store.bodies.drop(c)
+		a.store.bodies.drop(bodyKey{a.name, c.id})
 	}
 }
 
