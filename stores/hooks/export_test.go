@@ -26,3 +26,6 @@ func Words(f mailaccess.Flags) []string { return words(f) }
 
 // BreakFile has the file fail from now on.
 func (s *Store) BreakFile() error { return s.file.db.Close() }
+
+// BodyRefs is how many hold the body of an upload.
+func BodyRefs(s mailaccess.Staged) int32 { return s.(*staged).w.b.refs.Load() }
