@@ -85,6 +85,9 @@ func (e *env) countsAddUp(name string, snap mailaccess.Snapshot, ms []mailaccess
 		if !validID(string(m.EmailID)) || m.ThreadID != "" && !validID(string(m.ThreadID)) {
 			e.Errorf("mailbox %q, UID %d: ids %q, %q are not of the allowed form", name, m.UID, m.EmailID, m.ThreadID)
 		}
+		if e.caps.Threads && m.ThreadID == "" {
+			e.Errorf("mailbox %q, UID %d has no thread", name, m.UID)
+		}
 		if m.Received.IsZero() || !m.Received.Equal(m.Received.Truncate(time.Second)) {
 			e.Errorf("mailbox %q, UID %d: received %v, want whole seconds", name, m.UID, m.Received)
 		}

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"iter"
 	"strings"
 	"time"
 
@@ -55,6 +56,42 @@ func settledMutants() map[string]mutant {
 				for i := range c.Mailboxes {
 					c.Mailboxes[i].Messages++
 				}
+			}
+		}),
+		"each message is a thread": in("Threads/Replies", func(a *bentAccount) {
+			a.message = func(m *mailaccess.Message) { m.ThreadID = mailaccess.ThreadID("T" + m.EmailID) }
+		}),
+		"all messages are one thread": in("Threads/Replies", func(a *bentAccount) {
+			a.message = func(m *mailaccess.Message) { m.ThreadID = "T" }
+		}),
+		"a thread is called as its first message": in("Threads/Replies", func(a *bentAccount) {
+			first := map[mailaccess.ThreadID]mailaccess.EmailID{}
+			a.message = func(m *mailaccess.Message) {
+				if _, known := first[m.ThreadID]; !known {
+					first[m.ThreadID] = m.EmailID
+				}
+				m.ThreadID = mailaccess.ThreadID(first[m.ThreadID])
+			}
+		}),
+		"threads end at the mailbox": in("Threads/OtherMailbox", func(a *bentAccount) {
+			a.messages = func(ctx context.Context, box mailaccess.MailboxID, uids mailaccess.UIDSet) iter.Seq2[mailaccess.Message, error] {
+				all, err := collect(a.Account.Messages(ctx, box, uids))
+				for i := range all {
+					all[i].ThreadID += mailaccess.ThreadID(box)
+				}
+				return listed(all, err)
+			}
+		}),
+		"threads are joined": in("Threads/Stay", func(a *bentAccount) {
+			a.messages = func(ctx context.Context, box mailaccess.MailboxID, uids mailaccess.UIDSet) iter.Seq2[mailaccess.Message, error] {
+				s, _ := a.Account.Snapshot(ctx, box)
+				all, err := collect(a.Account.Messages(ctx, box, uids))
+				for i := range all {
+					if s.Messages > 2 {
+						all[i].ThreadID = "joined"
+					}
+				}
+				return listed(all, err)
 			}
 		}),
 		"a message is saved when it was received": in("Saved/Arrival", func(a *bentAccount) {

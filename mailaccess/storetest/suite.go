@@ -85,6 +85,7 @@ func suite() []group {
 		{"Copy", copyChecks()},
 		{"Move", moveChecks()},
 		{"Saved", savedChecks()},
+		{"Threads", threadChecks()},
 		{"Numbers", numberChecks()},
 		{"MailboxChanges", mailboxChangesChecks()},
 		{"Changes", accountChangesChecks()},

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"hash/maphash"
 	"iter"
 	"slices"
 	"sort"
@@ -39,6 +40,7 @@ type account struct {
 	subscribedAt mailaccess.ModSeq
 
 	contents map[mailaccess.EmailID]*content
+	threads  threads
 	used     int64      // octets of all contents that have a place
 	retained []retained // ascending by number
 	opened   list.List  // of *handle, in the order of opening; only when retaining
@@ -68,6 +70,7 @@ func newAccount(s *Store, name string, now time.Time) *account {
 		uidValidity: uint32(now.Unix()),
 		subscribed:  make(map[string]struct{}),
 		contents:    make(map[mailaccess.EmailID]*content),
+		threads:     threads{seed: maphash.MakeSeed(), known: make(map[uint64]thread)},
 	}
 	a.derived.limit = s.opts.DerivedBytes
 	a.modseq++
@@ -156,6 +159,7 @@ func (h *handle) Capabilities() mailaccess.Capabilities {
 		SystemFlags:     mailaccess.SystemFlagsAll,
 		NewKeywords:     true,
 		SavedDates:      true,
+		Threads:         true,
 		Append:          h,
 		AppendMany:      true,
 		Flags:           h,

@@ -23,7 +23,8 @@ type staged struct {
 	data   []byte
 	sealed bool // nothing may be written any more
 	closed bool
-	err    error // why it is not whole
+	err    error    // why it is not whole
+	keys   []uint64 // of threads; once sealed
 	// content has the id that the message got, guarded by the account's lock.
 	content *content
 }
@@ -138,6 +139,9 @@ func (h *handle) Append(ctx context.Context, box mailaccess.MailboxID, msgs []ma
 			return mailaccess.Appended{}, err
 		}
 		s.seal()
+		if s.keys == nil {
+			s.keys = h.threads.keys(s.data)
+		}
 	}
 	done, n, err := h.append(op, box, msgs)
 	if n > 0 {
@@ -201,6 +205,7 @@ func (h *handle) append(op string, box mailaccess.MailboxID, msgs []mailaccess.N
 			Received: wholeSeconds(received),
 			Saved:    time.Unix(now.Unix(), 0).UTC(),
 			EmailID:  c.id,
+			ThreadID: c.thread,
 		}
 		in.add(&done.Messages[i], sets[i], c)
 	}
@@ -226,11 +231,14 @@ func (a *account) newOctets(msgs []mailaccess.NewMessage) (n int64) {
 func (a *account) adopt(s *staged) *content {
 	if s.content == nil {
 		a.lastEmail++
-		s.content = &content{id: mailaccess.EmailID(a.newID(a.lastEmail)), data: s.data}
+		s.content = &content{id: mailaccess.EmailID(a.newID(a.lastEmail)), data: s.data, keys: s.keys}
 	}
 	if !s.content.placed() {
 		a.used += int64(len(s.data))
-		a.contents[s.content.id] = s.content
+		if a.contents[s.content.id] == nil { // else it was retained
+			a.contents[s.content.id] = s.content
+			a.enter(s.content)
+		}
 	}
 	return s.content
 }

@@ -17,6 +17,8 @@ import (
 type content struct {
 	id     mailaccess.EmailID
 	data   []byte
+	thread mailaccess.ThreadID
+	keys   []uint64           // see threads
 	first  place              // the only one of most messages, if it has a box
 	others map[place]struct{} // nil for most messages
 	gone   mailaccess.ModSeq  // when the last place went
@@ -83,7 +85,7 @@ func (a *account) leave(id mailaccess.EmailID, p place, n mailaccess.ModSeq) {
 		a.retained = append(a.retained, retained{n, c})
 		return
 	}
-	delete(a.contents, id)
+	a.letGo(c)
 }
 
 // dropRetained lets go of what nobody may read any more. a.mu is held.
@@ -96,7 +98,7 @@ func (a *account) dropRetained() {
 		}
 		// It may have come back, and even gone again.
 		if !r.c.placed() && r.c.gone == r.n {
-			delete(a.contents, r.c.id)
+			a.letGo(r.c)
 		}
 	}
 	if i > 0 {
