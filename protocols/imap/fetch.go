@@ -119,13 +119,13 @@ func (f *fetch) appendMetadata(b []byte, kind fetchKind, m *engine.Numbered, rec
 	case fetchSize:
 		b = imapwire.AppendNumber(append(b, "RFC822.SIZE "...), uint64(m.Size))
 	case fetchEmailID:
-		b = append(append(append(b, "EMAILID ("...), m.EmailID...), ')')
+		b = appendObjectID(append(b, "EMAILID "...), string(m.EmailID))
 	case fetchThreadID:
 		// RFC 8474, section 5.2: NIL without threads.
 		if !f.can.Threads || m.ThreadID == "" {
 			return append(b, "THREADID NIL"...)
 		}
-		b = append(append(append(b, "THREADID ("...), m.ThreadID...), ')')
+		b = appendObjectID(append(b, "THREADID "...), string(m.ThreadID))
 	case fetchSaveDate:
 		// RFC 8514, section 4.2: NIL where saved dates are not kept.
 		if !f.can.SavedDates || m.Saved.IsZero() {

@@ -27,8 +27,8 @@ func TestTranscripts(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			opts := transcriptOptions()
 			// The store over hooks forgets history by itself only, when there
-			// is much of it.
-			opts.Has = func(need string) bool { return need == "floor" && s.name != "hooks" }
+			// is much of it, and does not thread.
+			opts.Has = func(need string) bool { return (need == "floor" || need == "threads") && s.name != "hooks" }
 			prototest.Run(t, fsys, func(t testing.TB, fx prototest.Fixture) prototest.Server {
 				return startServer(t, fx, s.make(t))
 			}, opts)

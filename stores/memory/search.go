@@ -95,6 +95,15 @@ func (a *account) bound(b *mailbox, e mailaccess.Expr) mailaccess.UIDSet {
 			}
 		}
 		return uids.Set()
+	case mailaccess.Or:
+		// RFC 8474, section 8.3: clients look for several at once.
+		var uids mailaccess.UIDSet
+		for _, x := range e {
+			if uids = uids.Union(a.bound(b, x)); uids.Len() == b.uids.Len() {
+				break
+			}
+		}
+		return uids
 	}
 	return b.uids
 }
