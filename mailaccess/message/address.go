@@ -51,6 +51,15 @@ const maxAddresses = 10000
 // in it gives nil. A group that is not closed ends with the text.
 func ParseAddresses(s string) []Address { return parseAddresses(s, maxAddresses) }
 
+// FirstAddress is the first element of [ParseAddresses], and whether there is
+// one. It reads no further.
+func FirstAddress(s string) (Address, bool) {
+	if list := parseAddresses(s, 3); len(list) > 0 {
+		return list[0], true
+	}
+	return Address{}, false
+}
+
 // parseAddresses reads at most limit elements. An element of the list adds one
 // or two of them, the end of the text perhaps another.
 func parseAddresses(s string, limit int) []Address {

@@ -12,7 +12,8 @@ import (
 //
 // The location of the time is the zone that was written, or UTC, so that its
 // Date method gives the day as the sender wrote it, which SENTBEFORE, SENTON
-// and SENTSINCE compare (RFC 3501, section 6.4.4).
+// and SENTSINCE compare (RFC 3501, section 6.4.4). A time of day that there is
+// not becomes midnight, a zone that there is not UTC (RFC 5256, section 2.2).
 func ParseDate(v string) (t time.Time, ok bool) {
 	d := dateParser{lexer: lexer{s: v[:min(len(v), 200)]}, offset: noOffset}
 	for !d.done() {
@@ -166,7 +167,7 @@ func (d *dateParser) name(s string) {
 }
 
 // settle makes day, month and year out of the numbers, and reports whether
-// they, and the time, are possible.
+// they are possible.
 func (d *dateParser) settle() bool {
 	n := d.numbers
 	if len(n) > 0 && n[0].digits == 8 { // 20060102
@@ -192,9 +193,11 @@ func (d *dateParser) settle() bool {
 	if d.month < 1 || d.month > 12 || d.day < 1 || d.day > 31 || d.year < 1 || d.year > 9999 {
 		return false
 	}
+	if d.clock[0] > 23 || d.clock[1] > 59 || d.clock[2] > 60 {
+		d.clock = [3]int{}
+	}
 	// A day that the month does not have would run over into the next.
-	return time.Date(d.year, time.Month(d.month), d.day, 0, 0, 0, 0, time.UTC).Day() == d.day &&
-		d.clock[0] < 24 && d.clock[1] < 60 && d.clock[2] <= 60
+	return time.Date(d.year, time.Month(d.month), d.day, 0, 0, 0, 0, time.UTC).Day() == d.day
 }
 
 // Date returns the time in the first Date field, as [ParseDate] does.

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -126,7 +127,8 @@ func TestParseDate(t *testing.T) {
 		{"rubbish", ""},
 		{"Mon, 31 Feb 1994 00:00:00 +0000", ""},
 		{"Mon, 7 Foo 1994 21:52:25 -0800", ""},
-		{"Mon, 7 Feb 1994 25:52:25 -0800", ""},
+		{"Mon, 7 Feb 1994 25:52:25 -0800", "1994-02-07T00:00:00-08:00"},
+		{"Mon, 7 Feb 1994 21:60:25 +2500", "1994-02-07T00:00:00Z"},
 		{"99999999999999999999 Feb 99999999999999999999", ""},
 	}
 	for _, tt := range tests {
@@ -158,5 +160,66 @@ func TestReadHeader(t *testing.T) {
 	huge := "A: " + strings.Repeat("x", 2*MaxHeader) + "\r\n\r\n"
 	if h, err := parse(t, huge).ReadHeader(strings.NewReader(huge)); len(h) != MaxHeader || err != nil {
 		t.Errorf("huge header: %d bytes, %v, want %d", len(h), err, MaxHeader)
+	}
+}
+
+// RFC 5255, section 4.6: what has no meaning in its charset is put in order by its
+// octets.
+func TestTextOrOctets(t *testing.T) {
+	for _, tt := range []struct {
+		in, text string
+		ok       bool
+	}{
+		{"plain", "plain", true},
+		{"Grüße", "Grüße", true},
+		{"Gr\xfc\xdfe", "Gr\xfc\xdfe", false},
+		{"=?utf-8?q?Gr=C3=BC=C3=9Fe?= an alle", "Grüße an alle", true},
+		{"=?utf-8?q?Gr=C3?= =?utf-8?q?=BC=C3=9Fe?=", "Grüße", true},
+		{"a =?iso-8859-1?q?Gr=FC=DFe?= b", "a Grüße b", true},
+		{"a =?utf-8?q?Gr=FC=DFe?= b", "a Gr\xfc\xdfe b", false},
+		{"=?x-unknown?q?abc?= Grüße", "abc Grüße", false},
+		{"=?iso-8859-1?q?=FC?= \xff", "\xfc \xff", false},
+		{"=?koi8-r?b?4czFy9PFyg==?=", "Алексей", true},
+		{"=?utf-8?q?=EF=BF=BD?=", "\uFFFD", true},
+		{"=?utf-8?x?no word?=", "=?utf-8?x?no word?=", true},
+		{"", "", true},
+	} {
+		if text, ok := TextOrOctets(tt.in); text != tt.text || ok != tt.ok {
+			t.Errorf("TextOrOctets(%q) = %q, %v, want %q, %v", tt.in, text, ok, tt.text, tt.ok)
+		}
+	}
+}
+
+func TestFirstAddress(t *testing.T) {
+	for _, s := range []string{
+		"", ",;", "a@b", "A <a@b>, c@d", ", a@b", "us: a@b, c@d;", "(c)", strings.Repeat("a@b,", 20000),
+	} {
+		a, ok := FirstAddress(s)
+		list := ParseAddresses(s)
+		if ok != (len(list) > 0) || ok && a != list[0] {
+			t.Errorf("first of %.20q is %+v, %v, want the first of %.100v", s, a, ok, list)
+		}
+	}
+}
+
+func TestReadHeaderAlone(t *testing.T) {
+	long := "Subject: x\r\nX: " + strings.Repeat("y", 9000) + "\r\n\r\n"
+	for in, most := range map[string]int{
+		"":                                 0,
+		"Subject: x":                       10,
+		"Subject: x\r\n\r\nbody":           18,
+		"Subject: x\r\n\r\n" + long + long: 4 << 10,
+		long + long + long:                 16 << 10,
+		strings.Repeat("x", 3*MaxHeader):   MaxHeader,
+	} {
+		for _, buf := range [][]byte{nil, make([]byte, 5000)} {
+			h, err := ReadHeader(strings.NewReader(in), int64(len(in)), buf)
+			if err != nil || len(h) != most || !strings.HasPrefix(in, string(h)) {
+				t.Errorf("%.20q: %d octets, %v, want %d", in, len(h), err, most)
+			}
+		}
+	}
+	if _, err := ReadHeader(strings.NewReader("short"), 6, nil); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a content that is too short: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"io"
 	"iter"
 )
@@ -126,8 +127,38 @@ func (p *Part) ReadHeader(r io.ReaderAt) (Header, error) {
 	return b, nil
 }
 
-// MaxHeader is how many bytes of a header [Part.ReadHeader] keeps.
+// MaxHeader is how many bytes of a header [Part.ReadHeader] and [ReadHeader] keep.
 const MaxHeader = 1 << 20
+
+// ReadHeader reads the header of a message of which there is no tree, out of the
+// size bytes of r: its first MaxHeader bytes at most. It reads no more of the body
+// than happens to come along, which the header that it returns still ends with. The
+// memory of buf is used as far as it goes.
+func ReadHeader(r io.ReaderAt, size int64, buf []byte) (Header, error) {
+	limit := min(size, MaxHeader)
+	for n := int64(4 << 10); ; n *= 4 {
+		n = min(n, limit)
+		if int64(cap(buf)) < n {
+			buf = make([]byte, n)
+		}
+		got, err := r.ReadAt(buf[:n], 0)
+		if int64(got) < n {
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+		if n == limit || endsHeader(buf[:n]) {
+			return buf[:n], nil
+		}
+	}
+}
+
+// endsHeader reports whether there is a blank line in h.
+func endsHeader(h []byte) bool {
+	return bytes.Contains(h, []byte("\n\r\n")) || bytes.Contains(h, []byte("\n\n")) ||
+		bytes.HasPrefix(h, []byte("\r\n")) || bytes.HasPrefix(h, []byte("\n"))
+}
 
 func findParam(params []Param, name string) string {
 	for _, q := range params {

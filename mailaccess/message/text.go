@@ -80,6 +80,20 @@ func toUTF8(b []byte, name string) string {
 	return s.String()
 }
 
+// convert returns text in the given charset as UTF-8, and whether all of it has a
+// meaning there.
+func convert(b []byte, name string) (text string, ok bool) {
+	switch lower(name) {
+	case "", "us-ascii", "ascii", "utf-8", "utf8":
+		return string(b), utf8.Valid(b)
+	}
+	if _, err := charset.Reader(name, nil); err != nil {
+		return string(b), false
+	}
+	text = toUTF8(b, name)
+	return text, !strings.ContainsRune(text, utf8.RuneError)
+}
+
 // decoder reads r through a decode function, which appends to dst what in
 // means and keeps what it needs of a sequence that in does not finish. It is
 // called with nothing at the end of the input.

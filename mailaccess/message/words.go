@@ -1,6 +1,9 @@
 package message
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // DecodeText decodes the encoded words (RFC 2047) in an unfolded value. Raw
 // UTF-8 (RFC 6532) passes. A word that cannot be decoded stays as written;
@@ -10,22 +13,58 @@ import "strings"
 // quotes, next to other text, with spaces in it, base64 without its padding. A
 // character may be cut in two by the end of a word.
 func DecodeText(v string) string {
-	next := strings.Index(v, "=?")
-	if next < 0 {
+	if !strings.Contains(v, "=?") {
 		return strings.ToValidUTF8(v, "\uFFFD")
 	}
 	var out strings.Builder
-	var run []byte // decoded words that no charset was applied to yet
+	decodeWords(v, func(text string) {
+		out.WriteString(strings.ToValidUTF8(text, "\uFFFD"))
+	}, func(run []byte, charset string) {
+		out.WriteString(toUTF8(run, charset))
+	})
+	return out.String()
+}
+
+// TextOrOctets is DecodeText for whoever puts texts in order: what has no
+// meaning in its charset, or is in an unknown one, is told apart (RFC 5255,
+// section 4.6). Then ok is false, and the result is the octets with the encoded
+// words undone and no charset applied.
+func TextOrOctets(v string) (text string, ok bool) {
+	if !strings.Contains(v, "=?") {
+		return v, utf8.ValidString(v)
+	}
+	var out, octets strings.Builder
+	ok = true
+	decodeWords(v, func(text string) {
+		ok = ok && utf8.ValidString(text)
+		out.WriteString(text)
+		octets.WriteString(text)
+	}, func(run []byte, charset string) {
+		octets.Write(run)
+		text, known := convert(run, charset)
+		ok = ok && known
+		out.WriteString(text)
+	})
+	if ok {
+		return out.String(), true
+	}
+	return octets.String(), false
+}
+
+// decodeWords takes a value apart: text as it is written, and the octets of
+// encoded words next to each other that are in one charset.
+func decodeWords(v string, plainText func(string), words func(run []byte, charset string)) {
+	var run []byte // decoded words that were not given to words yet
 	charset := ""  // theirs
 	flush := func() {
 		if len(run) > 0 {
-			out.WriteString(toUTF8(run, charset))
+			words(run, charset)
 			run = run[:0]
 		}
 	}
 	plain := 0    // where the text after the last word begins
 	word := false // there was one
-	for i := next; i < len(v); {
+	for i := max(0, strings.Index(v, "=?")); i < len(v); {
 		n := encodedWord(v[i:])
 		if n == 0 {
 			if k := strings.Index(v[i+1:], "=?"); k >= 0 {
@@ -37,7 +76,7 @@ func DecodeText(v string) string {
 		if between := v[plain:i]; !word || strings.Trim(between, " \t") != "" {
 			// RFC 2047, section 6.2: space between words is not text.
 			flush()
-			out.WriteString(strings.ToValidUTF8(between, "\uFFFD"))
+			plainText(between)
 		}
 		name, b := decodeWord(v[i : i+n])
 		if name != charset {
@@ -49,8 +88,7 @@ func DecodeText(v string) string {
 		plain, word = i, true
 	}
 	flush()
-	out.WriteString(strings.ToValidUTF8(v[plain:], "\uFFFD"))
-	return out.String()
+	plainText(v[plain:])
 }
 
 // encodedWord returns the length of the encoded word (RFC 2047, section 2)

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"time"
@@ -287,24 +286,17 @@ func (s *scan) hit() bool {
 	return n > 0
 }
 
-// readTopHeader reads the header of the message and what happens to follow it,
-// [message.MaxHeader] octets at most. It does without the structure, which may
-// cost reading the whole message.
+// readTopHeader reads the header of the message and what happens to follow it. It
+// does without the structure, which may cost reading the whole message.
 func (s *scan) readTopHeader() (message.Header, error) {
-	limit := min(s.c.Size(), message.MaxHeader)
-	for n := int64(4 << 10); ; n *= 4 {
-		n = min(n, limit)
-		h, err := s.read(0, n)
-		if err != nil || n == limit || endsHeader(h) {
-			return h, err
-		}
+	if err := s.ctx.Err(); err != nil {
+		return nil, err
 	}
-}
-
-// endsHeader reports whether there is a blank line in h.
-func endsHeader(h []byte) bool {
-	return bytes.Contains(h, []byte("\n\r\n")) || bytes.Contains(h, []byte("\n\n")) ||
-		bytes.HasPrefix(h, []byte("\r\n")) || bytes.HasPrefix(h, []byte("\n"))
+	h, err := message.ReadHeader(s.c, s.c.Size(), s.head)
+	if cap(h) > cap(s.head) {
+		s.head = h[:0]
+	}
+	return h, err
 }
 
 // read reads n octets at off, which are valid until the next read.
