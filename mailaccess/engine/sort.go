@@ -1,0 +1,85 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/query"
+)
+
+// Under which keys are kept; see [query.AppendSortKey] and [query.AppendThreadKey].
+const (
+	sortKind   mailaccess.DerivedKind = "sort/1"
+	threadKind mailaccess.DerivedKind = "thread/1"
+)
+
+// maxSortMemory is how many octets a sort or a thread may take; a million messages
+// take about 70 MB.
+const maxSortMemory = 256 << 20
+
+// Sort returns those messages of uids that are in the view and still there, in the
+// order of the criteria, and those that are equal in the order of the view. It reads
+// no more than headers, and those only if their keys are not kept. KindLimit when
+// it would take too much memory.
+func (v *View) Sort(ctx context.Context, uids mailaccess.UIDSet, criteria []query.SortCriterion) ([]mailaccess.UID, error) {
+	uids = uids.Intersect(v.uids)
+	s, err := query.NewSorter(criteria, uids.Len(), maxSortMemory)
+	if err != nil {
+		return nil, err
+	}
+	use := func(m *mailaccess.Message, key []byte) (bool, error) {
+		if s.NeedsSize() && m.Size == mailaccess.SizeUnknown {
+			size, err := v.s.Size(ctx, m)
+			if err != nil {
+				return true, orGone(err)
+			}
+			m.Size = size
+		}
+		return s.Add(m, key)
+	}
+	if s.NeedsKey() {
+		err = v.s.eachKey(ctx, v.at.ID, uids, &headerKey{sortKind, query.AppendSortKey, query.MaxSortKey, use})
+	} else {
+		err = v.eachMessage(ctx, uids, use)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.Sorted(), nil
+}
+
+// eachMessage is eachKey for those who need no key.
+func (v *View) eachMessage(ctx context.Context, uids mailaccess.UIDSet, use func(*mailaccess.Message, []byte) (bool, error)) error {
+	for m, err := range v.s.acct.Messages(ctx, v.at.ID, uids) {
+		if err != nil {
+			return err
+		}
+		if _, err := use(&m, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Thread returns those messages of uids that are in the view and still there, in
+// threads. Like Sort, it reads no more than headers.
+func (v *View) Thread(ctx context.Context, uids mailaccess.UIDSet, a query.ThreadAlgorithm) (*query.Threads, error) {
+	uids = uids.Intersect(v.uids)
+	t, err := query.NewThreader(a, uids.Len(), maxSortMemory)
+	if err != nil {
+		return nil, err
+	}
+	err = v.s.eachKey(ctx, v.at.ID, uids, &headerKey{threadKind, query.AppendThreadKey, query.MaxThreadKey, t.Add})
+	if err != nil {
+		return nil, err
+	}
+	return t.Threads(), nil
+}
+
+// orGone is err, unless it says that a message is gone, which is passed over.
+func orGone(err error) error {
+	if mailaccess.KindOf(err) == mailaccess.KindContentGone {
+		return nil
+	}
+	return err
+}
