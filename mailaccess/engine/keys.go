@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/message"
@@ -87,37 +88,24 @@ func (b *keyBatch) load(ctx context.Context) {
 		b.ids = append(b.ids, b.messages[i].EmailID)
 		b.keys = append(b.keys, keyRange{})
 	}
-	var at map[mailaccess.EmailID][]int // made when the store yields in an order of its own
-	next := 0
+	next := 0 // mostly they come in order
 	for d, err := range b.s.Derived(ctx, b.k.kind, b.ids) {
 		if err != nil {
 			break // a cache that fails is no cache
 		}
-		if len(d.Bytes) > b.k.most+sealLen {
-			continue
-		}
-		if _, ok := Unsealed(d.Bytes); !ok {
-			continue // it is made anew
-		}
-		r := keyRange{from: len(b.arena), to: len(b.arena) + len(d.Bytes)}
-		b.arena = append(b.arena, d.Bytes...)
-		for next < len(b.ids) && b.ids[next] != d.ID && at == nil {
-			next++ // those before it are not kept
-		}
-		if at == nil && next < len(b.ids) {
-			b.keys[next] = r
-			next++
-			continue
-		}
-		if at == nil {
-			at = make(map[mailaccess.EmailID][]int, len(b.ids))
-			for i, id := range b.ids {
-				at[id] = append(at[id], i)
+		if next == len(b.ids) || b.ids[next] != d.ID {
+			if next = slices.Index(b.ids, d.ID); next < 0 {
+				next = 0
+				continue
 			}
 		}
-		for _, i := range at[d.ID] {
-			b.keys[i] = r
+		i := next
+		next++
+		if _, ok := Unsealed(d.Bytes); !ok || len(d.Bytes) > b.k.most+sealLen {
+			continue // it is made anew
 		}
+		b.keys[i] = keyRange{len(b.arena), len(b.arena) + len(d.Bytes)}
+		b.arena = append(b.arena, d.Bytes...)
 	}
 }
 

@@ -98,7 +98,7 @@ func writeThreads(t *Threads) string {
 func TestThreads(t *testing.T) {
 	for _, tt := range []struct {
 		name                      string
-		mails                   []mail
+		mails                     []mail
 		subject, references, refs string
 	}{
 		{"nothing", nil, "", "", ""},

@@ -2,8 +2,6 @@ package imap
 
 import (
 	"context"
-	"encoding/binary"
-	"hash/crc32"
 	"slices"
 
 	"go.uber.org/zap"
@@ -79,7 +77,7 @@ func (r *renderings) load(ctx context.Context, batch []engine.Numbered) {
 			}
 			at := next*len(r.kinds) + k
 			next++
-			b, ok := unsealed(d.Bytes)
+			b, ok := engine.Unsealed(d.Bytes)
 			if !ok || len(r.arena)+len(b) > maxRendered {
 				continue // it is made anew
 			}
@@ -108,7 +106,7 @@ func (r *renderings) render(ctx context.Context, i int, open *opened) error {
 			return err
 		}
 		have[k] = b
-		if kept := sealed(b); len(kept) <= mailaccess.MaxDerived {
+		if kept := engine.Sealed(b); len(kept) <= mailaccess.MaxDerived {
 			r.fresh[k] = append(r.fresh[k], mailaccess.Derived{ID: r.ids[i], Bytes: kept})
 			r.waiting += len(kept)
 		}
@@ -133,23 +131,6 @@ func (r *renderings) done(ctx context.Context, i int) {
 	if r.waiting >= maxRendered {
 		r.save(ctx)
 	}
-}
-
-// sealed is what the store keeps of a rendering: it goes to the client as it comes
-// back, and a store need not sync its cache, so that a checksum stands before it.
-func sealed(b []byte) []byte {
-	kept := make([]byte, 0, 4+len(b))
-	kept = binary.BigEndian.AppendUint32(kept, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
-	return append(kept, b...)
-}
-
-// unsealed is the rendering that was kept, unless it was damaged.
-func unsealed(kept []byte) (b []byte, ok bool) {
-	if len(kept) < 4 {
-		return nil, false
-	}
-	b = kept[4:]
-	return b, binary.BigEndian.Uint32(kept) == crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
 }
 
 func renderItem(ctx context.Context, kind fetchKind, open *opened) ([]byte, error) {

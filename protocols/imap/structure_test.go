@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/mailaccess/message"
 )
 
@@ -136,17 +137,17 @@ func TestReadHeader(t *testing.T) {
 // A rendering that was kept comes back as it was, or not at all.
 func TestSealed(t *testing.T) {
 	b := []byte(`ENVELOPE (NIL "s" NIL NIL NIL NIL NIL NIL NIL NIL)`)
-	kept := sealed(b)
-	if got, ok := unsealed(kept); !ok || !bytes.Equal(got, b) {
+	kept := engine.Sealed(b)
+	if got, ok := engine.Unsealed(kept); !ok || !bytes.Equal(got, b) {
 		t.Fatalf("%q, %t", got, ok)
 	}
 	for i := range kept {
 		damaged := bytes.Clone(kept)
 		damaged[i] ^= 1 << rand.IntN(8)
-		if _, ok := unsealed(damaged); ok {
+		if _, ok := engine.Unsealed(damaged); ok {
 			t.Errorf("octet %d was changed unnoticed", i)
 		}
-		if _, ok := unsealed(kept[:i]); ok {
+		if _, ok := engine.Unsealed(kept[:i]); ok {
 			t.Errorf("%d octets are taken for the whole", i)
 		}
 	}
