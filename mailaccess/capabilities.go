@@ -43,6 +43,7 @@ type Capabilities struct {
 	Copy       Copier
 	CopyMany   bool // Copy takes more than one message at once
 	Move       Mover
+	Replace    Replacer
 
 	Mailboxes     MailboxManager
 	Subscriptions Subscriber
@@ -173,6 +174,18 @@ type Mover interface {
 	// result says what was done. It may return ErrSkip before anything was
 	// done.
 	Move(ctx context.Context, src MailboxID, uids UIDSet, dst MailboxID) (Copied, error)
+}
+
+// Replacer puts a message in the place of another, which without it is done by
+// appending and expunging one after the other.
+type Replacer interface {
+	// Replace appends m to dst and removes uid from src as one transaction, under one
+	// number: both or neither. Nothing of the old message passes to the new one. What
+	// the old one took up counts for the new one where there is a quota. src and dst
+	// may be the same. Errors: KindContentGone when src has no such message (any
+	// more), and those of Append; of KindNotFound with Mailbox the one that is
+	// missing. It may return ErrSkip before anything was done.
+	Replace(ctx context.Context, src MailboxID, uid UID, dst MailboxID, m NewMessage) (Appended, error)
 }
 
 // MailboxManager changes the set of mailboxes. A store that can do only some of

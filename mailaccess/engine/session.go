@@ -38,6 +38,8 @@ type Can struct {
 	// Copy, and Copy of more than one message at once.
 	Copy, CopyMany bool
 	Move           bool
+	// Replace a message by another.
+	Replace bool
 	// Mailboxes: create, rename, delete; each may still be refused.
 	Mailboxes bool
 	// Subscribe: the set of subscribed names can be changed.
@@ -65,6 +67,7 @@ func (s *Session) Can() Can {
 		Copy:        c.Copy != nil,
 		CopyMany:    c.Copy != nil && c.CopyMany,
 		Move:        c.Move != nil || c.Copy != nil && c.Expunge != nil,
+		Replace:     c.Append != nil && (c.Replace != nil || c.Expunge != nil),
 		Mailboxes:   c.Mailboxes != nil,
 		Subscribe:   c.Subscriptions != nil,
 		MaxUpload:   most,

@@ -77,6 +77,11 @@ type NewMessage struct {
 	Received time.Time
 }
 
+// staged is the message as the store takes it.
+func (m *NewMessage) staged(s *Session) mailaccess.NewMessage {
+	return mailaccess.NewMessage{Staged: m.Upload.staged, Flags: s.kept(m.Flags), Received: m.Received}
+}
+
 // Append puts messages into a mailbox: all or none. More than one needs
 // Can().AppendMany.
 func (s *Session) Append(ctx context.Context, box mailaccess.MailboxID, msgs ...NewMessage) (mailaccess.Appended, error) {
@@ -88,7 +93,7 @@ func (s *Session) Append(ctx context.Context, box mailaccess.MailboxID, msgs ...
 		if m.Upload.err != nil {
 			return mailaccess.Appended{}, m.Upload.err
 		}
-		staged[i] = mailaccess.NewMessage{Staged: m.Upload.staged, Flags: s.kept(m.Flags), Received: m.Received}
+		staged[i] = m.staged(s)
 	}
 	done, err := s.caps.Append.Append(ctx, box, staged)
 	s.e.changed(s.id.Account, box)

@@ -259,6 +259,7 @@ type (
 	flagsFunc   func(context.Context, mailaccess.MailboxID, mailaccess.UIDSet, mailaccess.FlagChange, mailaccess.ModSeq) (mailaccess.FlagResult, error)
 	expungeFunc func(context.Context, mailaccess.MailboxID, mailaccess.UIDSet, mailaccess.SystemFlags) ([]mailaccess.Commit, error)
 	copyFunc    func(context.Context, mailaccess.MailboxID, mailaccess.UIDSet, mailaccess.MailboxID) (mailaccess.Copied, error)
+	replaceFunc func(context.Context, mailaccess.MailboxID, mailaccess.UID, mailaccess.MailboxID, mailaccess.NewMessage) (mailaccess.Appended, error)
 	searchFunc  func(context.Context, mailaccess.MailboxID, mailaccess.Expr) (mailaccess.Found, error)
 	leaseFunc   func(context.Context, string, time.Duration) (mailaccess.Lease, error)
 	locateFunc  func(context.Context, []mailaccess.EmailID) iter.Seq2[mailaccess.Location, error]
@@ -278,6 +279,10 @@ func (f copyFunc) Copy(ctx context.Context, src mailaccess.MailboxID, uids maila
 
 func (f copyFunc) Move(ctx context.Context, src mailaccess.MailboxID, uids mailaccess.UIDSet, dst mailaccess.MailboxID) (mailaccess.Copied, error) {
 	return f(ctx, src, uids, dst)
+}
+
+func (f replaceFunc) Replace(ctx context.Context, src mailaccess.MailboxID, uid mailaccess.UID, dst mailaccess.MailboxID, m mailaccess.NewMessage) (mailaccess.Appended, error) {
+	return f(ctx, src, uid, dst, m)
 }
 
 func (f searchFunc) Search(ctx context.Context, box mailaccess.MailboxID, x mailaccess.Expr) (mailaccess.Found, error) {

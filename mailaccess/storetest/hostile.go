@@ -220,6 +220,9 @@ func (a *hostileAccount) Capabilities() mailaccess.Capabilities {
 	if in.Move != nil {
 		c.Move = hostileMover{a}
 	}
+	if in.Replace != nil {
+		c.Replace = hostileReplacer{a}
+	}
 	if in.Mailboxes != nil {
 		c.Mailboxes = hostileMailboxes{a}
 	}

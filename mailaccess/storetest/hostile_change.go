@@ -126,6 +126,24 @@ func (x hostileMover) Move(ctx context.Context, src mailaccess.MailboxID, uids m
 	return all, err
 }
 
+type hostileReplacer struct{ a *hostileAccount }
+
+// Replace declines every other time.
+func (x hostileReplacer) Replace(ctx context.Context, src mailaccess.MailboxID, uid mailaccess.UID, dst mailaccess.MailboxID, m mailaccess.NewMessage) (mailaccess.Appended, error) {
+	if x.a.h.below(2) == 0 {
+		return mailaccess.Appended{}, mailaccess.ErrSkip
+	}
+	var res mailaccess.Appended
+	err := x.a.h.change("replace", func() (err error) {
+		res, err = x.a.caps.Replace.Replace(ctx, src, uid, dst, m)
+		return err
+	})
+	if err != nil {
+		return mailaccess.Appended{}, err
+	}
+	return res, nil
+}
+
 type hostileMailboxes struct{ a *hostileAccount }
 
 func (x hostileMailboxes) CreateMailbox(ctx context.Context, name string, use mailaccess.SpecialUse) (mailaccess.Mailbox, error) {

@@ -86,6 +86,10 @@ func (e *env) notFound(box mailaccess.MailboxID) {
 			_, err := e.move(box, one, inbox)
 			e.wantKind("Move from", err, mailaccess.KindNotFound)
 		}
+		if e.caps.Replace != nil {
+			_, err := e.replace(box, 1, inbox, e.letter())
+			e.wantKind("Replace from", err, mailaccess.KindNotFound)
+		}
 		if c := e.caps.Mailboxes; c != nil {
 			err := c.RenameMailbox(e.ctx, box, "New")
 			e.wantKind("RenameMailbox", err, mailaccess.KindNotFound, mailaccess.KindUnsupported)

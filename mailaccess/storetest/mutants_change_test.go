@@ -115,6 +115,49 @@ func changeMutants() map[string]mutant {
 				return res, err
 			})
 		}),
+		"a replacement in two transactions": in("Replace/Message", func(a *bentAccount) {
+			a.caps.Replace = replaceFunc(func(ctx context.Context, src mailaccess.MailboxID, uid mailaccess.UID, dst mailaccess.MailboxID, m mailaccess.NewMessage) (mailaccess.Appended, error) {
+				res, err := a.caps.Append.Append(ctx, dst, []mailaccess.NewMessage{m})
+				if err == nil {
+					_, err = a.caps.Expunge.Expunge(ctx, src, mailaccess.UIDSetOf(uid), 0)
+				}
+				return res, err
+			})
+		}),
+		"what is replaced stays": in("Replace/Elsewhere", func(a *bentAccount) {
+			a.caps.Replace = replaceFunc(func(ctx context.Context, src mailaccess.MailboxID, uid mailaccess.UID, dst mailaccess.MailboxID, m mailaccess.NewMessage) (mailaccess.Appended, error) {
+				return a.caps.Append.Append(ctx, dst, []mailaccess.NewMessage{m})
+			})
+		}),
+		"what is gone is replaced": in("Replace/Gone", func(a *bentAccount) {
+			inner := a.caps.Replace
+			a.caps.Replace = replaceFunc(func(ctx context.Context, src mailaccess.MailboxID, uid mailaccess.UID, dst mailaccess.MailboxID, m mailaccess.NewMessage) (mailaccess.Appended, error) {
+				res, err := inner.Replace(ctx, src, uid, dst, m)
+				if mailaccess.KindOf(err) == mailaccess.KindContentGone {
+					return a.caps.Append.Append(ctx, dst, []mailaccess.NewMessage{m})
+				}
+				return res, err
+			})
+		}),
+		"a declined replacement was done": in("Replace/Message", func(a *bentAccount) {
+			inner := a.caps.Replace
+			a.caps.Replace = replaceFunc(func(ctx context.Context, src mailaccess.MailboxID, uid mailaccess.UID, dst mailaccess.MailboxID, m mailaccess.NewMessage) (mailaccess.Appended, error) {
+				inner.Replace(ctx, src, uid, dst, m)
+				return mailaccess.Appended{}, mailaccess.ErrSkip
+			})
+		}),
+		"flags pass to the replacement": in("Replace/Message", func(a *bentAccount) {
+			inner := a.caps.Replace
+			a.caps.Replace = replaceFunc(func(ctx context.Context, src mailaccess.MailboxID, uid mailaccess.UID, dst mailaccess.MailboxID, m mailaccess.NewMessage) (mailaccess.Appended, error) {
+				m.Flags.System |= mailaccess.FlagSeen
+				return inner.Replace(ctx, src, uid, dst, m)
+			})
+		}),
+		"the ring of one side": in("Replace/Ring", func(a *bentAccount) {
+			a.caps.Replace = replaceFunc(func(ctx context.Context, src mailaccess.MailboxID, uid mailaccess.UID, dst mailaccess.MailboxID, m mailaccess.NewMessage) (mailaccess.Appended, error) {
+				return a.caps.Append.Append(ctx, dst, []mailaccess.NewMessage{m})
+			})
+		}),
 		"moves at once double messages": in("Concurrency/MovesLoseNothing", func(a *bentAccount) {
 			a.caps.Move = copyFunc(func(ctx context.Context, src mailaccess.MailboxID, uids mailaccess.UIDSet, dst mailaccess.MailboxID) (mailaccess.Copied, error) {
 				res, err := a.caps.Copy.Copy(ctx, src, uids, dst)

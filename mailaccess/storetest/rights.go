@@ -65,6 +65,22 @@ func (e *env) attempts(a mailaccess.Account, box, other mailaccess.MailboxID, ui
 		}
 		return mailaccess.KindForbidden // declined for good
 	})
+	try("Replace", mailaccess.RightExpunge, caps.Replace != nil, func() error {
+		s, err := caps.Append.Stage(e.ctx, -1)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		if _, err := s.Write(letter(1)); err != nil {
+			return err
+		}
+		for range 100 {
+			if _, err := caps.Replace.Replace(e.ctx, box, uid, other, mailaccess.NewMessage{Staged: s}); err != mailaccess.ErrSkip {
+				return err
+			}
+		}
+		return mailaccess.KindForbidden // declined for good
+	})
 	try("CreateMailbox", mailaccess.RightCreate, caps.Mailboxes != nil, func() error {
 		_, err := caps.Mailboxes.CreateMailbox(e.ctx, "Made by nobody", 0)
 		return err

@@ -84,6 +84,7 @@ func suite() []group {
 		{"Expunge", expungeChecks()},
 		{"Copy", copyChecks()},
 		{"Move", moveChecks()},
+		{"Replace", replaceChecks()},
 		{"Saved", savedChecks()},
 		{"Threads", threadChecks()},
 		{"Numbers", numberChecks()},

@@ -159,6 +159,10 @@ func (refuser) Move(context.Context, mailaccess.MailboxID, mailaccess.UIDSet, ma
 	return mailaccess.Copied{}, mailaccess.ErrSkip
 }
 
+func (refuser) Replace(context.Context, mailaccess.MailboxID, mailaccess.UID, mailaccess.MailboxID, mailaccess.NewMessage) (mailaccess.Appended, error) {
+	return mailaccess.Appended{}, mailaccess.ErrSkip
+}
+
 func (refuser) CreateMailbox(context.Context, string, mailaccess.SpecialUse) (mailaccess.Mailbox, error) {
 	return mailaccess.Mailbox{}, errRefused
 }

@@ -167,6 +167,7 @@ func (h *handle) Capabilities() mailaccess.Capabilities {
 		Copy:            h,
 		CopyMany:        true,
 		Move:            h,
+		Replace:         h,
 		Mailboxes:       h,
 		Subscriptions:   h,
 		Search:          h,

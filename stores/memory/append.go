@@ -53,7 +53,7 @@ func tooBig(op string, limit int64) error {
 
 // quota reports whether n octets more fit. a.mu is held.
 func (a *account) quota(op string, box mailaccess.MailboxID, n int64) error {
-	if q := a.store.opts.Quota; q > 0 && n > q-a.used {
+	if q := a.store.opts.Quota; q > 0 && n > 0 && n > q-a.used {
 		return fail(op, mailaccess.KindOverQuota, string(box), nil)
 	}
 	return nil
@@ -130,24 +130,32 @@ func (h *handle) Append(ctx context.Context, box mailaccess.MailboxID, msgs []ma
 	if err := h.begin(ctx, op, mailaccess.RightInsert); err != nil {
 		return mailaccess.Appended{}, err
 	}
+	if err := h.sealAll(op, box, msgs); err != nil {
+		return mailaccess.Appended{}, err
+	}
+	done, n, err := h.append(op, box, msgs, nil)
+	if n > 0 {
+		h.ring(box, n)
+	}
+	return done, err
+}
+
+// sealAll reports whether all uploads can be appended, and ends writing to them.
+func (h *handle) sealAll(op string, box mailaccess.MailboxID, msgs []mailaccess.NewMessage) error {
 	for _, m := range msgs {
 		s, ok := m.Staged.(*staged)
 		if !ok {
-			return mailaccess.Appended{}, fail(op, mailaccess.KindInvalid, string(box), errors.New("the message was not staged here"))
+			return fail(op, mailaccess.KindInvalid, string(box), errors.New("the message was not staged here"))
 		}
 		if err := s.whole(op, h.account); err != nil {
-			return mailaccess.Appended{}, err
+			return err
 		}
 		s.seal()
 		if s.keys == nil {
 			s.keys = h.threads.keys(s.data)
 		}
 	}
-	done, n, err := h.append(op, box, msgs)
-	if n > 0 {
-		h.ring(box, n)
-	}
-	return done, err
+	return nil
 }
 
 // seal ends writing and gives back room that was not needed.
@@ -157,8 +165,9 @@ func (s *staged) seal() {
 	}
 }
 
-// append does it, and returns the number that it took, or 0.
-func (h *handle) append(op string, box mailaccess.MailboxID, msgs []mailaccess.NewMessage) (done mailaccess.Appended, n mailaccess.ModSeq, err error) {
+// append does it, and returns the number that it took, or 0. old is what goes in the
+// same transaction, or nil.
+func (h *handle) append(op string, box mailaccess.MailboxID, msgs []mailaccess.NewMessage, old *replaced) (done mailaccess.Appended, n mailaccess.ModSeq, err error) {
 	now := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -173,7 +182,14 @@ func (h *handle) append(op string, box mailaccess.MailboxID, msgs []mailaccess.N
 	if err := b.room(op, len(msgs)); err != nil {
 		return mailaccess.Appended{}, 0, err
 	}
-	if err := h.quota(op, box, h.newOctets(msgs)); err != nil {
+	more := h.newOctets(msgs)
+	if old != nil {
+		if err := old.find(h, op); err != nil {
+			return mailaccess.Appended{}, 0, err
+		}
+		more = max(0, more-old.octets)
+	}
+	if err := h.quota(op, box, more); err != nil {
 		return mailaccess.Appended{}, 0, err
 	}
 	sets := make([]*keywordSet, len(msgs))
@@ -210,6 +226,9 @@ func (h *handle) append(op string, box mailaccess.MailboxID, msgs []mailaccess.N
 		in.add(&done.Messages[i], sets[i], c)
 	}
 	in.done()
+	if old != nil {
+		h.remove(old.box, &old.out, n)
+	}
 	return done, n, nil
 }
 

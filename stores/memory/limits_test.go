@@ -259,3 +259,38 @@ func TestContentAfterClose(t *testing.T) {
 	f.wantKind(err, mailaccess.KindUnavailable)
 	f.wantKind(f.store.AddAccount("new@example.org"), mailaccess.KindUnavailable)
 }
+
+// What is replaced makes room for what replaces it, also where there was too much
+// already; a content that stays in another place does not.
+func TestQuotaOfReplacement(t *testing.T) {
+	f := newFixture(t, &Options{Quota: 100})
+	put := func(text string) {
+		t.Helper()
+		_, err := f.Append(ctx, f.inbox, []mailaccess.NewMessage{{Staged: f.stage(text)}})
+		f.must(err)
+	}
+	replace := func(uid mailaccess.UID, text string) error {
+		t.Helper()
+		s, err := f.Stage(ctx, -1)
+		f.must(err)
+		_, err = s.Write([]byte(text))
+		f.must(err)
+		_, err = f.Replace(ctx, f.inbox, uid, f.inbox, mailaccess.NewMessage{Staged: s})
+		return err
+	}
+	put(strings.Repeat("a", 90))
+	f.wantKind(replace(1, strings.Repeat("b", 101)), mailaccess.KindOverQuota)
+	f.must(replace(1, strings.Repeat("c", 100)))
+	if f.used != 100 {
+		t.Errorf("%d octets used, want 100", f.used)
+	}
+	f.store.opts.Quota = 50
+	f.must(replace(2, strings.Repeat("d", 60)))
+	f.wantKind(replace(3, strings.Repeat("e", 61)), mailaccess.KindOverQuota)
+	f.store.opts.Quota = 70
+	_, err := f.Copy(ctx, f.inbox, mailaccess.UIDSetOf(3), f.inbox)
+	f.must(err)
+	f.wantKind(replace(3, strings.Repeat("f", 11)), mailaccess.KindOverQuota)
+	f.must(replace(3, strings.Repeat("f", 10)))
+	f.check(f.inbox)
+}
