@@ -45,7 +45,8 @@ var capabilities = []struct {
 	{goimap.CapUIDPlus, func(c *conn) bool {
 		return after(c) && c.sess.Can().Append && c.sess.Can().Copy && c.sess.Can().Expunge
 	}},
-	{goimap.CapMove, func(c *conn) bool { return after(c) && c.sess.Can().Move }}, // RFC 6851
+	{goimap.CapMove, func(c *conn) bool { return after(c) && c.sess.Can().Move }},       // RFC 6851
+	{goimap.CapReplace, func(c *conn) bool { return after(c) && c.sess.Can().Replace }}, // RFC 8508
 	// RFC 3502.
 	{goimap.CapMultiAppend, func(c *conn) bool { return after(c) && c.sess.Can().AppendMany }},
 	{goimap.CapObjectID, after}, // RFC 8474

@@ -49,7 +49,8 @@ var commands = map[string]command{
 	"FETCH":    {in: selected, parse: parseFetch(byNumber), keepsNumbers: true},
 	"STORE":    {in: selected, parse: parseStore(byNumber), keepsNumbers: true},
 	"COPY":     {in: selected, parse: parseCopy(byNumber)},
-	"MOVE":     {in: selected, parse: parseMove(byNumber)}, // RFC 6851
+	"MOVE":     {in: selected, parse: parseMove(byNumber)},    // RFC 6851
+	"REPLACE":  {in: selected, parse: parseReplace(byNumber)}, // RFC 8508
 	"UID":      {in: selected, parse: parseUID},
 }
 
@@ -60,7 +61,8 @@ var uidCommands = map[string]func(c *conn) (action, error){
 	"STORE":   parseStore(byUID),
 	"COPY":    parseCopy(byUID),
 	"MOVE":    parseMove(byUID),
-	"EXPUNGE": parseUIDExpunge, // RFC 4315, section 2.1
+	"REPLACE": parseReplace(byUID), // RFC 8508, section 3.3
+	"EXPUNGE": parseUIDExpunge,     // RFC 4315, section 2.1
 }
 
 // without is for a command that has no arguments.

@@ -50,6 +50,7 @@ func FuzzConnection(f *testing.F) {
 		"c APPEND Box {1+}\r\na (x) ~{3+}\r\nb\x00c {0+}\r\n", "c APPEND Box UTF8 (~{1+}\r\na)", "c APPEND Box ~{5}\r\na\x00b\nc",
 		"c APPEND Box ~{64+}\r\nContent-Type: multipart/x; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: binary\r\n\r\n\x00\n",
 		"c FETCH 1:2 (BINARY.PEEK[1]<0.3> BINARY[] BINARY.SIZE[1.2] BINARY.SIZE[2])", "c STATUS Box (APPENDLIMIT)",
+		"c REPLACE 1 Box (\\Draft) {1+}\r\na", "c UID REPLACE * INBOX {5}\r\nhello", "c REPLACE 2 INBOX ~{0+}\r\n",
 		"c STATUS {65537}", "c LOGIN {5000+}\r\nd", "c FETCH 1 (((" + strings.Repeat("(", 300),
 	} {
 		for state := range fuzzStates {
