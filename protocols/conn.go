@@ -40,6 +40,7 @@ type Conn struct {
 	mu           sync.Mutex
 	idle         time.Duration
 	readStart    time.Time               // when the present Read, or the last one, began
+	within       time.Duration           // how long it waits before ErrQuiet; 0: for ever
 	armed        time.Time               // the read deadline that raw has now
 	authDeadline time.Time               // zero: authenticated, or no limit
 	user         string                  // counted by the Limiter unless empty
@@ -59,8 +60,13 @@ var past = time.Unix(1, 0)
 // once the server drains (ErrShutdown), unless the connection is busy. io.EOF is
 // the client's orderly end. After Close the error is net.ErrClosed, after a cut
 // by the server ErrServerClosed, after a failed write that write's error.
-func (c *Conn) Read(p []byte) (int, error) {
-	if err := c.beginRead(); err != nil {
+func (c *Conn) Read(p []byte) (int, error) { return c.ReadWithin(p, 0) }
+
+// ReadWithin is Read that waits no longer than d, unless that is 0, and then returns
+// ErrQuiet: nothing ended, and whoever reads has the occasion to give up what it
+// would hold while it waits. The idle timeout begins anew with the next Read.
+func (c *Conn) ReadWithin(p []byte, d time.Duration) (int, error) {
+	if err := c.beginRead(d); err != nil {
 		return 0, err
 	}
 	for {
@@ -74,7 +80,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
-func (c *Conn) beginRead() error {
+func (c *Conn) beginRead(within time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cause != nil {
@@ -83,7 +89,7 @@ func (c *Conn) beginRead() error {
 	if c.draining && !c.busy {
 		return ErrShutdown
 	}
-	c.readStart = time.Now()
+	c.readStart, c.within = time.Now(), within
 	c.armLocked(c.readStart)
 	return nil
 }
@@ -109,15 +115,22 @@ func (c *Conn) readFailed(err error) error {
 		c.armLocked(now)
 		return nil
 	}
-	if !c.authDeadline.IsZero() && !now.Before(c.authDeadline) {
+	switch {
+	case !c.authDeadline.IsZero() && !now.Before(c.authDeadline):
 		return ErrAuthTimeout
+	case c.within != 0 && c.within < c.idle:
+		return ErrQuiet
 	}
 	return ErrIdle
 }
 
 // wantLocked returns when the present Read must end; zero means never.
 func (c *Conn) wantLocked() time.Time {
-	want := after(c.readStart, c.idle)
+	wait := c.idle
+	if c.within != 0 {
+		wait = min(wait, c.within)
+	}
+	want := after(c.readStart, wait)
 	if !c.authDeadline.IsZero() && (want.IsZero() || c.authDeadline.Before(want)) {
 		want = c.authDeadline
 	}

@@ -20,6 +20,10 @@ var (
 	ErrAuthTimeout = fmt.Errorf("protocols: client not authenticated in time: %w", os.ErrDeadlineExceeded)
 )
 
+// ErrQuiet is returned by ReadWithin when nothing came for that long. It asks for no
+// last word: nothing has ended.
+var ErrQuiet = fmt.Errorf("protocols: client quiet: %w", os.ErrDeadlineExceeded)
+
 // ErrServerClosed is returned by Serve and ServeTLS after Shutdown or Close. It
 // is also the cause of the context of a connection that was cut off by them.
 var ErrServerClosed = errors.New("protocols: server closed")

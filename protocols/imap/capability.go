@@ -41,6 +41,8 @@ var capabilities = []struct {
 	{goimap.CapESearch, after},   // RFC 4731
 	{goimap.CapSearchRes, after}, // RFC 5182
 	{goimap.CapWithin, after},    // RFC 5032
+	// RFC 4978: it is active once only.
+	{capCompressDeflate, func(c *conn) bool { return after(c) && c.z == nil }},
 	// RFC 4315.
 	{goimap.CapUIDPlus, func(c *conn) bool {
 		return after(c) && c.sess.Can().Append && c.sess.Can().Copy && c.sess.Can().Expunge

@@ -39,6 +39,7 @@ var commands = map[string]command{
 	"STATUS":      {in: loggedIn, parse: parseStatus},
 	"APPEND":      {in: loggedIn, parse: parseAppend},
 	"IDLE":        {in: loggedIn, parse: without(idle)}, // RFC 2177
+	"COMPRESS":    {in: loggedIn, parse: parseCompress}, // RFC 4978
 
 	// RFC 3501, section 6.4: selected.
 	"CHECK":    {in: selected, parse: without(check)},

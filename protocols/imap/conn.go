@@ -14,6 +14,7 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/protocols"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
+	"github.com/hashmail/mailaccess/protocols/imap/inflate"
 )
 
 // state is the state of a connection (RFC 3501, section 3), as a bit so that the
@@ -41,6 +42,7 @@ type conn struct {
 	nc  *protocols.Conn
 	r   *imapwire.Reader
 	w   *imapwire.Writer
+	z   *compression // once COMPRESS is active
 
 	state state
 	sess  *engine.Session // once logged in
@@ -77,8 +79,12 @@ func newConn(s *Server, nc *protocols.Conn) *conn {
 // of the connection from one of the store, whatever their types.
 type source conn
 
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.nc.Read(p)
+func (s *source) Read(p []byte) (n int, err error) {
+	if s.z != nil {
+		n, err = s.z.Read(p)
+	} else {
+		n, err = s.nc.Read(p)
+	}
 	if err != nil {
 		s.broken = err
 	}
@@ -106,6 +112,9 @@ func (c *conn) continueLiteral() error {
 }
 
 func (c *conn) close() {
+	if c.z != nil {
+		c.z.in.Close()
+	}
 	c.closeView()
 	c.closeSession()
 }
@@ -185,6 +194,8 @@ func (c *conn) ended(err error) error {
 		reason = "* BYE too many invalid commands\r\n"
 	case errors.Is(err, errTooMuch):
 		reason = "* BYE [TOOBIG] more than this server reads\r\n"
+	case errors.Is(err, inflate.ErrCorrupt):
+		reason = "* BYE what was sent is not compressed\r\n"
 	case errors.Is(err, engine.ErrViewInvalid):
 		reason = "* BYE the selected mailbox was deleted\r\n"
 	default:
@@ -207,6 +218,9 @@ func (c *conn) command(ctx context.Context) error {
 	cmd, run, err := c.parse()
 	if err == nil {
 		err = run(ctx, c)
+		if errors.Is(err, errAnswered) {
+			return c.skip() // no command is in progress any more
+		}
 		// Whatever came of the command: it was in progress, so the client
 		// may be told what changed.
 		if uerr := c.update(ctx, cmd.keepsNumbers); uerr != nil {

@@ -2,7 +2,9 @@ package imap_test
 
 import (
 	"bytes"
+	"compress/flate"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -40,9 +42,10 @@ func (h *heard) check() error {
 // formal syntax of RFC 3501, section 9, and of the extensions that are offered;
 // that message numbers are those of messages that the client was told of; and
 // that a FETCH response tells nothing twice. The last response may be cut short.
-// What follows a handshake of TLS is not looked at.
+// What follows a handshake of TLS is not looked at; what is compressed (RFC 4978) is.
 func checkResponses(sent []byte) error {
-	g := grammar{in: sent}
+	g := grammar{in: decompressed(sent)}
+	sent = g.in
 	for g.pos < len(sent) && !bytes.HasPrefix(sent[g.pos:], []byte{0x16, 0x03}) {
 		from := g.pos
 		if g.response(); g.cut {
@@ -52,6 +55,24 @@ func checkResponses(sent []byte) error {
 		}
 	}
 	return nil
+}
+
+// decompressed undoes the compression that a server says is active, until the end of
+// its stream.
+func decompressed(sent []byte) []byte {
+	const active = " OK DEFLATE active\r\n"
+	at := bytes.Index(sent, []byte(active))
+	if at < 0 {
+		return sent
+	}
+	rest := bytes.NewReader(sent[at+len(active):])
+	// What was sent may be cut short; what came until then is good.
+	plain, err := io.ReadAll(flate.NewReader(rest))
+	all := slices.Concat(sent[:at+len(active)-2], []byte("!\r\n"), plain)
+	if err == nil {
+		all = append(all, sent[len(sent)-rest.Len():]...)
+	}
+	return decompressed(all)
 }
 
 // grammar is a parser by recursive descent, a method for each rule, that stops at
@@ -337,12 +358,12 @@ func (g *grammar) text() {
 }
 
 // plainCodes are the response codes without arguments (RFC 3501, section 7.1; RFC
-// 5530, section 3; RFC 4469, section 4.2; RFC 9051, section 7.1; RFC 4315, section
+// 5530, section 3; RFC 4978, section 5; RFC 4469, section 4.2; RFC 9051, section 7.1; RFC 4315, section
 // 2).
 var plainCodes = []string{
 	"READ-ONLY", "READ-WRITE", "TRYCREATE", "UNAVAILABLE", "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED",
 	"PRIVACYREQUIRED", "CONTACTADMIN", "NOPERM", "INUSE", "EXPUNGEISSUED", "CORRUPTION", "SERVERBUG", "CLIENTBUG",
-	"CANNOT", "UNKNOWN-CTE", "LIMIT", "OVERQUOTA", "ALREADYEXISTS", "NONEXISTENT", "USEATTR", "TOOBIG", "HASCHILDREN", "UIDNOTSTICKY",
+	"CANNOT", "UNKNOWN-CTE", "LIMIT", "COMPRESSIONACTIVE", "OVERQUOTA", "ALREADYEXISTS", "NONEXISTENT", "USEATTR", "TOOBIG", "HASCHILDREN", "UIDNOTSTICKY",
 }
 
 func (g *grammar) code() {

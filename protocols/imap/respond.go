@@ -47,9 +47,6 @@ func (c *conn) respond(err error) error {
 		}
 		return c.tagged(tag, "OK", c.answer.code, text)
 	}
-	if errors.Is(err, errAnswered) {
-		return nil
-	}
 	st, fatal := c.status(err)
 	if fatal != nil {
 		return fatal

@@ -21,8 +21,10 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		"STORE 1:* +FLAGS (\\Flagged)", "UID STORE 1:* FLAGS (new)", "SEARCH ALL", "EXPUNGE", "UID EXPUNGE 1:2", "COPY 1:* Box",
 		"MOVE 1:* Box", "LIST \"\" *", "LSUB \"\" *", "STATUS Box (MESSAGES)", "SELECT INBOX", "NOOP", "IDLE",
 		"APPEND INBOX {1+}\r\nx", "APPEND INBOX {100}", "CREATE x", "CAPABILITY",
+		"compressed: FETCH 1:* (FLAGS)", "compressed: FETCH 1:* (RFC822.SIZE BODY[])", "compressed: IDLE", "compressed: EXPUNGE",
 	} {
-		t.Run(stuck, func(t *testing.T) {
+		stuck, isCompressed := strings.CutPrefix(stuck, "compressed: ")
+		t.Run(fmt.Sprint(stuck, isCompressed), func(t *testing.T) {
 			fx := fuzzFixture()
 			for i := range 1000 { // more than a buffer holds
 				fx.Messages = append(fx.Messages, prototest.Message{
@@ -62,12 +64,17 @@ func TestClientThatDoesNotRead(t *testing.T) {
 			say(slow, slowIn, "", "* OK ")
 			say(slow, slowIn, "a LOGIN demo demo", "a OK ")
 			say(slow, slowIn, "b SELECT INBOX", "b OK ")
+			var slowOut io.Writer = slow
+			if isCompressed {
+				say(slow, slowIn, "c COMPRESS DEFLATE", "c OK ")
+				slowOut = newCompressed(t, slow)
+			}
 			say(quick, quickIn, "", "* OK ")
 			say(quick, quickIn, "a LOGIN demo demo", "a OK ")
 			say(quick, quickIn, "b SELECT INBOX", "b OK ")
 			// With nothing to tell NOOP and IDLE would not get stuck.
 			say(quick, quickIn, "c UID STORE 40:45 +FLAGS.SILENT (\\Answered)", "c OK ")
-			if _, err := fmt.Fprintf(slow, "c %s\r\n", stuck); err != nil {
+			if _, err := fmt.Fprintf(slowOut, "c %s\r\n", stuck); err != nil {
 				t.Fatal(err)
 			}
 			// The first octet has left, the next ones have not.

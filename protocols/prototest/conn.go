@@ -2,6 +2,7 @@ package prototest
 
 import (
 	"bytes"
+	"compress/flate"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -85,7 +86,7 @@ func (c *conn) startTLS(timeout time.Duration) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	client := tls.Client(&tlsSource{Conn: c.out, in: c.in}, &tls.Config{
+	client := tls.Client(&inboxConn{Conn: c.out, in: c.in}, &tls.Config{
 		InsecureSkipVerify: true, // the server of a test signs its own certificate
 		MinVersion:         tls.VersionTLS12,
 	})
@@ -97,13 +98,46 @@ func (c *conn) startTLS(timeout time.Duration) error {
 	return nil
 }
 
-// tlsSource is a connection that is read through its inbox.
-type tlsSource struct {
+// deflate makes the rest of the connection a raw DEFLATE stream each way.
+func (c *conn) deflate() error {
+	if rest := c.in.unread(); len(rest) > 0 {
+		return fmt.Errorf("the server said more before compression: %s", show(rest))
+	}
+	d := &deflated{Conn: c.out}
+	var err error
+	if d.w, err = flate.NewWriter(&d.buf, flate.DefaultCompression); err != nil {
+		return err
+	}
+	in := flate.NewReader(&inboxConn{Conn: c.out, in: c.in})
+	c.out = d
+	c.in = c.pump(in)
+	return nil
+}
+
+// deflated is a connection that compresses what is written, and sends it whole.
+type deflated struct {
+	net.Conn
+	w   *flate.Writer
+	buf bytes.Buffer
+}
+
+func (d *deflated) Write(p []byte) (int, error) {
+	defer d.buf.Reset()
+	_, err := d.w.Write(p)
+	if err = errors.Join(err, d.w.Flush()); err != nil {
+		return 0, err
+	}
+	_, err = d.Conn.Write(d.buf.Bytes())
+	return len(p), err
+}
+
+// inboxConn is a connection that is read through its inbox.
+type inboxConn struct {
 	net.Conn
 	in *inbox
 }
 
-func (s *tlsSource) Read(b []byte) (int, error) {
+func (s *inboxConn) Read(b []byte) (int, error) {
 	data, err := s.in.take(nil, func(data []byte) int {
 		if len(data) == 0 {
 			return -1

@@ -99,6 +99,7 @@
 //	                the bytes of a file; dotted doubles a dot that begins a line
 //	                (RFC 5321, section 4.5.2)
 //	C: <starttls>   starts TLS on the connection, without verifying the certificate
+//	C: <deflate>    compresses both directions from now on (RFC 4978)
 //	C: <login NAME> logs in on this connection, as the header's login does
 //	C: <close>      closes the connection; what was not read yet is forgotten
 //

@@ -39,16 +39,17 @@ type step struct {
 type stepKind int
 
 const (
-	stepSend    stepKind = iota // client sends data
-	stepTLS                     // client starts TLS
-	stepLogin                   // client logs in as user
-	stepClose                   // client closes
-	stepNext                    // server says this next
-	stepGroup                   // server says these next, in any order
-	stepSkip                    // server says this, after anything else
-	stepBytes                   // server sends exactly these bytes
-	stepDeliver                 // another program delivers
-	stepDo                      // an action of the caller
+	stepSend stepKind = iota // client sends data
+	stepTLS
+	stepDeflate // client starts TLS
+	stepLogin   // client logs in as user
+	stepClose   // client closes
+	stepNext    // server says this next
+	stepGroup   // server says these next, in any order
+	stepSkip    // server says this, after anything else
+	stepBytes   // server sends exactly these bytes
+	stepDeliver // another program delivers
+	stepDo      // an action of the caller
 )
 
 // expectation is a line of the server: text, then as often as there are literals
@@ -293,6 +294,8 @@ func (p *parser) action(s *step, text string) (err error) {
 	switch {
 	case text == "starttls":
 		s.kind = stepTLS
+	case text == "deflate":
+		s.kind = stepDeflate
 	case text == "close":
 		s.kind = stepClose
 		p.closed[s.conn] = true

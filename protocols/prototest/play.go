@@ -144,6 +144,9 @@ func (p *player) step(st *step, number int, vars map[string]string) error {
 	case stepTLS:
 		p.log.add(number, "C", []byte("<starttls>\r\n"))
 		return c.startTLS(p.opts.timeout())
+	case stepDeflate:
+		p.log.add(number, "C", []byte("<deflate>\r\n"))
+		return c.deflate()
 	case stepLogin:
 		return p.logIn(c, st.user)
 	case stepClose:
