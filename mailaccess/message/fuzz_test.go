@@ -106,6 +106,18 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 
+		if n, ok := HeaderLen(msg); ok && n != p.Header.Len {
+			t.Fatalf("a header of %d octets, the tree has %d", n, p.Header.Len)
+		}
+		names := []string{"subject", "content-type"}
+		for _, not := range []bool{false, true} {
+			want, err := headerSubset(r, p.Header, names, not)
+			got := Header(msg[:p.Header.Len]).AppendSubset(nil, 0, names, not)
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Fatalf("subset %v, %v; want %v", got, err, want)
+			}
+		}
+
 		// However it is written, with limits or without.
 		k := min(int(cut), len(msg))
 		w := NewParser(nil)

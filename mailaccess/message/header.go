@@ -49,6 +49,30 @@ func (h Header) Fields() iter.Seq[Field] {
 	}
 }
 
+// HeaderLen returns how long the header of a message is that begins with b: the
+// Len of [Part.Header], without parsing the rest. ok is false when b does not reach to
+// the blank line that ends the header.
+func HeaderLen(b []byte) (n int64, ok bool) {
+	lines, fields := 0, 0
+	for off := 0; ; lines++ {
+		end := bytes.IndexByte(b[off:], '\n')
+		if end < 0 {
+			return 0, false
+		}
+		line := b[off : off+end+1]
+		off += len(line)
+		switch {
+		case isBlank(line):
+			if lines > 0 && fields == 0 { // see Parser.headerLine
+				return 0, true
+			}
+			return int64(off), true
+		case line[0] != ' ' && line[0] != '\t' && fieldName(line) > 0:
+			fields++
+		}
+	}
+}
+
 // Is reports whether the field has the name, whatever the case.
 func (f Field) Is(name string) bool { return equalFold(f.Name, name) }
 

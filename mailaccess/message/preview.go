@@ -78,7 +78,8 @@ func (v *previewer) part(p *Part) error {
 func (v *previewer) text(p *Part) error {
 	var text []byte
 	r := p.Text(v.r)
-	for n := previewFirst; ; n *= 8 {
+	// A character of one octet has three in UTF-8 at most.
+	for n := int(min(previewFirst, 3*p.Body.Len+1)); ; n *= 8 {
 		n = min(n, v.left)
 		had := len(text)
 		if n <= had {

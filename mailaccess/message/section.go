@@ -110,12 +110,10 @@ func (p *Part) Section(r io.ReaderAt, s Section) (ranges Ranges, ok bool, err er
 const maxRanges = 20000
 
 func headerSubset(r io.ReaderAt, h Range, names []string, not bool) (Ranges, error) {
-	var out Ranges
-	keep := not
-	first := true // of a line, not a later piece of a long one
+	sub := newSubset(nil, h, names, not)
 	size := int(min(h.Len, chunkSize))
 	br := bufio.NewReaderSize(io.NewSectionReader(r, h.Off, h.Len), max(size, 256))
-	for off := h.Off; off < h.End(); {
+	for !sub.done() {
 		b, err := br.ReadSlice('\n')
 		if len(b) == 0 && err != nil && err != bufio.ErrBufferFull {
 			if err == io.EOF {
@@ -123,26 +121,66 @@ func headerSubset(r io.ReaderAt, h Range, names []string, not bool) (Ranges, err
 			}
 			return nil, err
 		}
-		if first {
-			switch {
-			case isBlank(b):
-				return out.add(off, h.End()-off), nil
-			case b[0] == ' ' || b[0] == '\t': // belongs to the line before
-			default:
-				n := fieldName(b)
-				keep = n > 0 && named(b[:n], names)
-				if not {
-					keep = !keep
-				}
+		sub.line(b)
+	}
+	return sub.out, nil
+}
+
+// AppendSubset appends to dst where the fields with the given names lie in the header,
+// which begins at off in its message, or those with other names: what
+// [Part.Section] returns for a header that need not be read any more.
+func (h Header) AppendSubset(dst Ranges, off int64, names []string, not bool) Ranges {
+	sub := newSubset(dst, Range{off, int64(len(h))}, names, not)
+	for b := []byte(h); !sub.done(); {
+		k := bytes.IndexByte(b, '\n') + 1
+		if k == 0 {
+			k = len(b)
+		}
+		sub.line(b[:k])
+		b = b[k:]
+	}
+	return sub.out
+}
+
+// subset collects the ranges of a header subset, line by line.
+type subset struct {
+	out   Ranges
+	h     Range
+	off   int64
+	names []string
+	not   bool
+	keep  bool // the field at hand
+	first bool // of a line, not a later piece of a long one
+}
+
+func newSubset(dst Ranges, h Range, names []string, not bool) subset {
+	return subset{out: dst, h: h, off: h.Off, names: names, not: not, keep: not, first: true}
+}
+
+func (s *subset) done() bool { return s.off >= s.h.End() }
+
+// line takes a line, or a piece of one that is too long.
+func (s *subset) line(b []byte) {
+	if s.first {
+		switch {
+		case isBlank(b):
+			s.out = s.out.add(s.off, s.h.End()-s.off)
+			s.off = s.h.End()
+			return
+		case b[0] == ' ' || b[0] == '\t': // belongs to the line before
+		default:
+			n := fieldName(b)
+			s.keep = n > 0 && named(b[:n], s.names)
+			if s.not {
+				s.keep = !s.keep
 			}
 		}
-		if keep && (len(out) < maxRanges || out[len(out)-1].End() == off) {
-			out = out.add(off, int64(len(b)))
-		}
-		off += int64(len(b))
-		first = bytes.HasSuffix(b, []byte{'\n'})
 	}
-	return out, nil
+	if s.keep && (len(s.out) < maxRanges || s.out[len(s.out)-1].End() == s.off) {
+		s.out = s.out.add(s.off, int64(len(b)))
+	}
+	s.off += int64(len(b))
+	s.first = bytes.HasSuffix(b, []byte{'\n'})
 }
 
 func named(name []byte, names []string) bool {

@@ -1,44 +1,10 @@
 package imap
 
 import (
-	"bytes"
-	"io"
-
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/message"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
-
-// readHeader reads the header of a message, and little more.
-func readHeader(content mailaccess.Content) (message.Header, error) {
-	size := content.Size()
-	for n := int64(8 << 10); n < min(size, message.MaxHeader); n *= 4 {
-		b, err := readStart(content, n)
-		if err != nil {
-			return nil, err
-		}
-		// The blank line says that b holds all of the header, if there is one.
-		if bytes.HasPrefix(b, []byte("\r\n")) || bytes.Contains(b, []byte("\n\r\n")) {
-			p := message.NewParser(nil)
-			_, _ = p.Write(b) // it never fails
-			return message.Header(b[:p.Finish().Header.Len]), nil
-		}
-	}
-	tree, err := message.Parse(content, size, nil)
-	if err != nil {
-		return nil, err
-	}
-	return tree.ReadHeader(content)
-}
-
-// readStart reads the first n octets, which are there.
-func readStart(content mailaccess.Content, n int64) ([]byte, error) {
-	b := make([]byte, n)
-	if _, err := content.ReadAt(b, 0); err != nil && err != io.EOF {
-		return nil, err
-	}
-	return b, nil
-}
 
 // appendEnvelope appends an envelope (RFC 3501, section 7.4.2).
 func appendEnvelope(b []byte, e message.Envelope) []byte {

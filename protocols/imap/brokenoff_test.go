@@ -22,6 +22,12 @@ func dialSelected(t *testing.T, s *server) (nc net.Conn, r *bufio.Reader) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return nc, selectInbox(t, nc)
+}
+
+// selectInbox logs in and selects INBOX, and goes on with r, which reads little ahead.
+func selectInbox(t *testing.T, nc net.Conn) (r *bufio.Reader) {
+	t.Helper()
 	t.Cleanup(func() { nc.Close() })
 	r = bufio.NewReaderSize(nc, 16)
 	for _, step := range []struct{ say, until string }{{"", "* OK"}, {"a LOGIN demo demo\r\n", "a OK"}, {"b SELECT INBOX\r\n", "b OK"}} {
@@ -40,7 +46,7 @@ func dialSelected(t *testing.T, s *server) (nc net.Conn, r *bufio.Reader) {
 			}
 		}
 	}
-	return nc, r
+	return r
 }
 
 // When a client breaks off, the messages whose text went out whole are \Seen, and no

@@ -33,6 +33,7 @@ type fetch struct {
 	// present message.
 	rendered *renderings
 	open     opened
+	found    []section // of the present message
 	// flushed is when what waited was last sent because of its age.
 	flushed time.Time
 }
@@ -178,7 +179,7 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 // before the first octet is written.
 func (f *fetch) message(ctx context.Context, m *engine.Numbered, i int) error {
 	open := &f.open
-	*open = opened{c: f.c, id: m.EmailID}
+	open.reset(f.c, m.EmailID)
 	defer open.close()
 	if f.plan.size && m.Size == mailaccess.SizeUnknown {
 		content, err := open.open(ctx)
@@ -262,10 +263,12 @@ func (f *fetch) sections(ctx context.Context, open *opened) ([]section, error) {
 	if !f.plan.sections {
 		return nil, nil
 	}
-	found := make([]section, len(f.plan.items))
+	if f.found == nil {
+		f.found = make([]section, len(f.plan.items))
+	}
 	for i := range f.plan.items {
 		item := &f.plan.items[i]
-		s := &found[i]
+		s := &f.found[i]
 		var err error
 		switch item.kind {
 		case fetchBinary, fetchBinarySize:
@@ -277,14 +280,14 @@ func (f *fetch) sections(ctx context.Context, open *opened) ([]section, error) {
 		default:
 			continue
 		}
-		if s.ranges, s.absent, err = open.section(ctx, item.section); err != nil {
+		if s.ranges, s.absent, err = open.section(ctx, s.ranges[:0], item.section); err != nil {
 			return nil, err
 		}
 		if item.partial.n != 0 {
 			s.ranges = s.ranges.Partial(item.partial.off, item.partial.n)
 		}
 	}
-	return found, nil
+	return f.found, nil
 }
 
 // writeSection writes a section as a literal, straight from the store. It takes b
@@ -345,54 +348,3 @@ func (f *fetch) mark(ctx context.Context) error {
 
 // markPatience is how long a connection that has ended waits for the store.
 const markPatience = 10 * time.Second
-
-// opened is a message whose content and structure are opened when first needed.
-type opened struct {
-	c       *conn
-	id      mailaccess.EmailID
-	content mailaccess.Content
-	tree    *message.Part
-}
-
-func (o *opened) open(ctx context.Context) (mailaccess.Content, error) {
-	if o.content == nil {
-		content, err := o.c.sess.Content(ctx, o.id)
-		if err != nil {
-			return nil, err
-		}
-		o.content = content
-	}
-	return o.content, nil
-}
-
-func (o *opened) structure(ctx context.Context) (*message.Part, error) {
-	content, err := o.open(ctx)
-	if err == nil && o.tree == nil {
-		o.tree, err = o.c.sess.Structure(ctx, o.id, content)
-	}
-	return o.tree, err
-}
-
-// section finds a section. All of the message needs no structure.
-func (o *opened) section(ctx context.Context, s message.Section) (ranges message.Ranges, absent bool, err error) {
-	content, err := o.open(ctx)
-	if err != nil {
-		return nil, false, err
-	}
-	if s.Kind == message.SectionWhole && len(s.Path) == 0 {
-		return message.Ranges{{Len: content.Size()}}, false, nil
-	}
-	tree, err := o.structure(ctx)
-	if err != nil {
-		return nil, false, err
-	}
-	ranges, ok, err := tree.Section(content, s)
-	return ranges, !ok, err
-}
-
-func (o *opened) close() {
-	if o.content != nil {
-		// It was only read.
-		_ = o.content.Close()
-	}
-}

@@ -134,32 +134,24 @@ func (r *renderings) done(ctx context.Context, i int) {
 }
 
 func renderItem(ctx context.Context, kind fetchKind, open *opened) ([]byte, error) {
-	content, err := open.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if kind == fetchEnvelope && open.tree == nil {
-		h, err := readHeader(content)
+	switch kind {
+	case fetchEnvelope:
+		h, err := open.header(ctx)
 		if err != nil {
 			return nil, err
 		}
 		return appendEnvelope([]byte("ENVELOPE "), h.Envelope()), nil
+	case fetchPreview:
+		return renderPreview(ctx, open)
 	}
 	tree, err := open.structure(ctx)
 	if err != nil {
 		return nil, err
 	}
-	switch kind {
-	case fetchEnvelope:
-		h, err := tree.ReadHeader(content)
-		return appendEnvelope([]byte("ENVELOPE "), h.Envelope()), err
-	case fetchPreview:
-		return renderPreview(ctx, open)
-	case fetchBody:
-		return appendBodyStructure([]byte("BODY "), tree, content, false)
-	default:
-		return appendBodyStructure([]byte("BODYSTRUCTURE "), tree, content, true)
+	if kind == fetchBody {
+		return appendBodyStructure([]byte("BODY "), tree, open.content, false)
 	}
+	return appendBodyStructure([]byte("BODYSTRUCTURE "), tree, open.content, true)
 }
 
 // save offers the store what was made.

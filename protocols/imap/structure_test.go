@@ -2,8 +2,10 @@ package imap
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,9 +109,9 @@ func TestAppendBodyStructure(t *testing.T) {
 	}
 }
 
-// The header that readHeader reads alone is the one in the tree of the message: an
-// envelope does not depend on what else was asked for.
-func TestReadHeader(t *testing.T) {
+// The header that is read alone is the one in the tree of the message, and so are the
+// sections found by it: an answer does not depend on what else was asked for.
+func TestHeaderAlone(t *testing.T) {
 	line := rapid.SampledFrom([]string{
 		"Subject: s\r\n", "From: a@example.org\r\n", " folded\r\n", "\r\n", "no field\r\n", "X:\r\n", ":\r\n", "-", "\r", "\x00",
 		"To: " + strings.Repeat("x@example.org, ", 300) + "\r\n", strings.Repeat("y", 5000), "Cc: " + strings.Repeat("long ", 2000) + "\r\n", "\n",
@@ -124,12 +126,24 @@ func TestReadHeader(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := readHeader(content)
+		open := &opened{content: content, tree: tree}
+		got, err := open.header(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, want) {
 			t.Fatalf("alone %d octets, with the structure %d", len(got), len(want))
+		}
+		for _, kind := range []message.SectionKind{message.SectionWhole, message.SectionHeader, message.SectionText, message.SectionHeaderFields, message.SectionHeaderFieldsNot, message.SectionMIME} {
+			section := message.Section{Kind: kind, Fields: []string{"subject", "To"}}
+			want, ok, err := tree.Section(content, section)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, absent, err := open.section(context.Background(), nil, section)
+			if err != nil || absent == ok || !slices.Equal(got, want) {
+				t.Fatalf("section %d alone is %v, absent %t, %v; with the structure %v", kind, got, absent, err, want)
+			}
 		}
 	})
 }
