@@ -12,27 +12,60 @@ func idle(ctx context.Context, c *conn) error {
 	if _, err := c.w.WriteString("+ idling\r\n"); err != nil {
 		return err
 	}
-	p := &pusher{ctx: ctx, c: c}
-	p.push()
 	// A shutdown may interrupt the wait: nothing is under way in it.
 	c.nc.SetBusy(false)
-	err := c.r.Wait()
+	err := c.waitTelling(ctx, idleTeller{c})
 	c.nc.SetBusy(true)
-	if pushErr := p.stop(); pushErr != nil {
-		return pushErr
-	}
 	if err != nil {
 		return err
 	}
 	return c.r.ReadDone()
 }
 
-// pusher tells an idling client what changed.
-type pusher struct {
-	ctx context.Context
-	c   *conn
+// idleTeller tells of the selected mailbox.
+type idleTeller struct{ c *conn }
 
-	// mu makes pushes and the end of IDLE follow one another. It is this
+func (t idleTeller) tell(ctx context.Context) error { return t.c.update(ctx, false) }
+
+func (t idleTeller) afterRing(f func()) (disarm func() bool) {
+	if t.c.view == nil {
+		return nil
+	}
+	return t.c.view.AfterRing(f)
+}
+
+// A teller knows what to tell a client that waits.
+type teller interface {
+	// tell writes what changed since it was called last. When the store cannot
+	// say, it sees to it that there is a ring after a while.
+	tell(ctx context.Context) error
+	// afterRing calls f once, in a goroutine of its own, when there is something
+	// to tell, which may be at once. It returns how to call that off; nil when
+	// there is never anything to tell.
+	afterRing(f func()) (disarm func() bool)
+}
+
+// waitTelling waits until the client says something, as [imapwire.Reader.Wait] does,
+// and tells it of changes meanwhile. Only one goroutine at a time writes to the
+// client: this one does not before waitTelling returns.
+func (c *conn) waitTelling(ctx context.Context, t teller) error {
+	p := &pusher{ctx: ctx, c: c, teller: t}
+	p.push()
+	err := c.r.Wait()
+	if pushErr := p.stop(); pushErr != nil {
+		return pushErr
+	}
+	return err
+}
+
+// pusher tells a client that waits what changed. While there is no ring, no
+// goroutine is its own.
+type pusher struct {
+	ctx    context.Context
+	c      *conn
+	teller teller
+
+	// mu makes pushes and the end of the wait follow one another. It is this
 	// connection's own: a client that does not read holds up nobody else.
 	mu     sync.Mutex
 	ended  bool
@@ -40,15 +73,14 @@ type pusher struct {
 	err    error
 }
 
-// push tells what changed and waits for the next ring. When the store could not say
-// what changed, the view is rung again after a while.
+// push tells what changed and waits for the next ring.
 func (p *pusher) push() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended || p.err != nil {
 		return
 	}
-	if p.err = p.c.update(p.ctx, false); p.err == nil {
+	if p.err = p.teller.tell(p.ctx); p.err == nil {
 		p.err = p.c.w.Flush()
 	}
 	if p.err != nil {
@@ -56,9 +88,7 @@ func (p *pusher) push() {
 		p.c.nc.SetIdleTimeout(time.Nanosecond)
 		return
 	}
-	if p.c.view != nil {
-		p.disarm = p.c.view.AfterRing(p.push)
-	}
+	p.disarm = p.teller.afterRing(p.push)
 }
 
 // stop ends the pushing and returns what went wrong with it.
