@@ -41,6 +41,7 @@ var capabilities = []struct {
 	{goimap.CapESearch, after},   // RFC 4731
 	{goimap.CapSearchRes, after}, // RFC 5182
 	{goimap.CapWithin, after},    // RFC 5032
+	{goimap.CapUnauthenticate, func(c *conn) bool { return after(c) && c.srv.opts.Unauthenticate }}, // RFC 8437
 	// RFC 4978: it is active once only.
 	{capCompressDeflate, func(c *conn) bool { return after(c) && c.z == nil }},
 	// RFC 4315.

@@ -25,21 +25,22 @@ var commands = map[string]command{
 	"LOGIN":        {in: notAuthenticated, parse: parseLogin},
 
 	// RFC 3501, section 6.3: authenticated.
-	"ENABLE":      {in: loggedIn, parse: parseEnable},        // RFC 5161
-	"NAMESPACE":   {in: loggedIn, parse: without(namespace)}, // RFC 2342
-	"SELECT":      {in: loggedIn, parse: parseSelect(false)},
-	"EXAMINE":     {in: loggedIn, parse: parseSelect(true)},
-	"CREATE":      {in: loggedIn, parse: parseCreate},
-	"DELETE":      {in: loggedIn, parse: parseDelete},
-	"RENAME":      {in: loggedIn, parse: parseRename},
-	"SUBSCRIBE":   {in: loggedIn, parse: parseSubscribe(true)},
-	"UNSUBSCRIBE": {in: loggedIn, parse: parseSubscribe(false)},
-	"LIST":        {in: loggedIn, parse: parseList},
-	"LSUB":        {in: loggedIn, parse: parseLSub},
-	"STATUS":      {in: loggedIn, parse: parseStatus},
-	"APPEND":      {in: loggedIn, parse: parseAppend},
-	"IDLE":        {in: loggedIn, parse: without(idle)}, // RFC 2177
-	"COMPRESS":    {in: loggedIn, parse: parseCompress}, // RFC 4978
+	"ENABLE":         {in: loggedIn, parse: parseEnable},        // RFC 5161
+	"NAMESPACE":      {in: loggedIn, parse: without(namespace)}, // RFC 2342
+	"SELECT":         {in: loggedIn, parse: parseSelect(false)},
+	"EXAMINE":        {in: loggedIn, parse: parseSelect(true)},
+	"CREATE":         {in: loggedIn, parse: parseCreate},
+	"DELETE":         {in: loggedIn, parse: parseDelete},
+	"RENAME":         {in: loggedIn, parse: parseRename},
+	"SUBSCRIBE":      {in: loggedIn, parse: parseSubscribe(true)},
+	"UNSUBSCRIBE":    {in: loggedIn, parse: parseSubscribe(false)},
+	"LIST":           {in: loggedIn, parse: parseList},
+	"LSUB":           {in: loggedIn, parse: parseLSub},
+	"STATUS":         {in: loggedIn, parse: parseStatus},
+	"APPEND":         {in: loggedIn, parse: parseAppend},
+	"IDLE":           {in: loggedIn, parse: without(idle)},       // RFC 2177
+	"UNAUTHENTICATE": {in: loggedIn, parse: parseUnauthenticate}, // RFC 8437
+	"COMPRESS":       {in: loggedIn, parse: parseCompress},       // RFC 4978
 
 	// RFC 3501, section 6.4: selected.
 	"CHECK":    {in: selected, parse: without(check)},

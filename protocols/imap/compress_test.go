@@ -237,3 +237,48 @@ func FuzzCompress(f *testing.F) {
 		}
 	})
 }
+
+// TestUnauthenticateEndsCompression: RFC 8437, section 4.1: the compression of each
+// side ends with the command and its answer, and the next login may follow at once, in
+// plain.
+func TestUnauthenticateEndsCompression(t *testing.T) {
+	for name, end := range map[string]func(*flate.Writer) error{"flushed": (*flate.Writer).Flush, "closed": (*flate.Writer).Close} {
+		fx := fuzzFixture()
+		fx.Options["unauthenticate"] = "yes"
+		s := startServer(t, fx, inMemory(memory.New(nil)))
+		c, err := s.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		z := converses(t, c, "", "LOGIN demo demo", "SELECT INBOX", "COMPRESS DEFLATE", "NOOP").(*compressed)
+		z.buf.Reset()
+		if _, err := io.WriteString(z.w, "u UNAUTHENTICATE\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if err := end(z.w); err != nil {
+			t.Fatal(err)
+		}
+		z.buf.WriteString("p LOGIN demo demo\r\n")
+		go c.Write(z.buf.Bytes())
+		in := bufio.NewReader(c)
+		if err := z.r.(flate.Resetter).Reset(in, nil); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(z.r)
+		if err != nil || !strings.HasPrefix(string(answer), "u OK [CAPABILITY ") {
+			t.Errorf("%s: %q and %v", name, answer, err)
+		}
+		if line, err := in.ReadString('\n'); err != nil || !strings.HasPrefix(line, "p OK ") {
+			t.Errorf("%s: after the compression: %q and %v", name, line, err)
+		}
+		// It can begin anew.
+		converses(t, c, "NOOP", "COMPRESS DEFLATE", "NOOP")
+		c.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

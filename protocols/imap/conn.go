@@ -45,8 +45,7 @@ type conn struct {
 	z   *compression // once COMPRESS is active
 
 	state state
-	sess  *engine.Session // once logged in
-	view  *engine.View    // while selected
+	userState
 
 	// answer is the tagged answer to the present command, unless it fails.
 	answer answer
@@ -56,10 +55,21 @@ type conn struct {
 	bad int
 	// loginFailures counts credentials that were refused.
 	loginFailures int
-	// enabled is what ENABLE switched on (RFC 5161).
-	enabled enabled
 	// set is the sequence set of the present command.
 	set imapwire.NumSet
+	// unread was read from the channel before it was known to be the client's plain
+	// text.
+	unread []byte
+}
+
+// userState is what a login leads to. UNAUTHENTICATE ends all of it (RFC 8437,
+// section 4.1): what belongs to a user has its place here, and what must be closed is
+// closed in closeView or closeSession.
+type userState struct {
+	sess *engine.Session // once logged in
+	view *engine.View    // while selected
+	// enabled is what ENABLE switched on (RFC 5161).
+	enabled enabled
 	// saved is the result of the last search that was saved, what $ stands for
 	// (RFC 5182, section 2.1). What went from the mailbox is not in it.
 	saved mailaccess.UIDSet
@@ -80,9 +90,13 @@ func newConn(s *Server, nc *protocols.Conn) *conn {
 type source conn
 
 func (s *source) Read(p []byte) (n int, err error) {
-	if s.z != nil {
+	switch {
+	case s.z != nil:
 		n, err = s.z.Read(p)
-	} else {
+	case len(s.unread) > 0:
+		n = copy(p, s.unread)
+		s.unread = s.unread[n:]
+	default:
 		n, err = s.nc.Read(p)
 	}
 	if err != nil {

@@ -3,7 +3,8 @@ package imap
 import goimap "github.com/emersion/go-imap/v2"
 
 // enabled is a set of extensions that the client has enabled, by ENABLE (RFC 5161)
-// or by a command that does so too. They stay so until the connection ends.
+// or by a command that does so too. They stay so until the login
+// does.
 type enabled uint16
 
 const (

@@ -78,6 +78,7 @@ func hooked(t testing.TB) testStore {
 //	loopback=yes          passwords may cross the loopback interface
 //	tls=yes, tls=first    STARTTLS is possible; TLS from the first byte on
 //	rights=read           users may only read
+//	unauthenticate=yes    UNAUTHENTICATE is possible
 //	version=TEXT          what ID answers
 //	literal-minus=yes     LITERAL- is offered and not LITERAL+
 //	max-line=N max-literal=N bad-commands=N per-user=N connections=N
@@ -157,6 +158,7 @@ func startServer(t testing.TB, fx prototest.Fixture, store testStore) *server {
 			Engine:              s.engine,
 			AllowPlaintext:      fx.Options["plaintext"] == "yes",
 			PlaintextOnLoopback: fx.Options["loopback"] == "yes",
+			Unauthenticate:      fx.Options["unauthenticate"] == "yes",
 			Version:             fx.Options["version"],
 			LiteralMinus:        fx.Options["literal-minus"] == "yes",
 			Logger:              log,

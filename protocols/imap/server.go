@@ -24,6 +24,10 @@ type Options struct {
 	// to (RFC 7888, section 5: LITERAL- in place of LITERAL+), so that a message
 	// that is too big is refused before it is sent.
 	LiteralMinus bool
+	// Unauthenticate permits a client to log in as another user on the same
+	// connection. RFC 8437, section 8 wants it to be off where it is not needed: a
+	// proxy that looks at the login alone would let a client pass as somebody else.
+	Unauthenticate bool
 	// Version goes into the answer to ID (RFC 2971); empty: none.
 	Version string
 	// Logger gets what no client can be told; nil: silence.
