@@ -39,7 +39,7 @@ func (v *View) Search(ctx context.Context, e mailaccess.Expr, o SearchOptions) (
 		s.batch = 1 // the first may be enough
 	}
 	for uids := range s.parts(look) {
-		if err := s.look(ctx, uids); err != nil {
+		if err := s.look(ctx, v.s.acct.Messages(ctx, v.at.ID, uids)); err != nil {
 			return mailaccess.UIDSet{}, err
 		}
 	}
@@ -123,9 +123,9 @@ func (s *search) parts(look mailaccess.UIDSet) iter.Seq[mailaccess.UIDSet] {
 	}
 }
 
-// look evaluates the messages of uids.
-func (s *search) look(ctx context.Context, uids mailaccess.UIDSet) error {
-	for msg, err := range s.v.s.acct.Messages(ctx, s.v.at.ID, uids) {
+// look evaluates messages, which come ascending.
+func (s *search) look(ctx context.Context, messages iter.Seq2[mailaccess.Message, error]) error {
+	for msg, err := range messages {
 		if err != nil {
 			return err
 		}

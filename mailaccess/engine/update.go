@@ -29,6 +29,9 @@ type Gone struct {
 	before mailaccess.UIDSet
 }
 
+// Before returns all messages of the view as they were numbered until now.
+func (g Gone) Before() mailaccess.UIDSet { return g.before }
+
 // Numbers yields the messages' numbers, from the highest on, so that each is
 // right after those before it have gone (RFC 3501, section 7.4.1).
 func (g Gone) Numbers() iter.Seq[int] {

@@ -203,6 +203,10 @@ func (v *View) AfterRing(wake func()) (stop func() bool) {
 	return v.listener.AfterRing(wake)
 }
 
+// TryAgain says that what hangs on the view could not be brought up to date: whoever
+// waits for a ring is woken after a while, as after an Update that failed.
+func (v *View) TryAgain() { v.failures++ }
+
 func (v *View) stopRetry() {
 	if v.retry != nil {
 		v.retry.Stop()

@@ -44,6 +44,7 @@ var capabilities = []struct {
 	{goimap.CapUnauthenticate, func(c *conn) bool { return after(c) && c.srv.opts.Unauthenticate }}, // RFC 8437
 	// RFC 4978: it is active once only.
 	{capCompressDeflate, func(c *conn) bool { return after(c) && c.z == nil }},
+	{"CONTEXT=SEARCH", after}, // RFC 5267
 	// RFC 4315.
 	{goimap.CapUIDPlus, func(c *conn) bool {
 		return after(c) && c.sess.Can().Append && c.sess.Can().Copy && c.sess.Can().Expunge

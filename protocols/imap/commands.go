@@ -54,6 +54,8 @@ var commands = map[string]command{
 	"MOVE":     {in: selected, parse: parseMove(byNumber)},    // RFC 6851
 	"REPLACE":  {in: selected, parse: parseReplace(byNumber)}, // RFC 8508
 	"UID":      {in: selected, parse: parseUID},
+
+	"CANCELUPDATE": {in: selected, parse: parseCancelUpdate}, // RFC 5267, section 4.3.5
 }
 
 // uidCommands is every command that UID may precede (RFC 3501, section 6.4.8).

@@ -73,6 +73,8 @@ type userState struct {
 	// saved is the result of the last search that was saved, what $ stands for
 	// (RFC 5182, section 2.1). What went from the mailbox is not in it.
 	saved mailaccess.UIDSet
+	// contexts are searches whose results the client follows.
+	contexts []*searchContext
 }
 
 func newConn(s *Server, nc *protocols.Conn) *conn {
@@ -137,7 +139,7 @@ func (c *conn) closeView() {
 	if c.view != nil {
 		c.view.Close()
 		c.view = nil
-		c.saved = mailaccess.UIDSet{}
+		c.saved, c.contexts = mailaccess.UIDSet{}, nil
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"iter"
 
 	"github.com/hashmail/mailaccess/mailaccess"
-	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
 
@@ -74,14 +73,14 @@ func (f found) told(o *returnOptions) mailaccess.UIDSet {
 }
 
 // runs yields what was found as runs of ascending numbers without gaps, in order:
-// UIDs or, with a view, message numbers. RFC 5267, section 3.2: what a sort found in
-// descending order is no run.
-func (f found) runs(view *engine.View, how addressing) iter.Seq2[uint32, uint32] {
+// UIDs, or message numbers as they are in numbers. RFC 5267, section 3.2: what a sort
+// found in descending order is no run.
+func (f found) runs(numbers mailaccess.UIDSet, how addressing) iter.Seq2[uint32, uint32] {
 	number := func(uid mailaccess.UID) uint32 {
 		if how == byUID {
 			return uint32(uid)
 		}
-		return uint32(view.Number(uid))
+		return uint32(numbers.Rank(uid))
 	}
 	return func(yield func(first, last uint32) bool) {
 		var first, last uint32 // the run that may go on
@@ -95,7 +94,7 @@ func (f found) runs(view *engine.View, how addressing) iter.Seq2[uint32, uint32]
 			return until == 0 || yield(old, until)
 		}
 		for r := range f.uids.Ranges() {
-			// Whatever lies in the range is a message of the view, so that its
+			// Whatever lies in the range has a number, so that the
 			// numbers have no gap either.
 			a := number(r.First)
 			if !add(a, a+uint32(r.Last-r.First)) {
@@ -151,9 +150,8 @@ func (c *conn) answerFound(ctx context.Context, a *searchAnswer, f found) error 
 		// RFC 5182, section 1: SAVE alone suppresses the response.
 		return nil
 	}
-	b := append(c.w.Begin(), "* ESEARCH (TAG "...)
-	b = append(imapwire.AppendString(b, c.r.Tag(), false), ')')
-	return c.sendESearch(b, c.view, a.how, &ret, f, highest)
+	b := appendESearch(c.w.Begin(), c.r.Tag(), a.how)
+	return c.sendESearch(b, c.view.UIDs(), a.how, &ret, f, highest)
 }
 
 // highestModSeq returns the highest mod-sequence of messages; 0 when there are none.
@@ -173,7 +171,7 @@ func (c *conn) sendPlain(a *searchAnswer, f found, highest mailaccess.ModSeq) er
 	if err := c.w.End(append(append(c.w.Begin(), "* "...), a.plain...)); err != nil {
 		return err
 	}
-	for first, last := range f.runs(c.view, a.how) {
+	for first, last := range f.runs(c.view.UIDs(), a.how) {
 		// n may be the highest number that there can be.
 		for n := first; ; n++ {
 			if err := c.w.End(imapwire.AppendNumber(append(c.w.Begin(), ' '), n)); err != nil {
@@ -192,15 +190,12 @@ func (c *conn) sendPlain(a *searchAnswer, f found, highest mailaccess.ModSeq) er
 	return c.w.End(append(b, "\r\n"...))
 }
 
-// sendESearch writes the rest of an ESEARCH response (RFC 4731, section 3.1; RFC
-// 4466, section 2.6.2), of which b holds the correlator.
-func (c *conn) sendESearch(b []byte, view *engine.View, how addressing, o *returnOptions, f found, highest mailaccess.ModSeq) error {
-	if how == byUID {
-		b = append(b, " UID"...)
-	}
+// sendESearch writes the rest of an ESEARCH response, which b begins (RFC 4731,
+// section 3.1).
+func (c *conn) sendESearch(b []byte, numbers mailaccess.UIDSet, how addressing, o *returnOptions, f found, highest mailaccess.ModSeq) error {
 	n := f.len()
 	number := func(name string, i int) {
-		first, _ := firstRun(f.part(i, i).runs(view, how))
+		first, _ := firstRun(f.part(i, i).runs(numbers, how))
 		b = imapwire.AppendNumber(append(b, name...), first)
 	}
 	if o.has(returnMin) && n > 0 {
@@ -211,7 +206,7 @@ func (c *conn) sendESearch(b []byte, view *engine.View, how addressing, o *retur
 	}
 	var err error
 	if o.has(returnAll) && n > 0 {
-		if b, err = c.sendSet(append(b, " ALL "...), f.runs(view, how)); err != nil {
+		if b, err = c.sendSet(append(b, " ALL "...), f.runs(numbers, how)); err != nil {
 			return err
 		}
 	}
@@ -219,7 +214,7 @@ func (c *conn) sendESearch(b []byte, view *engine.View, how addressing, o *retur
 		b = append(o.partial.appendTo(append(b, " PARTIAL ("...)), ' ')
 		if i, j := o.partial.of(n); i > j {
 			b = append(b, "NIL"...) // RFC 9394, section 3.1
-		} else if b, err = c.sendSet(b, f.part(i, j).runs(view, how)); err != nil {
+		} else if b, err = c.sendSet(b, f.part(i, j).runs(numbers, how)); err != nil {
 			return err
 		}
 		b = append(b, ')')

@@ -77,6 +77,14 @@ func (g *grammar) searchData(word string, uid bool) {
 			g.foundSet(uid)
 		}
 		g.expect(")")
+	case "ADDTO", "REMOVEFROM": // RFC 5267, section 5
+		g.expect("(")
+		for more := true; g.ok() && more; more = g.accept(" ") {
+			g.number()
+			g.expect(" ")
+			g.foundSet(uid)
+		}
+		g.expect(")")
 	default:
 		g.fail("search data %q", word)
 	}
@@ -108,6 +116,7 @@ func TestGrammarOfSearch(t *testing.T) {
 	for _, in := range []string{
 		"* ESEARCH (TAG \"a\")\r\n", "* ESEARCH (TAG \"a\") UID\r\n", "* 11 EXISTS\r\n* ESEARCH (TAG \"a\") MIN 2 MAX 11 ALL 2,10:11 COUNT 3\r\n",
 		"* ESEARCH (TAG \"a\") UID PARTIAL (-1:-100 7:9)\r\n", "* ESEARCH (TAG \"a\") UID PARTIAL (1:2 NIL) COUNT 0 MODSEQ 917162488\r\n",
+		"* ESEARCH (TAG \"a\") UID ADDTO (1 2733 1 2731:2732) ADDTO (0 5) REMOVEFROM (3 7)\r\n", "* NO [NOUPDATE \"B02\"] no\r\n",
 		"* ESEARCH (TAG \"tag1\" MAILBOX \"folder1\" UIDVALIDITY 1) UID ALL 4001,4003\r\n",
 	} {
 		if err := checkResponses([]byte(in)); err != nil {
@@ -120,6 +129,7 @@ func TestGrammarOfSearch(t *testing.T) {
 		"* ESEARCH (TAG \"a\") UID MIN 1 MIN 2\r\n", "* ESEARCH (TAG \"a\") UID ALL 1 PARTIAL (1:2 1)\r\n",
 		"* ESEARCH (TAG \"a\") UID PARTIAL (-1:2 1)\r\n", "* ESEARCH (TAG \"a\") UID PARTIAL (1:2 )\r\n",
 		"* ESEARCH (TAG \"a\" MAILBOX x) UID ALL 1\r\n", "* ESEARCH (TAG \"a\" MAILBOX x UIDVALIDITY 1) ALL 1\r\n",
+		"* ESEARCH (TAG \"a\") UID ADDTO (0)\r\n", "* ESEARCH (TAG \"a\") REMOVEFROM (0 1)\r\n", "* NO [NOUPDATE B02] no\r\n",
 		"* ESEARCH (TAG \"a\" TAG \"a\")\r\n", "* ESEARCH (TAG \"a\") UID MODSEQ 0\r\n",
 	} {
 		if checkResponses([]byte(in)) == nil {

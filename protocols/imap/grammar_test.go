@@ -386,6 +386,9 @@ func (g *grammar) code() {
 	case "MAILBOXID":
 		g.expect(" ")
 		g.objectID()
+	case "NOUPDATE": // RFC 5267, section 5
+		g.expect(" ")
+		g.quoted()
 	case "APPENDUID":
 		g.expect(" ")
 		g.nzNumber()

@@ -21,6 +21,7 @@ const (
 	returnCount                          // RFC 4731, section 3.1
 	returnSave                           // RFC 5182, section 2.1
 	returnPartial                        // RFC 9394, section 3.1
+	returnUpdate                         // RFC 5267, section 4.3
 
 	// returnData are the options that say what the response holds.
 	returnData = returnMin | returnMax | returnAll | returnCount | returnPartial
@@ -40,6 +41,9 @@ var returnNames = map[string]struct {
 		o.partial, err = c.readPartialRange()
 		return err
 	}},
+	"UPDATE": {bit: returnUpdate},
+	// RFC 5267, section 4.2: a hint, which may be ignored.
+	"CONTEXT": {},
 }
 
 func (o *returnOptions) has(any returnBits) bool { return o.bits&any != 0 }

@@ -37,6 +37,8 @@ type criteria struct {
 	key searchKey
 	// modSeq: MODSEQ is among them (RFC 7162, section 3.1.5).
 	modSeq bool
+	// unsteady: the answer of a message may change although the message does not.
+	unsteady bool
 }
 
 // parseSearch is RFC 3501, section 6.4.4, with RETURN (RFC 4466, section 2.6.1).
@@ -44,6 +46,9 @@ func parseSearch(how addressing) func(*conn) (action, error) {
 	return func(c *conn) (action, error) {
 		a := searchAnswer{how: how, plain: "SEARCH"}
 		crit, err := c.parseSearchProgram(&a.ret)
+		if err == nil {
+			err = c.checkTag(&a.ret)
+		}
 		if err != nil {
 			return nil, c.notSaved(&a.ret, err)
 		}
@@ -72,14 +77,22 @@ func (c *conn) search(ctx context.Context, a *searchAnswer, crit *criteria) erro
 		return err
 	}
 	var f found
+	x := searchContext{how: a.how, crit: *crit, scope: scope}
 	err = c.attended(ctx, func(ctx context.Context) error {
-		f.uids, err = c.view.Search(ctx, expr, a.ret.needed())
+		if !a.ret.has(returnUpdate) || len(c.contexts) == maxContexts {
+			f.uids, err = c.view.Search(ctx, expr, a.ret.needed())
+		} else if x.live, err = c.view.SearchLive(ctx, expr, a.ret.needed()); err == nil {
+			f.uids = x.live.Found()
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return c.answerFound(ctx, a, f)
+	if err := c.answerFound(ctx, a, f); err != nil || !a.ret.has(returnUpdate) {
+		return err
+	}
+	return c.addContext(&x)
 }
 
 // parseSearchProgram reads the return options and the charset, if there are any, and
@@ -136,8 +149,8 @@ func (c *conn) parseCriteria() (criteria, error) {
 type searchParser struct {
 	c *conn
 	n int
-	// modSeq: a key spoke of mod-sequences.
-	modSeq bool
+	// modSeq and unsteady are those of the criteria.
+	modSeq, unsteady bool
 }
 
 // maxSearchKeys bounds the size of an expression.
@@ -145,7 +158,7 @@ const maxSearchKeys = 1000
 
 // criteria makes criteria of the keys that were read.
 func (p *searchParser) criteria(key searchKey, err error) (criteria, error) {
-	return criteria{key: key, modSeq: p.modSeq}, err
+	return criteria{key: key, modSeq: p.modSeq, unsteady: p.unsteady}, err
 }
 
 // keys reads one or more keys with spaces between: all must match.
@@ -257,6 +270,8 @@ func (p *searchParser) set(how addressing) (searchKey, error) {
 	if err := p.c.r.ReadNumSet(&set); err != nil {
 		return nil, err
 	}
+	// * as a UID names another message after each arrival.
+	p.unsteady = p.unsteady || how == byUID && set.Star()
 	return func(s *searchScope) (mailaccess.Expr, error) {
 		return mailaccess.UIDIn{UIDs: s.resolve(set, how)}, nil
 	}, nil

@@ -18,7 +18,10 @@ func (c *conn) update(ctx context.Context, noExpunge bool) error {
 		return nil
 	}
 	err := c.view.Update(ctx, engine.UpdateOptions{NoExpunge: noExpunge}, (*updateSink)(c))
-	if err == nil || c.w.Err() != nil || err == engine.ErrViewInvalid {
+	if err == nil {
+		return c.updateContexts(ctx)
+	}
+	if c.w.Err() != nil || err == engine.ErrViewInvalid {
 		return err
 	}
 	// The store cannot say now: the client is told another time.
@@ -33,6 +36,9 @@ type updateSink conn
 func (s *updateSink) Gone(gone engine.Gone) error {
 	// RFC 5182, section 2.1: what went leaves the saved result too.
 	s.saved = s.saved.Minus(gone.UIDs)
+	if err := (*conn)(s).contextsWithout(gone); err != nil {
+		return err
+	}
 	for n := range gone.Numbers() {
 		b := append(s.w.Begin(), "* "...)
 		b = imapwire.AppendNumber(b, uint32(n))

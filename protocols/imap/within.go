@@ -8,6 +8,7 @@ import (
 
 // within parses OLDER and YOUNGER (RFC 5032, section 3): seconds before now.
 func (p *searchParser) within(name string) (searchKey, error) {
+	p.unsteady = true
 	n, err := p.c.r.ReadNZNumber()
 	return func(s *searchScope) (mailaccess.Expr, error) {
 		return receivedWithin(name == "YOUNGER", time.Duration(n)*time.Second, s.now), nil
