@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -28,8 +29,10 @@ import (
 const ann = "ann@example.org"
 
 // TestClients: an application's mail changes as it likes, and clients learn of it
-// through NOOP, by selecting anew, or by connecting anew. Each of them, believing what
-// it is told and keeping what it has read, ends with exactly what the application has.
+// through NOOP, by selecting anew, or by connecting anew; with a state file the server
+// is restarted now and then, and INBOX keeps its UIDVALIDITY. Each of them, believing
+// what it is told and keeping what it has read, ends with exactly what the application
+// has.
 func TestClients(t *testing.T) {
 	styles := []struct {
 		name string
@@ -43,15 +46,21 @@ func TestClients(t *testing.T) {
 	for _, style := range styles {
 		for _, push := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s push=%v", style.name, push), func(t *testing.T) {
+				dir, n := filepath.Dir(stateFile(t)), 0
 				rapid.Check(t, func(rt *rapid.T) {
 					// The clock is the bubble's: what a timer finds is found
 					// at once. rapid ends tests by panics, and wants them in
 					// its own goroutine.
 					var failed error
 					var escaped any
+					options := hooks.Options{}
+					if rapid.Bool().Draw(rt, "file") {
+						n++
+						options.SyncState = filepath.Join(dir, fmt.Sprint("state", n))
+					}
 					synctest.Test(t, func(*testing.T) {
 						defer func() { escaped = recover() }()
-						failed = checkClients(rt, style.Style, push)
+						failed = checkClients(rt, style.Style, push, options)
 					})
 					if escaped != nil {
 						panic(escaped)
@@ -68,7 +77,7 @@ func TestClients(t *testing.T) {
 // interval is how often the adapter compares what is in use.
 const interval = time.Minute
 
-func checkClients(t *rapid.T, style hookstest.Style, push bool) (err error) {
+func checkClients(t *rapid.T, style hookstest.Style, push bool, options hooks.Options) (err error) {
 	w := &world{t: t, style: style, app: hookstest.New(style)}
 	w.app.AddUser(ann, "secret")
 	for range 2 {
@@ -77,26 +86,16 @@ func checkClients(t *rapid.T, style hookstest.Style, push bool) (err error) {
 		}
 	}
 	// Without revisions other bytes are found out by reading them.
-	options := &hooks.Options{Reconcile: interval, CacheBytes: -1}
+	options.Reconcile, options.CacheBytes = interval, -1
 	if push {
 		options.Reconcile = -1
 	}
-	store, err := hooks.New(w.app.Handlers(), options)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	if w.server, err = mailserver.New(store, store, nil); err != nil {
+	w.options = options
+	if err := w.start(); err != nil {
 		return err
 	}
 	w.clients = []*client{{w: w}, {w: w}, {w: w, reselects: true}, {w: w, reconnects: true}}
-	defer func() {
-		for _, c := range w.clients {
-			c.hangUp()
-		}
-		err = errors.Join(err, w.server.Shutdown(context.Background()))
-		synctest.Wait()
-	}()
+	defer func() { err = errors.Join(err, w.stop()) }()
 	for round := range rapid.IntRange(1, 4).Draw(t, "rounds") {
 		for range rapid.IntRange(0, 8).Draw(t, "changes") {
 			boxes, err := w.change()
@@ -104,10 +103,16 @@ func checkClients(t *rapid.T, style hookstest.Style, push bool) (err error) {
 				return err
 			}
 			if push {
-				store.Push(ann, boxes...)
+				w.store.Push(ann, boxes...)
 			}
 			if rapid.Bool().Draw(t, "look in between") {
 				w.clients[0].look()
+			}
+			if options.SyncState != "" && rapid.IntRange(0, 5).Draw(t, "restart") == 5 {
+				w.log = append(w.log, "restart")
+				if err := errors.Join(w.stop(), w.start()); err != nil {
+					return err
+				}
 			}
 		}
 		if push {
@@ -129,10 +134,29 @@ type world struct {
 	t       *rapid.T
 	style   hookstest.Style
 	app     *hookstest.App
+	options hooks.Options
+	store   *hooks.Store
 	server  *mailserver.Server
 	clients []*client
 	bodies  int
 	log     []string // what was done
+}
+
+func (w *world) start() (err error) {
+	if w.store, err = hooks.New(w.app.Handlers(), &w.options); err != nil {
+		return err
+	}
+	w.server, err = mailserver.New(w.store, w.store, nil)
+	return err
+}
+
+func (w *world) stop() error {
+	for _, c := range w.clients {
+		c.hangUp()
+	}
+	err := errors.Join(w.server.Shutdown(context.Background()), w.store.Close())
+	synctest.Wait()
+	return err
 }
 
 var keptFlags = []string{hooks.Seen, hooks.Answered, hooks.Flagged, hooks.Deleted, hooks.Draft, "$Forwarded", "work"}
@@ -238,6 +262,7 @@ type client struct {
 	selected string
 	left     bool // see world.leave
 	validity string
+	inbox    string // the UIDVALIDITY of INBOX, which stays
 	msgs     []known
 	bodies   map[string][]byte
 }
@@ -312,6 +337,12 @@ func (c *client) say(command string) (list []string, err error) {
 			}
 		} else if m := validity.FindStringSubmatch(line); m != nil {
 			c.validity = m[1]
+			if c.selected == mailaccess.Inbox {
+				if c.inbox != "" && c.inbox != m[1] {
+					return nil, fmt.Errorf("INBOX had UIDVALIDITY %s, and has %s", c.inbox, m[1])
+				}
+				c.inbox = m[1]
+			}
 		} else if m := listed.FindStringSubmatch(line); m != nil && !strings.Contains(m[1], `\Noselect`) {
 			list = append(list, m[2])
 		}

@@ -3,10 +3,12 @@ package hooks_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -142,7 +144,12 @@ func TestUnchangedCostsNothing(t *testing.T) {
 			if got := app.listed.Load() - before; got != want {
 				t.Errorf("listed %d times, want %d", got, want)
 			}
+			// What it allocates is for the calls, and not for the messages.
+			if got := testing.AllocsPerRun(2, func() { f.sync() }); got > 500 {
+				t.Errorf("%v allocations for nothing", got)
+			}
 			// The same after a restart.
+			file := f.fileOf()
 			f.restart()
 			writes, before = f.store.Writes(), app.listed.Load()
 			acc := f.session()
@@ -155,8 +162,28 @@ func TestUnchangedCostsNothing(t *testing.T) {
 			if got := app.listed.Load() - before; got != want/3 {
 				t.Errorf("listed %d times after a restart", got)
 			}
+			// Not an octet of the file was touched by all that.
+			if err := acc.Close(); err != nil {
+				t.Error(err)
+			}
+			if err := f.store.Close(); err != nil {
+				t.Error(err)
+			}
+			if f.fileOf() != file {
+				t.Error("the file is another one")
+			}
 		})
 	}
+}
+
+// fileOf is what the state file has, as a checksum.
+func (f *fixture) fileOf() [sha256.Size]byte {
+	f.Helper()
+	b, err := os.ReadFile(f.opts.SyncState)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return sha256.Sum256(b)
 }
 
 // itemList is an application that has an INBOX and only reads.

@@ -21,6 +21,7 @@ import (
 // TestStranger builds the program of testdata/stranger, which is in a module of its own
 // and can use exported names only, and drives it with clients that others wrote.
 func TestStranger(t *testing.T) {
+	t.Parallel()
 	s := startStranger(t)
 
 	// POP3 shows INBOX, and removes from it.

@@ -118,6 +118,7 @@ func TestSuite(t *testing.T) {
 	for name, reduce := range variants {
 		for _, where := range []string{"memory", "file"} {
 			t.Run(name+" in "+where, func(t *testing.T) {
+				t.Parallel()
 				storetest.Run(t, func(t testing.TB) storetest.Harness {
 					opts := hooks.Options{MaxMessageSize: 1 << 20}
 					if where == "file" {
@@ -135,6 +136,7 @@ func TestSuite(t *testing.T) {
 func TestSuiteHostile(t *testing.T) {
 	for _, name := range []string{"everything", "five functions"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			storetest.Run(t, func(t testing.TB) storetest.Harness {
 				f := newFixture(t, hookstest.Style{Sizes: true}, variants[name], hooks.Options{MaxMessageSize: 1 << 20, CacheBytes: -1})
 				h := f.harness()
@@ -148,6 +150,7 @@ func TestSuiteHostile(t *testing.T) {
 
 // One that forgets early keeps it too.
 func TestSuiteShortHistory(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t testing.TB) storetest.Harness {
 		f := newFixture(t, hookstest.Style{}, nil, hooks.Options{HistoryLimit: 3, SyncState: stateFile(t), Durable: true})
 		h := f.harness()
