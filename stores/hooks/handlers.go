@@ -173,8 +173,8 @@ type ItemQuery struct {
 	Mailbox string
 	// Keys, if not empty, are the only messages that are wanted.
 	Keys []string
-	// Fields are what is wanted besides the keys. What was not asked for is not
-	// looked at.
+	// Fields are what is wanted besides the keys. Whatever else is there does no
+	// harm.
 	Fields Fields
 	// Since, if not empty, is the Version of the mailbox up to which everything
 	// is known. An application that can tell what has changed since may answer

@@ -141,6 +141,43 @@ func TestHangingEverywhere(t *testing.T) {
 	})
 }
 
+// A mailbox that was made by a call that hung shows when the call returns.
+func TestHangingCreate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		f := newFixture(t, hookstest.Style{}, func(h *hooks.Handlers) {
+			create := h.CreateMailBox
+			h.CreateMailBox = func(ctx context.Context, email string, b hooks.Box) error {
+				g.pass()
+				return create(ctx, email, b)
+			}
+		}, hooks.Options{Timeout: 10 * time.Second, Reconcile: -1})
+		defer f.store.Close()
+		acc := f.session()
+		f.inbox(acc)
+		rings := make(chan mailaccess.Ring, 10)
+		stop, err := f.store.Watch(t.Context(), func(r mailaccess.Ring) { rings <- r })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop()
+		g.shut.Store(true)
+		_, err = acc.Capabilities().Mailboxes.CreateMailbox(t.Context(), "Work", 0)
+		wantKind(t, "CreateMailbox", err, mailaccess.KindUncertain)
+		synctest.Wait()
+		if len(rings) != 0 {
+			t.Errorf("it rang before there was anything: %+v", <-rings)
+		}
+		g.shut.Store(false)
+		close(g.open)
+		synctest.Wait()
+		if len(rings) == 0 {
+			t.Error("nobody was told of the mailbox")
+		}
+		f.snapshot(acc, "Work")
+	})
+}
+
 // An upload that the application never got is let go of, and its file with it.
 func TestRefusedUpload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

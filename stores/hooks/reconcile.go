@@ -47,6 +47,9 @@ func (a *account) doubt(boxes ...*mailbox) {
 	}
 	if len(boxes) == 0 {
 		a.fresh.must = a.hint()
+		if b := a.names[mailaccess.Inbox]; b != nil {
+			a.rescan[b] = struct{}{} // so that the list is compared now
+		}
 	}
 	a.mu.Unlock()
 	a.wakeKeeper()
