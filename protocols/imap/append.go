@@ -59,7 +59,7 @@ func (c *conn) append(ctx context.Context, name string, head messageHead) error 
 		return tryCreate(err)
 	}
 	c.answer.code = appendUID(done, box)
-	return nil
+	return c.tellNormalized(ctx, box.Name, name, box.Name != name)
 }
 
 // appendUID returns the response code of RFC 4315, section 3, with as many UIDs as

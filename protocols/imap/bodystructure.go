@@ -45,29 +45,34 @@ func appendAddresses(b []byte, list []message.Address) []byte {
 	return append(b, ')')
 }
 
-// appendBodyStructure appends a body structure (RFC 3501, section 7.4.2), with the
-// extension data when extended. The headers of embedded messages are read from
+// structureForm is how a body structure is told.
+type structureForm struct {
+	extended bool // with the extension data
+	rev2     bool // message/global is a message too
+}
+
+// appendBodyStructure appends a body structure (RFC 3501, section 7.4.2). The headers of embedded messages are read from
 // content. Recursion is as deep as the tree, which its parser bounds.
-func appendBodyStructure(b []byte, p *message.Part, content mailaccess.Content, extended bool) ([]byte, error) {
+func appendBodyStructure(b []byte, p *message.Part, content mailaccess.Content, form structureForm) ([]byte, error) {
 	var err error
 	b = append(b, '(')
 	if p.IsMultipart() {
 		for _, child := range p.Children {
-			if b, err = appendBodyStructure(b, child, content, extended); err != nil {
+			if b, err = appendBodyStructure(b, child, content, form); err != nil {
 				return nil, err
 			}
 		}
 		b = imapwire.AppendString(append(b, ' '), p.Subtype, false)
-		if extended {
+		if form.extended {
 			b = appendParams(append(b, ' '), p.Params)
 			b = appendExtension(b, p)
 		}
 		return append(b, ')'), nil
 	}
-	if b, err = appendSinglePart(b, p, content, extended); err != nil {
+	if b, err = appendSinglePart(b, p, content, form); err != nil {
 		return nil, err
 	}
-	if extended {
+	if form.extended {
 		b = appendNonEmpty(append(b, ' '), p.MD5)
 		b = appendExtension(b, p)
 	}
@@ -75,7 +80,7 @@ func appendBodyStructure(b []byte, p *message.Part, content mailaccess.Content, 
 }
 
 // appendSinglePart appends body-type-basic, -msg or -text.
-func appendSinglePart(b []byte, p *message.Part, content mailaccess.Content, extended bool) ([]byte, error) {
+func appendSinglePart(b []byte, p *message.Part, content mailaccess.Content, form structureForm) ([]byte, error) {
 	b = imapwire.AppendString(b, p.Type, false)
 	b = imapwire.AppendString(append(b, ' '), p.Subtype, false)
 	b = appendParams(append(b, ' '), p.Params)
@@ -84,16 +89,16 @@ func appendSinglePart(b []byte, p *message.Part, content mailaccess.Content, ext
 	b = imapwire.AppendString(append(b, ' '), p.Encoding, false)
 	b = imapwire.AppendNumber(append(b, ' '), uint64(p.Body.Len))
 	switch {
-	// Only message/rfc822 is a body-type-msg (RFC 3501, section 9,
-	// media-message). message/global came with RFC 9051, and a client of
-	// IMAP4rev1 would take its envelope for a checksum.
-	case p.IsMessage() && p.Subtype == "rfc822":
+	// In IMAP4rev1 only message/rfc822 is a body-type-msg (RFC 3501, section 9,
+	// media-message): its clients would take the envelope of message/global for a
+	// checksum. RFC 9051 has both.
+	case p.IsMessage() && (p.Subtype == "rfc822" || form.rev2):
 		h, err := p.Message.ReadHeader(content)
 		if err != nil {
 			return nil, err
 		}
 		b = appendEnvelope(append(b, ' '), h.Envelope())
-		if b, err = appendBodyStructure(append(b, ' '), p.Message, content, extended); err != nil {
+		if b, err = appendBodyStructure(append(b, ' '), p.Message, content, form); err != nil {
 			return nil, err
 		}
 		b = imapwire.AppendNumber(append(b, ' '), uint64(p.Lines))

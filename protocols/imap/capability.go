@@ -16,6 +16,7 @@ var capabilities = []struct {
 	offered func(c *conn) bool
 }{
 	{goimap.CapIMAP4rev1, always},
+	{goimap.CapIMAP4rev2, always}, // RFC 9051
 	// RFC 7888, section 5: one of the two.
 	{goimap.CapLiteralPlus, func(c *conn) bool { return !c.literalMinus() }},
 	{goimap.CapLiteralMinus, (*conn).literalMinus},

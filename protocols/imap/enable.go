@@ -26,6 +26,7 @@ var enableable = []struct {
 	name string
 	bit  enabled
 }{
+	{string(goimap.CapIMAP4rev2), enabledRev2},  // RFC 9051, section 6.3.1
 	{string(goimap.CapUTF8Accept), enabledUTF8}, // RFC 6855, section 3
 }
 

@@ -73,7 +73,7 @@ func (f *fetch) run(ctx context.Context, c *conn) error {
 // metadata answers what can be answered without the content.
 func (f *fetch) metadata(ctx context.Context, uids mailaccess.UIDSet) error {
 	w := f.c.w
-	recent := f.c.view.Recent()
+	recent := f.c.recent()
 	for m, err := range f.c.view.Messages(ctx, uids) {
 		if err != nil {
 			return err
@@ -199,7 +199,7 @@ func (f *fetch) message(ctx context.Context, m *engine.Numbered, i int) error {
 	if becomesSeen {
 		m.Flags.System |= mailaccess.FlagSeen
 	}
-	recent := f.c.view.Recent()
+	recent := f.c.recent()
 	b := f.c.appendFetchBegin(f.c.w.Begin(), m)
 	for j := range f.plan.items {
 		item := &f.plan.items[j]

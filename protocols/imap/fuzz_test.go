@@ -32,7 +32,7 @@ func FuzzConnection(f *testing.F) {
 		"c CAPABILITY", "c NOOP\r\nd NOOP", "c LOGOUT", "c ID (\"name\" NIL)", "c STARTTLS\r\nd NOOP",
 		"c AUTHENTICATE PLAIN\r\nAGRlbW8AZGVtbw==", "c AUTHENTICATE PLAIN\r\n*", "c AUTHENTICATE PLAIN =",
 		"c LOGIN {4+}\r\ndemo {4}\r\ndemo", "c LOGIN demo wrong\r\nd LOGIN demo demo", "c X {3+}\r\nabc {4}",
-		"c ENABLE X Y", "c NAMESPACE", "c SELECT inbox\r\nd FETCH 1:* (FLAGS)", "c EXAMINE Box", "c SELECT &",
+		"c ENABLE X Y", "c ENABLE IMAP4rev2\r\nd SELECT inbox\r\ne SEARCH ALL\r\nf CREATE \"e\xcc\x81\"\r\ng DELETE \"e\xcc\x81\"", "c NAMESPACE", "c SELECT inbox\r\nd FETCH 1:* (FLAGS)", "c EXAMINE Box", "c SELECT &",
 		"c CREATE a/b/\r\nd RENAME a c\r\ne DELETE c/b", "c RENAME INBOX x", "c DELETE Box", "c SUBSCRIBE x\r\nd LSUB \"\" *",
 		"c LIST (SUBSCRIBED RECURSIVEMATCH REMOTE SPECIAL-USE) \"\" (% a/* {1+}\r\n*) RETURN (CHILDREN SUBSCRIBED SPECIAL-USE STATUS (SIZE MAILBOXID DELETED))",
 		"c ENABLE UTF8=ACCEPT IMAP4rev2\r\nd SELECT \"\xc3\xa9\"\r\ne LIST \"\" \"\xff\"\r\nf APPEND INBOX UTF8 (~{5+}\r\na\xc3\xa9:b)",

@@ -204,7 +204,7 @@ func (g *grammar) body(extended bool) {
 	g.expect(" ")
 	g.number()
 	switch {
-	case media == "message/rfc822":
+	case media == "message/rfc822", g.rev2 && media == "message/global":
 		g.expect(" ")
 		g.envelope()
 		g.expect(" ")

@@ -40,7 +40,7 @@ func (c *conn) create(ctx context.Context, name string, use specialUse) error {
 		return err
 	}
 	c.answer.code = string(appendObjectID([]byte("MAILBOXID "), string(m.ID))) // RFC 8474, section 4.1
-	return nil
+	return c.tellNormalized(ctx, m.Name, name, m.Name != name)
 }
 
 // parseDelete is RFC 3501, section 6.3.4.
@@ -61,7 +61,7 @@ func parseDelete(c *conn) (action, error) {
 			// The client deleted what it has selected: it knows.
 			c.deselect()
 		}
-		return nil
+		return c.tellNormalized(ctx, m.Name, name, m.Name != name)
 	}, c.r.CRLF()
 }
 
@@ -76,7 +76,14 @@ func parseRename(c *conn) (action, error) {
 		return nil, err
 	}
 	return func(ctx context.Context, c *conn) error {
-		return c.sess.Rename(ctx, from, strings.TrimSuffix(to, "/"))
+		to := strings.TrimSuffix(to, "/")
+		if err := c.sess.Rename(ctx, from, to); err != nil {
+			return err
+		}
+		// RFC 9051, section 6.3.6: the old name is told as it was given.
+		_, fromDiffers := normalized(from)
+		name, toDiffers := normalized(to)
+		return c.tellNormalized(ctx, name, from, fromDiffers || toDiffers)
 	}, c.r.CRLF()
 }
 
@@ -158,6 +165,11 @@ func (c *conn) readStatusItems() ([]*statusItem, error) {
 		i := slices.IndexFunc(statusItems, func(it statusItem) bool { return it.name == string(word) })
 		if i < 0 {
 			return bad("unknown status item")
+		}
+		if statusItems[i].name == "RECENT" {
+			if err := c.notInRev2(); err != nil {
+				return err
+			}
 		}
 		if it := &statusItems[i]; !slices.Contains(items, it) {
 			items = append(items, it)

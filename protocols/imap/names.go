@@ -2,9 +2,6 @@ package imap
 
 import "github.com/hashmail/mailaccess/protocols/imap/imapwire"
 
-// rev2 reports whether the client has enabled IMAP4rev2.
-func (c *conn) rev2() bool { return c.has(enabledRev2) }
-
 // utf8 reports whether the client takes, and sends, UTF-8 in quoted strings and
 // mailbox names (RFC 6855, section 3; RFC 9051, section 5.1).
 func (c *conn) utf8() bool { return c.enabled&(enabledRev2|enabledUTF8) != 0 }

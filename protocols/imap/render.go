@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"context"
 	"slices"
 
@@ -78,7 +79,7 @@ func (r *renderings) load(ctx context.Context, batch []engine.Numbered) {
 			at := next*len(r.kinds) + k
 			next++
 			b, ok := engine.Unsealed(d.Bytes)
-			if !ok || len(r.arena)+len(b) > maxRendered {
+			if !ok || r.own(b) || len(r.arena)+len(b) > maxRendered {
 				continue // it is made anew
 			}
 			from := len(r.arena)
@@ -86,6 +87,12 @@ func (r *renderings) load(ctx context.Context, batch []engine.Numbered) {
 			r.have[at] = r.arena[from:len(r.arena):len(r.arena)]
 		}
 	}
+}
+
+// own reports whether a rendering is otherwise in IMAP4rev2: few are, so that what the
+// store keeps is that of IMAP4rev1, and these are made each time.
+func (r *renderings) own(b []byte) bool {
+	return r.c.rev2() && bytes.Contains(b, []byte(`"message" "global"`))
 }
 
 // of is what there is of message i of the batch, by kind.
@@ -106,6 +113,9 @@ func (r *renderings) render(ctx context.Context, i int, open *opened) error {
 			return err
 		}
 		have[k] = b
+		if r.own(b) {
+			continue
+		}
 		if kept := engine.Sealed(b); len(kept) <= mailaccess.MaxDerived {
 			r.fresh[k] = append(r.fresh[k], mailaccess.Derived{ID: r.ids[i], Bytes: kept})
 			r.waiting += len(kept)
@@ -149,9 +159,9 @@ func renderItem(ctx context.Context, kind fetchKind, open *opened) ([]byte, erro
 		return nil, err
 	}
 	if kind == fetchBody {
-		return appendBodyStructure([]byte("BODY "), tree, open.content, false)
+		return appendBodyStructure([]byte("BODY "), tree, open.content, structureForm{rev2: open.c.rev2()})
 	}
-	return appendBodyStructure([]byte("BODYSTRUCTURE "), tree, open.content, true)
+	return appendBodyStructure([]byte("BODYSTRUCTURE "), tree, open.content, structureForm{extended: true, rev2: open.c.rev2()})
 }
 
 // save offers the store what was made.

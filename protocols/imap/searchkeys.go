@@ -32,13 +32,13 @@ func recent(s *searchScope) (mailaccess.Expr, error) {
 func (p *searchParser) argued(name string) (searchKey, error) {
 	switch name {
 	case "RECENT":
-		return recent, nil
+		return recent, p.c.notInRev2()
 	case "SAVEDATESUPPORTED":
 		return savedDates, nil
 	case "NEW":
-		return allOf([]searchKey{recent, constant(searchFlags["UNSEEN"])}), nil
+		return allOf([]searchKey{recent, constant(searchFlags["UNSEEN"])}), p.c.notInRev2()
 	case "OLD":
-		return negated(recent), nil
+		return negated(recent), p.c.notInRev2()
 	}
 	if _, known := searchArguments[name]; !known {
 		return nil, bad("unknown search key")

@@ -36,9 +36,17 @@ func (c *conn) readMailbox() (string, error) {
 
 func (c *conn) selectMailbox(ctx context.Context, name string, readOnly bool) error {
 	// The mailbox selected before is left even when this fails.
+	if c.view != nil && c.rev2() {
+		if _, err := c.w.WriteString("* OK [CLOSED] previous mailbox closed\r\n"); err != nil {
+			return err
+		}
+	}
 	c.deselect()
 	m, err := c.sess.Lookup(ctx, name)
 	if err != nil {
+		return err
+	}
+	if err := c.tellSelected(ctx, m.Name, name); err != nil {
 		return err
 	}
 	view, err := c.sess.OpenView(ctx, m.ID, engine.ViewOptions{ReadOnly: readOnly})
@@ -53,8 +61,8 @@ func (c *conn) selectMailbox(ctx context.Context, name string, readOnly bool) er
 	st := view.Status()
 	b := appendDefinedFlags(c.w.Begin(), st.Keywords)
 	b = c.appendPermanentFlags(b, st.Keywords)
-	b = appendExists(b, view.Len(), view.Recent())
-	if n := view.Number(st.FirstUnseen); n != 0 {
+	b = c.appendExists(b, view.Len(), view.Recent())
+	if n := view.Number(st.FirstUnseen); n != 0 && !c.rev2() { // RFC 9051, appendix E, 11
 		b = imapwire.AppendNumber(append(b, "* OK [UNSEEN "...), uint32(n))
 		b = append(b, "] first unseen\r\n"...)
 	}

@@ -100,7 +100,7 @@ func TestAppendBodyStructure(t *testing.T) {
 				t.Fatal(err)
 			}
 			for extended, want := range map[bool]string{false: tt.body, true: tt.structure} {
-				got, err := appendBodyStructure(nil, tree, content, extended)
+				got, err := appendBodyStructure(nil, tree, content, structureForm{extended: extended})
 				if err != nil || string(got) != want {
 					t.Errorf("extended %t: error %v\ngot  %q\nwant %q", extended, err, got, want)
 				}

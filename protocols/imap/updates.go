@@ -51,12 +51,16 @@ func (s *updateSink) Gone(gone engine.Gone) error {
 
 // Exists writes EXISTS and RECENT (RFC 3501, sections 7.3.1 and 7.3.2).
 func (s *updateSink) Exists(n int, recent mailaccess.UIDSet) error {
-	return s.w.End(appendExists(s.w.Begin(), n, recent))
+	return s.w.End((*conn)(s).appendExists(s.w.Begin(), n, recent))
 }
 
-func appendExists(b []byte, n int, recent mailaccess.UIDSet) []byte {
+func (c *conn) appendExists(b []byte, n int, recent mailaccess.UIDSet) []byte {
 	b = imapwire.AppendNumber(append(b, "* "...), uint32(n))
-	b = imapwire.AppendNumber(append(b, " EXISTS\r\n* "...), uint32(recent.Len()))
+	b = append(b, " EXISTS\r\n"...)
+	if c.rev2() {
+		return b
+	}
+	b = imapwire.AppendNumber(append(b, "* "...), uint32(recent.Len()))
 	return append(b, " RECENT\r\n"...)
 }
 
@@ -88,6 +92,6 @@ func (c *conn) appendFetchBegin(b []byte, m *engine.Numbered) []byte {
 func (c *conn) appendFetchFlags(b []byte, m *engine.Numbered) []byte {
 	b = c.appendFetchBegin(b, m)
 	b = imapwire.AppendNumber(append(b, "UID "...), uint32(m.UID))
-	b = appendFlags(append(b, " FLAGS "...), m.Flags, c.view.Recent().Contains(m.UID))
+	b = appendFlags(append(b, " FLAGS "...), m.Flags, c.recent().Contains(m.UID))
 	return append(b, ")\r\n"...)
 }

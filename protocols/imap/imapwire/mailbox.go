@@ -1,11 +1,17 @@
 package imapwire
 
-import "unicode/utf8"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // ReadMailbox reads a mailbox name and returns it in UTF-8. INBOX comes in
 // upper case whatever its case was (RFC 3501, section 5.1); names below it are
 // left alone. A name that is not valid modified UTF-7, or in UTF-8 mode not
-// valid UTF-8, is a *[NameError].
+// valid UTF-8, is a *[NameError]. A name with octets above 127, which none has
+// in modified UTF-7, is read as UTF-8 in any mode: a server that offers
+// UTF8=ACCEPT must take it before the client has enabled that (RFC 6855,
+// section 3), and clients that see IMAP4rev2 offered do send it.
 func (r *Reader) ReadMailbox() (string, error) {
 	b, err := r.ReadAStringBytes()
 	if err != nil {
@@ -29,7 +35,7 @@ func (r *Reader) ReadListMailbox() (string, error) {
 }
 
 func (r *Reader) decodeName(b []byte) (string, error) {
-	if r.utf8 {
+	if r.utf8 || slices.ContainsFunc(b, func(c byte) bool { return c >= 0x80 }) {
 		if !utf8.Valid(b) {
 			return "", &NameError{Raw: string(b), Err: ErrUTF8}
 		}
