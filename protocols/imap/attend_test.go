@@ -106,3 +106,27 @@ func TestSearchOfClientThatLeft(t *testing.T) {
 		})
 	}
 }
+
+// TestSearchesOneAfterAnother: listening to the client during a search leaves the
+// connection as it was, compressed or not.
+func TestSearchesOneAfterAnother(t *testing.T) {
+	for _, line := range []string{"NOOP", "COMPRESS DEFLATE"} {
+		t.Run(line, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := inMemory(memory.New(nil))
+				store.served = stuckStore{store.served, time.Minute}
+				s := startServer(t, fuzzFixture(), store)
+				client, err := s.Dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				client = converses(t, client, "", "LOGIN demo demo", "SELECT INBOX", line)
+				converses(t, client, "SEARCH BODY x", "NOOP", "SEARCH BODY y", "UID SEARCH SUBJECT z", "NOOP", "IDLE")
+				client.Close()
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}

@@ -99,8 +99,12 @@ func (r *Reader) Read(p []byte) (int, error) {
 		if n > 0 {
 			return n, nil // an error comes again
 		}
-		if r.err == nil {
-			r.err = r.fill()
+		if r.err != nil {
+			break
+		}
+		// The source's own errors are not kept: a deadline may be moved.
+		if err := r.fill(); err != nil {
+			return 0, err
 		}
 	}
 	return 0, r.err
