@@ -74,6 +74,11 @@ func (s *Session) Can() Can {
 	}
 }
 
+// Messages lists messages of a mailbox; see [mailaccess.Account].
+func (s *Session) Messages(ctx context.Context, box mailaccess.MailboxID, uids mailaccess.UIDSet) iter.Seq2[mailaccess.Message, error] {
+	return s.acct.Messages(ctx, box, uids)
+}
+
 // Content opens the bytes of a message; see [mailaccess.Account].
 func (s *Session) Content(ctx context.Context, id mailaccess.EmailID) (mailaccess.Content, error) {
 	return s.acct.Content(ctx, id)

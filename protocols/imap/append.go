@@ -135,6 +135,11 @@ func (c *conn) readMessageHead() (h messageHead, err error) {
 		return h, err
 	}
 	switch string(word) {
+	case "CATENATE": // RFC 4469, section 5
+		if err := c.r.SP(); err != nil {
+			return h, err
+		}
+		return h, c.r.Expect('(')
 	case "UTF8": // RFC 6855, section 4
 		h.utf8 = true
 		h.data, err = c.readUTF8Literal()
@@ -190,6 +195,9 @@ func (in *incoming) close() {
 
 // receive takes in the message whose head was read.
 func (in *incoming) receive(ctx context.Context, h messageHead) error {
+	if h.data == nil {
+		return in.catenate(ctx, h)
+	}
 	if h.utf8 && !in.c.utf8() {
 		return errNotEnabled
 	}

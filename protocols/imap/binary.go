@@ -24,10 +24,7 @@ func (c *conn) parseFetchBinary(plan *fetchPlan, name string) error {
 	if s.Text != imapwire.TextAll {
 		return bad("a section of BINARY is a number")
 	}
-	item := fetchItem{kind: fetchBinary}
-	for _, p := range s.Part {
-		item.section.Path = append(item.section.Path, int(min(p, math.MaxInt32)))
-	}
+	item := fetchItem{kind: fetchBinary, section: messageSection(&s)}
 	if name == "BINARY.SIZE" {
 		item.kind = fetchBinarySize
 		item.label = string(imapwire.AppendSection([]byte(name), &s))

@@ -52,6 +52,8 @@ var capabilities = []struct {
 	}},
 	{goimap.CapMove, func(c *conn) bool { return after(c) && c.sess.Can().Move }},       // RFC 6851
 	{goimap.CapReplace, func(c *conn) bool { return after(c) && c.sess.Can().Replace }}, // RFC 8508
+	// RFC 4469.
+	{goimap.CapCatenate, func(c *conn) bool { return after(c) && c.sess.Can().Append }},
 	// RFC 3502.
 	{goimap.CapMultiAppend, func(c *conn) bool { return after(c) && c.sess.Can().AppendMany }},
 	{goimap.CapObjectID, after}, // RFC 8474

@@ -177,6 +177,15 @@ var sectionKinds = map[imapwire.SectionText]message.SectionKind{
 	imapwire.TextMIME:            message.SectionMIME,
 }
 
+// messageSection is a section as package message knows it.
+func messageSection(s *imapwire.Section) message.Section {
+	out := message.Section{Kind: sectionKinds[s.Text], Fields: s.Fields}
+	for _, p := range s.Part {
+		out.Path = append(out.Path, int(min(p, math.MaxInt32)))
+	}
+	return out
+}
+
 // parseFetchSection parses BODY[section]<partial>.
 func (c *conn) parseFetchSection(plan *fetchPlan, sees bool) error {
 	var s imapwire.Section
@@ -188,10 +197,7 @@ func (c *conn) parseFetchSection(plan *fetchPlan, sees bool) error {
 		return err
 	}
 	label := imapwire.AppendSection([]byte("BODY"), &s)
-	item := fetchItem{section: message.Section{Kind: sectionKinds[s.Text], Fields: s.Fields}}
-	for _, p := range s.Part {
-		item.section.Path = append(item.section.Path, int(min(p, math.MaxInt32)))
-	}
+	item := fetchItem{section: messageSection(&s)}
 	if limited {
 		item.partial = partial{int64(min(off, math.MaxInt64)), int64(min(n, math.MaxInt64))}
 		label = append(imapwire.AppendNumber(append(label, '<'), off), '>')

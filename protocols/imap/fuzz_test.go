@@ -52,6 +52,9 @@ func FuzzConnection(f *testing.F) {
 		"c APPEND Box ~{64+}\r\nContent-Type: multipart/x; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: binary\r\n\r\n\x00\n",
 		"c FETCH 1:2 (BINARY.PEEK[1]<0.3> BINARY[] BINARY.SIZE[1.2] BINARY.SIZE[2])", "c STATUS Box (APPENDLIMIT)",
 		"c REPLACE 1 Box (\\Draft) {1+}\r\na", "c UID REPLACE * INBOX {5}\r\nhello", "c REPLACE 2 INBOX ~{0+}\r\n",
+		"c APPEND Box CATENATE (TEXT {2+}\r\na\r URL /INBOX/;UID=1/;SECTION=HEADER/;PARTIAL=1.9 URL ;UID=2)", "c APPEND Box CATENATE (URL {5+}\r\n/a\r\n])",
+		"c APPEND Box CATENATE (URL \"/INBOX/;UID=2/;SECTION=2.HEADER.FIELDS%20(SUBJECT)\" TEXT {5}\r\nhello) (x) CATENATE (UTF8 (~{0+}\r\n))",
+		"c UID REPLACE 1 INBOX CATENATE (URL ;UID=1 TEXT {0+}\r\n)",
 		"c STATUS {65537}", "c LOGIN {5000+}\r\nd", "c FETCH 1 (((" + strings.Repeat("(", 300),
 	} {
 		for state := range fuzzStates {

@@ -393,6 +393,10 @@ func (g *grammar) code() {
 		g.expect(" ")
 		g.nzNumber()
 		g.uids()
+	case "BADURL":
+		// RFC 4469, section 5: url-resp-text.
+		g.expect(" ")
+		g.take("a URL", func(c byte) bool { return textChar(c) && c != ']' })
 	case "COPYUID":
 		g.expect(" ")
 		g.nzNumber()
@@ -483,7 +487,7 @@ func TestGrammar(t *testing.T) {
 		"* 1 EXISTS\r\n* 1 FETCH (BODYSTRUCTURE (" + extended + extended + ` "mixed" NIL ("inline" NIL) ("a" "b") NIL))` + "\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (BODY[1.HEADER.FIELDS (a {1}\r\n\xff)]<3> {2}\r\n\xff\n BODY[] NIL)\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (BINARY[1]<0> ~{2}\r\n\x00\n BINARY[] {1}\r\na BINARY[1.2] NIL BINARY.SIZE[1] 3)\r\n",
-		"* STATUS a (APPENDLIMIT 1)\r\n", "a NO [UNKNOWN-CTE] x\r\n",
+		"* STATUS a (APPENDLIMIT 1)\r\n", "a NO [UNKNOWN-CTE] x\r\n", "a NO [BADURL /a b/;UID=\"1] x\r\n",
 		"* 1 EXISTS\r\n* 1 FETCH (BODY[] {9}\r\nabc", "* BYE", "", "a OK begin TLS\r\n\x16\x03\x00",
 	} {
 		if err := checkResponses([]byte(in)); err != nil {
@@ -491,6 +495,7 @@ func TestGrammar(t *testing.T) {
 		}
 	}
 	for _, in := range []string{
+		"a NO [BADURL] x\r\n", "a NO [BADURL ] x\r\n", "a NO [BADURL a]] x\r\n",
 		"* OK\r\n", "* OK \r\n", "a  OK x\r\n", "a OK x\n", "a OK \x80\r\n", "+x OK x\r\n", "a BYE x\r\n", "* OK [X] y\r\n",
 		"* OK [ALERT]x\r\n", "* XYZ 1\r\n", "* FLAGS (\\Recent)\r\n", "* FLAGS (a A)\r\n", "* FLAGS (\\*)\r\n",
 		"* LIST () \"//\" a\r\n", "* LIST () \"/\" a b\r\n", "* LIST () \"/\" \"&\"\r\n", "* LIST () \"/\" \"\xc3\xa9\"\r\n",

@@ -117,6 +117,8 @@ func TestNothingIsLeftOpen(t *testing.T) {
 		{"c FETCH 1:* (BODY.PEEK[TEXT] RFC822.SIZE)\r\nd LOGOUT\r\n", 60_000, 30},
 		{"c FETCH 1:* (ENVELOPE)\r\n", 0, 2},
 		{"c SEARCH BODY nothing OR TEXT x HEADER From y\r\nd LOGOUT\r\n", -1, 103},
+		{"c APPEND INBOX {5+}\r\nhello {5+}\r\nhello CATENATE (URL /INBOX/;UID=1 TEXT {1+}\r\na URL /INBOX/;UID=9999)\r\n" +
+			"d APPEND INBOX CATENATE (URL /INBOX/;UID=1/;SECTION=9)\r\ne APPEND INBOX CATENATE (URL /INBOX/;UID=2) {5+}\r\nhel", 0, 6},
 		{"c APPEND INBOX {5+}\r\nhello\r\nd APPEND INBOX {5+}\r\nhello (\r\ne APPEND Nowhere {5+}\r\nhello\r\nf LOGOUT\r\n", -1, 3},
 		{"c APPEND INBOX {500}\r\nhello", 0, 2},
 		{"c APPEND INBOX {500+}\r\nhello", 0, 2},
