@@ -36,7 +36,7 @@ func newBenchServer(tb testing.TB, n int) *benchServer {
 		tb.Fatal(err)
 	}
 	s := &protocols.Server{
-		Protocol: imap.New(imap.Options{Engine: e}),
+		Protocol: imap.New(imap.Options{Engine: e, PlaintextOnLoopback: true}),
 		Limits:   &protocols.Limits{Connections: -1, PerAddress: -1, PerUser: -1},
 	}
 	tb.Cleanup(func() {

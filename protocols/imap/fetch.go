@@ -34,6 +34,7 @@ type fetch struct {
 	rendered *renderings
 	open     opened
 	found    []section // of the present message
+	clean    cleans
 	// flushed is when what waited was last sent because of its age.
 	flushed time.Time
 }
@@ -157,6 +158,9 @@ func (f *fetch) batches(ctx context.Context, uids mailaccess.UIDSet) error {
 
 func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 	f.rendered.load(ctx, batch)
+	if f.plan.sections {
+		f.clean.load(ctx, f.c, batch)
+	}
 	for i := range batch {
 		err := f.message(ctx, &batch[i], i)
 		f.rendered.done(ctx, i)
@@ -172,6 +176,7 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 		}
 	}
 	f.rendered.save(ctx)
+	f.clean.save(ctx, f.c)
 	return f.mark(ctx)
 }
 
@@ -208,7 +213,7 @@ func (f *fetch) message(ctx context.Context, m *engine.Numbered, i int) error {
 		case fetchEnvelope, fetchBody, fetchBodyStructure, fetchPreview:
 			b = f.rendered.append(b, item.kind, i)
 		case fetchSection:
-			if b, err = f.writeSection(b, item, sections[j], open.content); err != nil {
+			if b, err = f.writeSection(b, item, sections[j]); err != nil {
 				return err
 			}
 		case fetchBinary:
@@ -292,7 +297,7 @@ func (f *fetch) sections(ctx context.Context, open *opened) ([]section, error) {
 
 // writeSection writes a section as a literal, straight from the store. It takes b
 // as from Begin and returns the like.
-func (f *fetch) writeSection(b []byte, item *fetchItem, s section, content mailaccess.Content) ([]byte, error) {
+func (f *fetch) writeSection(b []byte, item *fetchItem, s section) ([]byte, error) {
 	b = append(append(b, item.label...), ' ')
 	if s.absent {
 		return imapwire.AppendNil(b), nil
@@ -300,10 +305,18 @@ func (f *fetch) writeSection(b []byte, item *fetchItem, s section, content maila
 	if err := f.c.w.End(b); err != nil {
 		return nil, err
 	}
-	err := f.c.w.WriteLiteral(s.ranges.Size(), imapwire.LiteralText, func(w io.Writer) error {
+	id, content := f.open.id, f.open.content
+	kind := imapwire.LiteralText
+	if f.clean.known[id] {
+		kind = imapwire.LiteralClean
+	}
+	err := f.c.w.WriteLiteral(s.ranges.Size(), kind, func(w io.Writer) error {
 		_, err := s.ranges.WriteTo(w, content)
 		return err
 	})
+	if size := s.ranges.Size(); err == nil && kind == imapwire.LiteralText && size >= cleanFrom && size == content.Size() && !f.c.w.NUL() {
+		f.clean.found(id)
+	}
 	return f.c.w.Begin(), err
 }
 

@@ -24,6 +24,7 @@ type Writer struct {
 	pooled *[writeSize]byte
 	err    error
 	sent   int64
+	nul    bool
 	lit    literalWriter
 }
 
@@ -45,6 +46,9 @@ func (w *Writer) Buffered() int { return len(w.buf) }
 
 // Sent returns the number of octets that went out, to whatever destination.
 func (w *Writer) Sent() int64 { return w.sent }
+
+// NUL reports whether there was a NUL in the last literal that was looked at.
+func (w *Writer) NUL() bool { return w.nul }
 
 // Begin returns a buffer to append a response to; what waits already is at its
 // beginning and must be left there. [Writer.End] takes it back: nothing else of
@@ -72,10 +76,18 @@ func (w *Writer) Write(p []byte) (int, error) {
 		}
 		return len(p), nil
 	}
-	if err := w.flushFrom(1); err != nil {
-		return 0, err
+	// What waits is mostly little: the rest of the buffer goes with it, since a short
+	// write costs more than a copy.
+	k := 0
+	if len(w.buf) > 0 && len(w.buf) < writeSize {
+		k = min(len(p), writeSize-len(w.buf))
+		w.buf = append(w.buf, p[:k]...)
 	}
-	return w.send(p)
+	if err := w.flushFrom(1); err != nil || k == len(p) {
+		return k, err
+	}
+	n, err := w.send(p[k:])
+	return k + n, err
 }
 
 // WriteString appends s to what waits.
@@ -152,6 +164,7 @@ func (w *Writer) WriteLiteral(n int64, kind LiteralKind, write func(io.Writer) e
 		return err
 	}
 	w.lit = literalWriter{w: w, left: n, clean: kind != LiteralText}
+	w.nul = w.nul && w.lit.clean
 	var dst io.Writer = &w.lit
 	if w.lit.clean {
 		dst = readerFromWriter{&w.lit}
@@ -184,13 +197,31 @@ func (l *literalWriter) Write(p []byte) (int, error) {
 		l.w.err = ErrLiteralSize
 		return 0, l.w.err
 	}
-	if !l.clean && len(p) > 0 && bytes.IndexByte(p, 0) >= 0 {
-		return l.writeReplaced(p)
+	if l.clean {
+		n, err := l.w.Write(p)
+		l.left -= int64(n)
+		return n, err
 	}
-	n, err := l.w.Write(p)
-	l.left -= int64(n)
-	return n, err
+	// Each piece is looked at just before it is sent, while it is in the cache.
+	done := 0
+	for done < len(p) {
+		piece := p[done:min(done+lookSize, len(p))]
+		write := l.w.Write
+		if bytes.IndexByte(piece, 0) >= 0 {
+			write, l.w.nul = l.writeReplaced, true
+		}
+		n, err := write(piece)
+		done += n
+		l.left -= int64(n)
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
 }
+
+// lookSize is how much of a literal is looked at, and sent, at once.
+const lookSize = 64 << 10
 
 // writeReplaced writes p, which is the caller's and not to be changed, piece by
 // piece through the buffer.
@@ -204,7 +235,6 @@ func (l *literalWriter) writeReplaced(p []byte) (int, error) {
 			return done, err
 		}
 		done += len(piece)
-		l.left -= int64(len(piece))
 	}
 	return done, nil
 }

@@ -265,3 +265,34 @@ func TestWriteLiteralKeptTooLong(t *testing.T) {
 		}
 	}
 }
+
+// Whether there was a NUL is told of each literal that was looked at, and how much went
+// out of everything.
+func TestWriterTells(t *testing.T) {
+	var out strings.Builder
+	w := NewWriter(&out)
+	for _, test := range []struct {
+		text string
+		nul  bool
+	}{{"a\x00", true}, {"a", false}, {strings.Repeat("x", 3*lookSize) + "\x00", true}, {"\x00" + strings.Repeat("x", 3*lookSize), true}, {"", false}} {
+		err := w.WriteLiteral(int64(len(test.text)), LiteralText, func(w io.Writer) error {
+			_, err := io.WriteString(w, test.text)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.NUL() != test.nul {
+			t.Errorf("%.5q...: NUL %t", test.text, w.NUL())
+		}
+		if w.Sent() != int64(out.Len()) {
+			t.Errorf("%d octets went out, %d are told", out.Len(), w.Sent())
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if w.Sent() != int64(out.Len()) || strings.Contains(out.String(), "\x00") {
+		t.Errorf("%d octets went out, %d are told", out.Len(), w.Sent())
+	}
+}
