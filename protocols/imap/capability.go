@@ -43,6 +43,13 @@ var capabilities = []struct {
 	{goimap.CapSearchRes, after}, // RFC 5182
 	{goimap.CapWithin, after},    // RFC 5032
 	{goimap.CapUnauthenticate, func(c *conn) bool { return after(c) && c.srv.opts.Unauthenticate }}, // RFC 8437
+	{goimap.CapSort, after},          // RFC 5256
+	{goimap.CapSortDisplay, after},   // RFC 5957
+	{goimap.CapESort, after},         // RFC 5267
+	{"THREAD=ORDEREDSUBJECT", after}, // RFC 5256
+	{"THREAD=REFERENCES", after},     // RFC 5256
+	{"THREAD=REFS", after},           // as Dovecot's
+	{"I18NLEVEL=1", after},           // RFC 5255
 	// RFC 4978: it is active once only.
 	{capCompressDeflate, func(c *conn) bool { return after(c) && c.z == nil }},
 	{"CONTEXT=SEARCH", after}, // RFC 5267

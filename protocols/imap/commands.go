@@ -48,6 +48,8 @@ var commands = map[string]command{
 	"UNSELECT": {in: selected, parse: without(unselect)}, // RFC 3691
 	"EXPUNGE":  {in: selected, parse: without(expunge)},
 	"SEARCH":   {in: selected, parse: parseSearch(byNumber), keepsNumbers: true},
+	"SORT":     {in: selected, parse: parseSort(byNumber), keepsNumbers: true},   // RFC 5256
+	"THREAD":   {in: selected, parse: parseThread(byNumber), keepsNumbers: true}, // RFC 5256
 	"FETCH":    {in: selected, parse: parseFetch(byNumber), keepsNumbers: true},
 	"STORE":    {in: selected, parse: parseStore(byNumber), keepsNumbers: true},
 	"COPY":     {in: selected, parse: parseCopy(byNumber)},
@@ -61,6 +63,8 @@ var commands = map[string]command{
 // uidCommands is every command that UID may precede (RFC 3501, section 6.4.8).
 var uidCommands = map[string]func(c *conn) (action, error){
 	"SEARCH":  parseSearch(byUID),
+	"SORT":    parseSort(byUID),
+	"THREAD":  parseThread(byUID),
 	"FETCH":   parseFetch(byUID),
 	"STORE":   parseStore(byUID),
 	"COPY":    parseCopy(byUID),

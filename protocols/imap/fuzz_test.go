@@ -55,6 +55,8 @@ func FuzzConnection(f *testing.F) {
 		"c APPEND Box CATENATE (TEXT {2+}\r\na\r URL /INBOX/;UID=1/;SECTION=HEADER/;PARTIAL=1.9 URL ;UID=2)", "c APPEND Box CATENATE (URL {5+}\r\n/a\r\n])",
 		"c APPEND Box CATENATE (URL \"/INBOX/;UID=2/;SECTION=2.HEADER.FIELDS%20(SUBJECT)\" TEXT {5}\r\nhello) (x) CATENATE (UTF8 (~{0+}\r\n))",
 		"c UID REPLACE 1 INBOX CATENATE (URL ;UID=1 TEXT {0+}\r\n)",
+		"c SORT (REVERSE SUBJECT ARRIVAL DISPLAYTO) UTF-8 ALL\r\nd UID SORT RETURN (PARTIAL 1:2 SAVE) (CC) {5+}\r\nutf-8 1:*", "c SORT () X",
+		"c THREAD REFERENCES us-ascii ALL\r\nd UID THREAD ORDEREDSUBJECT UTF-8 SUBJECT {1+}\r\nx", "c THREAD REFS \"UTF-8\" NOT 1",
 		"c STATUS {65537}", "c LOGIN {5000+}\r\nd", "c FETCH 1 (((" + strings.Repeat("(", 300),
 	} {
 		for state := range fuzzStates {

@@ -296,6 +296,10 @@ func (g *grammar) untagged() {
 		}
 	case "ESEARCH":
 		g.esearch()
+	case "SORT":
+		g.sort()
+	case "THREAD":
+		g.thread()
 	case "STATUS":
 		g.status()
 	case "ID":
