@@ -68,6 +68,8 @@ type conn struct {
 type userState struct {
 	sess *engine.Session // once logged in
 	view *engine.View    // while selected
+	// boxName is the selected mailbox's name, as the client knows it.
+	boxName string
 	// enabled is what ENABLE switched on (RFC 5161).
 	enabled enabled
 	// saved is the result of the last search that was saved, what $ stands for

@@ -150,6 +150,11 @@ func parseStatus(c *conn) (action, error) {
 		if err != nil {
 			return err
 		}
+		if c.view != nil && c.view.Status().ID == m.ID {
+			// RFC 5530, section 3: it works, but the client is told all this anyhow
+			// (RFC 3501, section 6.3.10). Dovecot says the same.
+			c.answer = answer{string(goimap.ResponseCodeClientBug), "this is the selected mailbox"}
+		}
 		return c.sendStatus(ctx, m.ID, items)
 	}, c.r.CRLF()
 }

@@ -57,6 +57,18 @@ func (c *conn) tellSelected(ctx context.Context, name, given string) error {
 	return c.tellListed(ctx, name, given)
 }
 
+// tellRenamed writes a LIST response when the selected mailbox was renamed, by whom ever
+// (RFC 9051, section 6.3.6): what the client knows it by is no mailbox any more, or
+// another.
+func (c *conn) tellRenamed(ctx context.Context) error {
+	old, name := c.boxName, c.view.Status().Name
+	if old == name || !c.rev2() {
+		return nil
+	}
+	c.boxName = name
+	return c.tellListed(ctx, name, old)
+}
+
 // tellListed writes a LIST response with all attributes of a mailbox.
 func (c *conn) tellListed(ctx context.Context, name, oldName string) error {
 	l, err := c.listing(ctx, true)

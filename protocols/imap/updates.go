@@ -19,7 +19,7 @@ func (c *conn) update(ctx context.Context, noExpunge bool) error {
 	}
 	err := c.view.Update(ctx, engine.UpdateOptions{NoExpunge: noExpunge}, (*updateSink)(c))
 	if err == nil {
-		return c.updateContexts(ctx)
+		return errorsFirst(c.tellRenamed(ctx), c.updateContexts(ctx))
 	}
 	if c.w.Err() != nil || err == engine.ErrViewInvalid {
 		return err

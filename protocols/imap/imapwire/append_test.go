@@ -131,6 +131,29 @@ func TestMailboxRoundTrip(t *testing.T) {
 	})
 }
 
+// TestReadMailboxMixed: what is not ASCII in a name that is in modified UTF-7 otherwise
+// is UTF-8, and what begins with & is still modified UTF-7.
+func TestReadMailboxMixed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var wire, want string
+		for range rapid.IntRange(0, 4).Draw(t, "pieces") {
+			piece := rapid.SampledFrom([]string{"a", "&", "é", "日本", "\U0001F600", " x"}).Draw(t, "piece")
+			want += piece
+			if rapid.Bool().Draw(t, "raw") && piece != "&" {
+				wire += piece
+			} else if !strings.HasSuffix(wire, "-") || piece == "&" || plainUTF7(piece) {
+				wire += EncodeUTF7(piece)
+			} else {
+				wire += piece // two shifts in a row are none
+			}
+		}
+		r := NewReader(strings.NewReader("\""+wire+"\"\r\n"), nil)
+		if got, err := r.ReadMailbox(); got != want || err != nil {
+			t.Fatalf("%q: got %q %v, want %q", wire, got, err, want)
+		}
+	})
+}
+
 func TestAppendMailbox(t *testing.T) {
 	for _, tt := range []struct {
 		in     string

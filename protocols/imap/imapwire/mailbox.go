@@ -8,10 +8,10 @@ import (
 // ReadMailbox reads a mailbox name and returns it in UTF-8. INBOX comes in
 // upper case whatever its case was (RFC 3501, section 5.1); names below it are
 // left alone. A name that is not valid modified UTF-7, or in UTF-8 mode not
-// valid UTF-8, is a *[NameError]. A name with octets above 127, which none has
-// in modified UTF-7, is read as UTF-8 in any mode: a server that offers
-// UTF8=ACCEPT must take it before the client has enabled that (RFC 6855,
-// section 3), and clients that see IMAP4rev2 offered do send it.
+// valid UTF-8, is a *[NameError]. Octets above 127, of which there are none in
+// modified UTF-7, are read as UTF-8 there too: a server that offers UTF8=ACCEPT
+// must take it before the client has enabled that (RFC 6855, section 3), and
+// clients that see IMAP4rev2 offered do send it, with "&-" for "&".
 func (r *Reader) ReadMailbox() (string, error) {
 	b, err := r.ReadAStringBytes()
 	if err != nil {
@@ -35,15 +35,34 @@ func (r *Reader) ReadListMailbox() (string, error) {
 }
 
 func (r *Reader) decodeName(b []byte) (string, error) {
-	if r.utf8 || slices.ContainsFunc(b, func(c byte) bool { return c >= 0x80 }) {
-		if !utf8.Valid(b) {
-			return "", &NameError{Raw: string(b), Err: ErrUTF8}
-		}
+	var err error
+	switch {
+	case !utf8.Valid(b):
+		err = ErrUTF8
+	case r.utf8, plainUTF7(b):
 		return string(b), nil
 	}
-	s, err := DecodeUTF7(b)
+	var name []byte
+	for rest := b; len(rest) > 0 && err == nil; {
+		var s string
+		ascii := span(rest, func(c byte) bool { return c < utf8.RuneSelf })
+		s, err = DecodeUTF7(rest[:ascii])
+		rest = rest[ascii:]
+		high := span(rest, func(c byte) bool { return c >= utf8.RuneSelf })
+		name = append(append(name, s...), rest[:high]...)
+		rest = rest[high:]
+	}
 	if err != nil {
 		return "", &NameError{Raw: string(b), Err: err}
 	}
-	return s, nil
+	return string(name), nil
+}
+
+// span is how many octets at the beginning of b are of a kind.
+func span(b []byte, kind func(c byte) bool) int {
+	n := slices.IndexFunc(b, func(c byte) bool { return !kind(c) })
+	if n < 0 {
+		return len(b)
+	}
+	return n
 }
