@@ -52,7 +52,8 @@ var capabilities = []struct {
 	{"I18NLEVEL=1", after},           // RFC 5255
 	// RFC 4978: it is active once only.
 	{capCompressDeflate, func(c *conn) bool { return after(c) && c.z == nil }},
-	{"CONTEXT=SEARCH", after}, // RFC 5267
+	{"CONTEXT=SEARCH", after},      // RFC 5267
+	{goimap.CapMultiSearch, after}, // RFC 7377
 	// RFC 4315.
 	{goimap.CapUIDPlus, func(c *conn) bool {
 		return after(c) && c.sess.Can().Append && c.sess.Can().Copy && c.sess.Can().Expunge

@@ -57,6 +57,7 @@ var commands = map[string]command{
 	"REPLACE":  {in: selected, parse: parseReplace(byNumber)}, // RFC 8508
 	"UID":      {in: selected, parse: parseUID},
 
+	"ESEARCH":      {in: loggedIn, parse: parseMultiSearch},  // RFC 7377, section 2
 	"CANCELUPDATE": {in: selected, parse: parseCancelUpdate}, // RFC 5267, section 4.3.5
 }
 

@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
 
@@ -136,7 +137,7 @@ func (c *conn) answerFound(ctx context.Context, a *searchAnswer, f found) error 
 	var highest mailaccess.ModSeq
 	if a.modSeq {
 		var err error
-		if highest, err = c.highestModSeq(ctx, f.told(&ret)); err != nil {
+		if highest, err = highestModSeq(ctx, c.view, f.told(&ret)); err != nil {
 			return err
 		}
 	}
@@ -155,9 +156,9 @@ func (c *conn) answerFound(ctx context.Context, a *searchAnswer, f found) error 
 }
 
 // highestModSeq returns the highest mod-sequence of messages; 0 when there are none.
-func (c *conn) highestModSeq(ctx context.Context, uids mailaccess.UIDSet) (mailaccess.ModSeq, error) {
+func highestModSeq(ctx context.Context, view *engine.View, uids mailaccess.UIDSet) (mailaccess.ModSeq, error) {
 	var highest mailaccess.ModSeq
-	for m, err := range c.view.Messages(ctx, uids) {
+	for m, err := range view.Messages(ctx, uids) {
 		if err != nil {
 			return 0, err
 		}

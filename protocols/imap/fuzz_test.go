@@ -43,6 +43,7 @@ func FuzzConnection(f *testing.F) {
 		"c SEARCH OR (1:2 SUBJECT x) NOT {1+}\r\ny", "c SEARCH CHARSET UTF-8 TEXT \"\xc3\xa9\"",
 		"c SEARCH RETURN (MIN MAX COUNT SAVE) YOUNGER 9\r\nd FETCH $ (UID)", "c UID SEARCH RETURN (PARTIAL -1:-2) OR $ UID $",
 		"c SEARCH RETURN (UPDATE ALL) UNSEEN\r\nd UID STORE 1:* +FLAGS (\\Seen \\Deleted)\r\ne EXPUNGE\r\nf CANCELUPDATE \"c\"",
+		"c ESEARCH IN (mailboxes (Box inbox) subtree-one a personal) RETURN (MIN ALL) 1:9", "c ESEARCH RETURN (SAVE UPDATE) ALL",
 		"c FETCH 1:* (ENVELOPE BODYSTRUCTURE RFC822.SIZE INTERNALDATE UID)", "c FETCH 1 FULL",
 		"c FETCH 2,1 BODY.PEEK[1.MIME]<1.9>", "c FETCH * BODY[HEADER.FIELDS.NOT (TO)]", "c FETCH 2 RFC822",
 		"c COPY 1 Box\r\nd MOVE 1:* Box", "c UID COPY 1:* Nowhere", "c UID STORE 1:2 -FLAGS.SILENT x", "c UID EXPUNGE 1",

@@ -28,8 +28,10 @@ type searchScope struct {
 }
 
 // scope is that of the selected mailbox at this moment.
-func (c *conn) scope() searchScope {
-	return searchScope{sess: c.sess, view: c.view, numbers: c.view.UIDs(), saved: c.saved, now: time.Now()}
+func (c *conn) scope() searchScope { return scopeOf(c.sess, c.view, c.saved) }
+
+func scopeOf(sess *engine.Session, view *engine.View, saved mailaccess.UIDSet) searchScope {
+	return searchScope{sess: sess, view: view, numbers: view.UIDs(), saved: saved, now: time.Now()}
 }
 
 // criteria are the search keys of a command.
@@ -71,21 +73,8 @@ func (c *conn) notSaved(ret *returnOptions, err error) error {
 }
 
 func (c *conn) search(ctx context.Context, a *searchAnswer, crit *criteria) error {
-	scope := c.scope()
-	expr, err := crit.key(&scope)
-	if err != nil {
-		return err
-	}
-	var f found
-	x := searchContext{how: a.how, crit: *crit, scope: scope}
-	err = c.attended(ctx, func(ctx context.Context) error {
-		if !a.ret.has(returnUpdate) || len(c.contexts) == maxContexts {
-			f.uids, err = c.view.Search(ctx, expr, a.ret.needed())
-		} else if x.live, err = c.view.SearchLive(ctx, expr, a.ret.needed()); err == nil {
-			f.uids = x.live.Found()
-		}
-		return err
-	})
+	x := searchContext{how: a.how, crit: *crit, scope: c.scope()}
+	f, err := c.find(ctx, &x, &a.ret)
 	if err != nil {
 		return err
 	}
@@ -93,6 +82,25 @@ func (c *conn) search(ctx context.Context, a *searchAnswer, crit *criteria) erro
 		return err
 	}
 	return c.addContext(&x)
+}
+
+// find searches in the scope of x, as far as the answer needs it. When the result will
+// be kept up to date, and there is room for it, x gets it.
+func (c *conn) find(ctx context.Context, x *searchContext, ret *returnOptions) (f found, err error) {
+	expr, err := x.crit.key(&x.scope)
+	if err != nil {
+		return f, err
+	}
+	view := x.scope.view
+	err = c.attended(ctx, func(ctx context.Context) error {
+		if !ret.has(returnUpdate) || len(c.contexts) == maxContexts {
+			f.uids, err = view.Search(ctx, expr, ret.needed())
+		} else if x.live, err = view.SearchLive(ctx, expr, ret.needed()); err == nil {
+			f.uids = x.live.Found()
+		}
+		return err
+	})
+	return f, err
 }
 
 // parseSearchProgram reads the return options and the charset, if there are any, and
@@ -103,17 +111,26 @@ func (c *conn) parseSearchProgram(ret *returnOptions) (criteria, error) {
 		return criteria{}, err
 	}
 	name, err := p.keyword()
-	if err == nil && string(name) == "RETURN" {
+	if err != nil {
+		return criteria{}, err
+	}
+	return p.program(name, ret)
+}
+
+// program is parseSearchProgram when the first word has been read.
+func (p *searchParser) program(name []byte, ret *returnOptions) (criteria, error) {
+	c := p.c
+	if string(name) == "RETURN" {
+		var err error
 		if *ret, err = c.readReturn(); err != nil {
 			return criteria{}, err
 		}
 		if err := c.r.SP(); err != nil {
 			return criteria{}, err
 		}
-		name, err = p.keyword()
-	}
-	if err != nil {
-		return criteria{}, err
+		if name, err = p.keyword(); err != nil {
+			return criteria{}, err
+		}
 	}
 	if string(name) != "CHARSET" {
 		return p.criteria(p.keysFrom(name))

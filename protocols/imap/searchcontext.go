@@ -14,9 +14,11 @@ import (
 // searchContext is a searching command with UPDATE, whose client is told how the
 // result changes (RFC 5267, section 4.3). It ends with the selected state.
 type searchContext struct {
-	tag  string
-	how  addressing
-	crit criteria
+	tag string
+	how addressing
+	// named: responses name the mailbox (RFC 7377, section 2.1).
+	named bool
+	crit  criteria
 	// scope is that of the command: message numbers mean what they meant then.
 	scope searchScope
 	live  *engine.LiveSearch
@@ -56,7 +58,7 @@ func (c *conn) addContext(x *searchContext) error {
 	if x.live == nil {
 		// RFC 5267, section 4.3.1.
 		b := append(append(c.w.Begin(), `* NO [NOUPDATE "`...), x.tag...)
-		return c.w.End(append(b, "\"] too many contexts\r\n"...))
+		return c.w.End(append(b, "\"] will not notify\r\n"...))
 	}
 	x.asked = x.scope.now
 	c.contexts = append(c.contexts, x)
@@ -117,7 +119,12 @@ func (c *conn) sendContext(x *searchContext, numbers, added, removed mailaccess.
 	if added.IsEmpty() && removed.IsEmpty() {
 		return nil
 	}
-	b := appendESearch(c.w.Begin(), x.tag, x.how)
+	var b []byte
+	if x.named {
+		b = c.appendNamedESearch(c.w.Begin(), []byte(x.tag), c.view)
+	} else {
+		b = appendESearch(c.w.Begin(), x.tag, x.how)
+	}
 	for _, part := range []struct {
 		name string
 		uids mailaccess.UIDSet
