@@ -12,11 +12,13 @@ import (
 // gone. Shorter ones pay nothing for it.
 const attendAfter = 200 * time.Millisecond
 
-// attended does work that may take long and reads nothing from the client. When the client
+// attended does work that may take long, changes nothing, reads nothing from the client
+// and writes nothing to it: it is told how far the work is. When the client
 // closes the connection, be it only its own half of it, the context ends: nobody waits
 // for the outcome any more, as Dovecot sees it. Of a client that has sent more
 // commands already that is noticed later, by writing.
 func (c *conn) attended(ctx context.Context, work func(context.Context) error) error {
+	defer c.reportProgress()()
 	if c.r.Buffered() > 0 {
 		return work(ctx)
 	}

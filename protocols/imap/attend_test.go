@@ -52,6 +52,8 @@ func TestSearchOfClientThatLeft(t *testing.T) {
 		want  []string // how the last lines begin
 	}{
 		{"left", "", true, 2 * time.Second, nil},
+		// By writing, which is tried every ten seconds.
+		{"said more and left", "d NOOP\r\n", true, 10 * time.Second, nil},
 		{"waits", "", false, time.Hour, []string{"* ESEARCH", "c OK", "* BYE"}},
 		{"says more", "d NOOP\r\ne LOGOUT\r\n", false, time.Hour, []string{"* ESEARCH", "c OK", "d OK", "* BYE", "e OK"}},
 		{"says a part", "d NO", false, time.Hour, []string{"* ESEARCH", "c OK", "* BYE"}},

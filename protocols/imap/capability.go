@@ -50,6 +50,7 @@ var capabilities = []struct {
 	{"THREAD=REFERENCES", after},     // RFC 5256
 	{"THREAD=REFS", after},           // as Dovecot's
 	{"I18NLEVEL=1", after},           // RFC 5255
+	{goimap.CapInProgress, after},    // RFC 9585
 	// RFC 4978: it is active once only.
 	{capCompressDeflate, func(c *conn) bool { return after(c) && c.z == nil }},
 	{"CONTEXT=SEARCH", after},      // RFC 5267

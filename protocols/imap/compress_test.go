@@ -127,7 +127,8 @@ func TestCompressIdleMemory(t *testing.T) {
 	}
 	plain, deflated := cost("NOOP"), cost("COMPRESS DEFLATE")
 	t.Logf("a connection that waits: %d octets plain, %d compressed", plain, deflated)
-	if deflated-plain > most {
+	// The race detector keeps its own accounts of memory within that of the program.
+	if deflated-plain > most && !raceEnabled {
 		t.Errorf("a compressed connection that waits costs %d octets more than a plain one, want %d at most", deflated-plain, most)
 	}
 }

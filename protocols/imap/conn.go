@@ -55,6 +55,8 @@ type conn struct {
 	bad int
 	// loginFailures counts credentials that were refused.
 	loginFailures int
+	// progress is how far the present command is.
+	progress progress
 	// set is the sequence set of the present command.
 	set imapwire.NumSet
 	// unread was read from the channel before it was known to be the client's plain

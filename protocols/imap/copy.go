@@ -10,7 +10,9 @@ import (
 // parseCopy is RFC 3501, section 6.4.7.
 func parseCopy(how addressing) func(*conn) (action, error) {
 	return parseTransfer(how, func(ctx context.Context, c *conn, uids mailaccess.UIDSet, dst mailaccess.Mailbox) error {
+		stop := c.reportProgress()
 		done, err := c.view.Copy(ctx, uids, dst.ID)
+		stop()
 		c.answer.code = copyUID(done, dst)
 		return tryCreate(err)
 	})
@@ -23,7 +25,9 @@ func parseMove(how addressing) func(*conn) (action, error) {
 		if err := c.writable(); err != nil {
 			return err
 		}
+		stop := c.reportProgress()
 		done, err := c.view.Move(ctx, uids, dst.ID)
+		stop()
 		if code := copyUID(done, dst); code != "" {
 			b := append(append(c.w.Begin(), "* OK ["...), code...)
 			if werr := c.w.End(append(b, "] moved\r\n"...)); werr != nil {

@@ -393,6 +393,8 @@ func (g *grammar) code() {
 	case "NOUPDATE": // RFC 5267, section 5
 		g.expect(" ")
 		g.quoted()
+	case "INPROGRESS":
+		g.inProgress()
 	case "APPENDUID":
 		g.expect(" ")
 		g.nzNumber()
@@ -412,6 +414,25 @@ func (g *grammar) code() {
 			g.fail("code %q", code)
 		}
 	}
+}
+
+// inProgress is RFC 9585, section 5; the goal is not reached (section 4).
+func (g *grammar) inProgress() {
+	if !g.accept(" (") {
+		return
+	}
+	if !g.accept("NIL") {
+		g.quoted()
+	}
+	if !g.accept(" NIL NIL") {
+		g.expect(" ")
+		done := g.number()
+		if g.accept(" NIL") {
+		} else if g.expect(" "); done >= g.nzNumber() {
+			g.fail("a goal that is reached")
+		}
+	}
+	g.expect(")")
 }
 
 // uids is a uid-set (RFC 4315, section 4): no "*". It returns how many there are.
@@ -480,6 +501,7 @@ func TestGrammar(t *testing.T) {
 	for _, in := range []string{
 		"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready\r\n+ \r\n", "+ idling\r\n", "a OK done\r\n", "a NO [TRYCREATE] no\r\n",
 		"* FLAGS (\\Seen x)\r\n", "* OK [PERMANENTFLAGS (\\Seen \\*)] kept\r\n", "* OK [COPYUID 1 2:3,5 7:9] copied\r\n",
+		"* OK [INPROGRESS] x\r\n", "* OK [INPROGRESS (NIL 3 NIL)] x\r\n", "* OK [INPROGRESS (\"a\" 0 5)] x\r\n",
 		"* LIST (\\Noselect) \"/\" \"\"\r\n", "* LSUB () NIL {1}\r\na\r\n", "* SEARCH\r\n* SEARCH 1 2\r\n",
 		"* LIST (\\Subscribed \\NonExistent) \"/\" a (\"CHILDINFO\" (\"SUBSCRIBED\" \"SPECIAL-USE\"))\r\n",
 		"* LIST (\\NoSelect) \"/\" a (\"OLDNAME\" (b))\r\n", "* OK [MAILBOXID (a-1)] x\r\n",
@@ -520,7 +542,7 @@ func TestGrammar(t *testing.T) {
 		"* ENABLED IMAP4rev2\r\n* 1 RECENT\r\n", "* ENABLED IMAP4rev2\r\n* SEARCH 1\r\n", "* ENABLED IMAP4rev2\r\n* OK [UNSEEN 1] x\r\n",
 		"* ENABLED IMAP4rev2\r\n* STATUS a (RECENT 1)\r\n", "* ENABLED IMAP4rev2\r\n* 1 EXISTS\r\n* 1 FETCH (FLAGS (\\Recent))\r\n",
 		"* ENABLED UTF8=ACCEPT\r\n* LIST () \"/\" \"\xc3\"\r\n",
-		"* OK [COPYUID 1 2:3 5] copied\r\n", "* CAPABILITY IDLE\r\n", "a OK [CAPABILITY IDLE] x\r\n",
+		"* OK [COPYUID 1 2:3 5] copied\r\n", "* OK [INPROGRESS (\"a\" 5 5)] x\r\n", "* OK [INPROGRESS (a NIL NIL)] x\r\n", "* CAPABILITY IDLE\r\n", "a OK [CAPABILITY IDLE] x\r\n",
 	} {
 		if checkResponses([]byte(in)) == nil {
 			t.Errorf("%q is taken", in)

@@ -91,11 +91,12 @@ func (c *conn) find(ctx context.Context, x *searchContext, ret *returnOptions) (
 	if err != nil {
 		return f, err
 	}
-	view := x.scope.view
+	view, needed := x.scope.view, ret.needed()
+	needed.Progress = c.progress.set
 	err = c.attended(ctx, func(ctx context.Context) error {
 		if !ret.has(returnUpdate) || len(c.contexts) == maxContexts {
-			f.uids, err = view.Search(ctx, expr, ret.needed())
-		} else if x.live, err = view.SearchLive(ctx, expr, ret.needed()); err == nil {
+			f.uids, err = view.Search(ctx, expr, needed)
+		} else if x.live, err = view.SearchLive(ctx, expr, needed); err == nil {
 			f.uids = x.live.Found()
 		}
 		return err

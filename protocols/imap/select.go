@@ -129,6 +129,7 @@ func (c *conn) expunge(ctx context.Context, uids mailaccess.UIDSet) error {
 	if err := c.writable(); err != nil {
 		return err
 	}
+	defer c.reportProgress()()
 	return c.view.Expunge(ctx, uids, mailaccess.FlagDeleted)
 }
 

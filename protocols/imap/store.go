@@ -57,7 +57,9 @@ func (c *conn) store(ctx context.Context, how addressing, change mailaccess.Flag
 	if err := c.writable(); err != nil {
 		return err
 	}
+	stop := c.reportProgress()
 	res, err := c.view.SetFlags(ctx, uids, change, mailaccess.AnyModSeq)
+	stop()
 	if err != nil {
 		// Some may have been changed: the client must not stay in the dark.
 		return errorsFirst(err, c.sendFlags(ctx, changedUIDs(res)))

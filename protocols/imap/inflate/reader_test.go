@@ -168,6 +168,24 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestTimeout: after an error of the source that passes, reading goes on.
+func TestTimeout(t *testing.T) {
+	stream, _ := deflated(t, [][]byte{[]byte("a NOOP\r\n")}, 5)
+	r := NewReader(iotest.TimeoutReader(iotest.OneByteReader(bytes.NewReader(stream))))
+	var got []byte
+	for len(got) < len("a NOOP\r\n") {
+		var p [10]byte
+		n, err := r.Read(p[:])
+		if err != nil && err != iotest.ErrTimeout {
+			t.Fatal(err)
+		}
+		got = append(got, p[:n]...)
+	}
+	if string(got) != "a NOOP\r\n" {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestFinish: the stream ends at its last block or at a flush, and what comes after
 // it is plain.
 func TestFinish(t *testing.T) {
