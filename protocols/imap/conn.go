@@ -72,6 +72,9 @@ type userState struct {
 	view *engine.View    // while selected
 	// boxName is the selected mailbox's name, as the client knows it.
 	boxName string
+	// keywordsFull is with how many keywords in use it took no new ones; 0: it takes
+	// them.
+	keywordsFull int
 	// enabled is what ENABLE switched on (RFC 5161).
 	enabled enabled
 	// saved is the result of the last search that was saved, what $ stands for

@@ -78,11 +78,23 @@ func (c *conn) appendPermanentFlags(b []byte, k mailaccess.Keywords) []byte {
 			f.Keywords = k
 		}
 		b = appendFlagNames(b, f)
-		if can.Keywords && rights.Has(mailaccess.RightFlags) {
+		if can.Keywords && rights.Has(mailaccess.RightFlags) && (c.keywordsFull == 0 || k.Len() < c.keywordsFull) {
 			b = append(flagSpace(b), goimap.FlagWildcard...)
 		}
 	}
 	return append(b, ")] flags that are kept\r\n"...)
+}
+
+// tellKeywordsFull tells that the mailbox takes no new keywords when a change of flags
+// failed for that: PERMANENTFLAGS without \* (RFC 9051, section 7.1).
+func (c *conn) tellKeywordsFull(err error, added mailaccess.Keywords) error {
+	known := c.view.Status().Keywords
+	told := c.keywordsFull != 0 && c.keywordsFull <= known.Len()
+	if told || mailaccess.KindOf(err) != mailaccess.KindLimit || known.IsEmpty() || added.Minus(known).IsEmpty() {
+		return nil
+	}
+	c.keywordsFull = known.Len()
+	return c.w.End(c.appendPermanentFlags(c.w.Begin(), known))
 }
 
 // parseFlags turns the flags of a command into those of the contract. \Recent

@@ -1,50 +1,64 @@
 package imap
 
 import (
+	"errors"
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
 
-// maxWildcards bounds the work of matching a pattern, and maxPatterns that of
-// matching many.
+// Bounds on the work of matching: a pattern with more wildcards is not accepted, nor
+// one that is longer than any name that it could match.
 const (
 	maxWildcards = 64
+	maxPattern   = mailaccess.MaxMailboxName + maxWildcards
 	maxPatterns  = 64
 )
+
+// matchesNothing stands for a pattern that is not accepted: it "MUST be silently
+// ignored" (RFC 5258, section 3), and no name is empty.
+const matchesNothing = ""
 
 // readPatterns reads a reference name and a pattern, or several in parentheses
 // (RFC 5258, section 6, mbox-or-pat), and joins the reference with each. Empty
 // patterns are left out: in the basic syntax that is a question of its own, in the
 // extended one they mean nothing (section 3).
 func (c *conn) readPatterns() (patterns []string, extended bool, err error) {
-	ref, err := c.r.ReadMailbox()
-	if err != nil {
-		return nil, false, err
+	ref, refErr := c.r.ReadMailbox()
+	if !isNameError(refErr) && refErr != nil {
+		return nil, false, refErr
 	}
 	if err := c.r.SP(); err != nil {
 		return nil, false, err
 	}
-	wildcards := 0
 	read := func() error {
 		pattern, err := c.r.ReadListMailbox()
-		if err != nil || pattern == "" {
+		switch {
+		case err == nil && pattern == "":
+			return nil
+		case len(patterns) == maxPatterns:
+			return bad("too many patterns")
+		case err != nil && !isNameError(err):
 			return err
 		}
 		// Names are kept in this form; see [engine.NormalizeName].
 		pattern = norm.NFC.String(ref + pattern)
-		patterns = append(patterns, pattern)
-		wildcards += strings.Count(pattern, "*") + strings.Count(pattern, "%")
-		if wildcards > maxWildcards || len(patterns) > maxPatterns {
-			return bad("too many patterns or wildcards")
+		if err != nil || refErr != nil || len(pattern) > maxPattern || strings.Count(pattern, "*")+strings.Count(pattern, "%") > maxWildcards {
+			pattern = matchesNothing
 		}
+		patterns = append(patterns, pattern)
 		return nil
 	}
 	next, err := c.r.Peek()
-	if err != nil || next != '(' {
-		return patterns, false, errorsFirst(err, read())
+	if err != nil {
+		return nil, false, err
+	}
+	if next != '(' {
+		err := read()
+		return patterns, false, err
 	}
 	n := 0
 	err = c.r.ReadList(func() error { n++; return read() })
@@ -52,6 +66,12 @@ func (c *conn) readPatterns() (patterns []string, extended bool, err error) {
 		err = bad("no pattern")
 	}
 	return patterns, true, err
+}
+
+// isNameError reports whether what was read can be the name of no mailbox.
+func isNameError(err error) bool {
+	var wrong *imapwire.NameError
+	return errors.As(err, &wrong)
 }
 
 // matchesAny reports whether a name matches one of some patterns.

@@ -59,7 +59,7 @@ func (c *conn) selectMailbox(ctx context.Context, name string, readOnly bool) er
 		c.answer.code = "READ-ONLY"
 	}
 	st := view.Status()
-	c.boxName = st.Name
+	c.boxName, c.keywordsFull = st.Name, 0
 	b := appendDefinedFlags(c.w.Begin(), st.Keywords)
 	b = c.appendPermanentFlags(b, st.Keywords)
 	b = c.appendExists(b, view.Len(), view.Recent())

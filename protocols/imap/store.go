@@ -61,6 +61,9 @@ func (c *conn) store(ctx context.Context, how addressing, change mailaccess.Flag
 	res, err := c.view.SetFlags(ctx, uids, change, mailaccess.AnyModSeq)
 	stop()
 	if err != nil {
+		if werr := c.tellKeywordsFull(err, change.Add.Keywords); werr != nil {
+			return werr
+		}
 		// Some may have been changed: the client must not stay in the dark.
 		return errorsFirst(err, c.sendFlags(ctx, changedUIDs(res)))
 	}
