@@ -112,3 +112,25 @@ func TestBinaryEncoderFails(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// FuzzBinaryEncoder: whatever comes, the pieces do not matter, and what is no part that is
+// labelled binary stays as it is.
+func FuzzBinaryEncoder(f *testing.F) {
+	for _, seed := range []string{
+		"", "Content-Transfer-Encoding: binary\r\n\r\na\x00\n", "Content-Transfer-Encoding:\n\tBINARY\n\n\r\n\r",
+		"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: binary\r\n\r\n\x00\r\n--b\r\n\r\n--b--",
+		"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Transfer-Encoding: binary\n--b\n\n-\n--b--\n--b\n",
+		"Content-Type: message/rfc822\r\n\r\nContent-Transfer-Encoding: binary\r\n\r\n\x00",
+	} {
+		f.Add(seed, 3)
+	}
+	f.Fuzz(func(t *testing.T, in string, n int) {
+		whole := encodeBinary(t, in, max(1, len(in)))
+		if got := encodeBinary(t, in, 1+(n&15)); got != whole {
+			t.Fatalf("%q in pieces: %q, want %q", in, got, whole)
+		}
+		if !strings.Contains(strings.ToLower(in), "binary") && whole != in {
+			t.Fatalf("%q became %q", in, whole)
+		}
+	})
+}

@@ -39,7 +39,7 @@ type endlessAccount struct {
 }
 
 func (a endlessAccount) Capabilities() mailaccess.Capabilities {
-	return mailaccess.Capabilities{Append: a}
+	return mailaccess.Capabilities{Append: a, AppendMany: true}
 }
 
 func (a endlessAccount) Content(context.Context, mailaccess.EmailID) (mailaccess.Content, error) {
@@ -51,24 +51,42 @@ func (a endlessAccount) Stage(context.Context, int64) (mailaccess.Staged, error)
 }
 
 func (a endlessAccount) Append(_ context.Context, _ mailaccess.MailboxID, msgs []mailaccess.NewMessage) (mailaccess.Appended, error) {
-	a.s.taken <- msgs[0].Staged.Size()
+	n := int64(0)
+	for _, m := range msgs {
+		n += m.Staged.Size()
+	}
+	a.s.taken <- n
 	return mailaccess.Appended{UIDValidity: 1, Messages: make([]mailaccess.Message, 0)}, nil
 }
 
 type nothingStaged int64
 
-func (n *nothingStaged) Write(p []byte) (int, error)                 { *n += nothingStaged(len(p)); return len(p), nil }
-func (n *nothingStaged) Size() int64                                 { return int64(*n) }
-func (n *nothingStaged) Content() (mailaccess.Content, error)        { return nil, mailaccess.KindUnsupported }
-func (n *nothingStaged) Close() error                                { return nil }
-func (c endlessContent) Size() int64                                 { return int64(c) }
-func (c endlessContent) Close() error                                { return nil }
-func (c endlessContent) ReadAt(p []byte, off int64) (n int, _ error) { return copy(p, line), nil }
+func (n *nothingStaged) Write(p []byte) (int, error) {
+	*n += nothingStaged(len(p))
+	return len(p), nil
+}
+
+func (n *nothingStaged) Size() int64                          { return int64(*n) }
+func (n *nothingStaged) Content() (mailaccess.Content, error) { return nil, mailaccess.KindUnsupported }
+func (n *nothingStaged) Close() error                         { return nil }
 
 // endlessContent is so many octets.
 type endlessContent int64
 
 var line = strings.Repeat("x", 998) + "\r\n"
+
+func (c endlessContent) Size() int64  { return int64(c) }
+func (c endlessContent) Close() error { return nil }
+
+func (c endlessContent) ReadAt(p []byte, off int64) (n int, err error) {
+	if left := int64(c) - off; int64(len(p)) > left {
+		p, err = p[:left], io.EOF
+	}
+	for n < len(p) {
+		n += copy(p[n:], line[(off+int64(n))%int64(len(line)):])
+	}
+	return n, err
+}
 
 func (c endlessContent) WriteRange(w io.Writer, _, n int64) (int64, error) {
 	return writeLines(w, n)
@@ -87,19 +105,17 @@ func writeLines(w io.Writer, n int64) (int64, error) {
 	return n, nil
 }
 
-// TestGigabyte: a message of a gigabyte is appended and catenated in constant memory,
-// counted as all that is allocated meanwhile.
-func TestGigabyte(t *testing.T) {
-	const gigabyte = 1 << 30
+// startEndless is a connection, logged in, to a server over an endless store.
+func startEndless(t *testing.T, size int64, limits map[string]string) (net.Conn, *bufio.Reader, <-chan int64) {
+	t.Helper()
 	fx, store := fuzzFixture(), inMemory(memory.New(nil))
-	fx.Options = map[string]string{"max-literal": fmt.Sprint(int64(2 * gigabyte)), "max-upload": fmt.Sprint(int64(2 * gigabyte))}
+	fx.Options = limits
 	taken := make(chan int64, 2)
-	store.served = endless{store.base, gigabyte, taken}
+	store.served = endless{store.base, size, taken}
 	s := startServer(t, fx, store)
-	client, err := s.Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
+	// Not by Dial, which keeps what is said.
+	client, nc := net.Pipe()
+	s.wg.Go(func() { s.srv.ServeConn(nc) })
 	t.Cleanup(func() {
 		client.Close()
 		if err := s.Close(); err != nil {
@@ -112,11 +128,33 @@ func TestGigabyte(t *testing.T) {
 	r := bufio.NewReader(client)
 	converseUntil(t, client, r, "", "* OK ")
 	converseUntil(t, client, r, "a LOGIN demo demo\r\n", "a OK ")
+	return client, r, taken
+}
+
+// There is a limit to the octets that one command brings in, whatever they are made of:
+// a URL is short.
+func TestAppendOctets(t *testing.T) {
+	const third = 1 << 30 / 3
+	client, r, taken := startEndless(t, third, map[string]string{"max-upload": fmt.Sprint(int64(third))})
+	converseUntil(t, client, r, "b APPEND INBOX"+strings.Repeat(" CATENATE (URL /INBOX/;UID=1)", 4)+"\r\n", "b NO [LIMIT] ")
+	converseUntil(t, client, r, "c APPEND INBOX"+strings.Repeat(" CATENATE (URL /INBOX/;UID=1)", 3)+" {10}\r\n", "c NO [LIMIT] ")
+	converseUntil(t, client, r, "d APPEND INBOX"+strings.Repeat(" CATENATE (URL /INBOX/;UID=1)", 3)+"\r\n", "d OK ")
+	if got := <-taken; got != 3*third {
+		t.Errorf("%d octets were appended, want %d", got, 3*third)
+	}
+}
+
+// TestGigabyte: a message of a gigabyte is appended, catenated and decoded in constant
+// memory, counted as all that is allocated meanwhile.
+func TestGigabyte(t *testing.T) {
+	const gigabyte = 1 << 30
+	limit := fmt.Sprint(int64(2 * gigabyte))
+	client, r, taken := startEndless(t, gigabyte, map[string]string{"max-literal": limit, "max-upload": limit})
 	for _, test := range []struct {
 		name string
 		send func() error
 		tag  string
-		want int64
+		want int64 // octets appended, if any are
 	}{
 		{"APPEND", func() error {
 			if _, err := fmt.Fprintf(client, "b APPEND INBOX {%d+}\r\n", int64(gigabyte)); err != nil {
@@ -132,6 +170,18 @@ func TestGigabyte(t *testing.T) {
 			_, err := io.WriteString(client, "c APPEND INBOX CATENATE (TEXT {5+}\r\nhello URL /INBOX/;UID=1)\r\n")
 			return err
 		}, "c OK ", gigabyte + 5},
+		{"BINARY", func() error {
+			_, err := io.WriteString(client, "d EXAMINE INBOX\r\ne FETCH 1 BINARY.PEEK[]\r\n")
+			if err == nil {
+				converseUntil(t, client, r, "", "d OK ")
+				converseUntil(t, client, r, "", fmt.Sprintf("* 1 FETCH (BINARY[] {%d}\r\n", int64(gigabyte)))
+				_, err = r.Discard(gigabyte)
+			}
+			if err == nil {
+				converseUntil(t, client, r, "", ")\r\n")
+			}
+			return err
+		}, "e OK ", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var before, after runtime.MemStats
@@ -141,8 +191,10 @@ func TestGigabyte(t *testing.T) {
 			}
 			converseUntil(t, client, r, "", test.tag)
 			runtime.ReadMemStats(&after)
-			if got := <-taken; got != test.want {
-				t.Errorf("%d octets were appended, want %d", got, test.want)
+			if test.want > 0 {
+				if got := <-taken; got != test.want {
+					t.Errorf("%d octets were appended, want %d", got, test.want)
+				}
 			}
 			if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
 				t.Errorf("%d octets were allocated", n)
