@@ -29,7 +29,8 @@ type benchServer struct {
 
 func newBenchServer(tb testing.TB, n int) *benchServer {
 	tb.Helper()
-	store := memory.New(nil)
+	// The cache is as large as 100,000 messages need.
+	store := memory.New(&memory.Options{DerivedBytes: 256 << 20})
 	fill(tb, store, n)
 	e, err := engine.New(engine.Options{Store: store, Authenticator: auth.Static(map[string]string{"demo": "demo"})})
 	if err != nil {

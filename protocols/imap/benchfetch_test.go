@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -168,5 +169,29 @@ func (c *benchClient) discard(tb testing.TB, line string) (octets int64) {
 		if bytes.HasSuffix(buf[:n], []byte("\r\n")) && bytes.HasPrefix(buf[bytes.LastIndexByte(buf[:n-2], '\n')+1:n], []byte("t OK")) {
 			return octets
 		}
+	}
+}
+
+// BenchmarkFetchKept fetches of 100,000 messages what the store keeps of them.
+func BenchmarkFetchKept(b *testing.B) {
+	const n = 100_000
+	s := newBenchServer(b, n)
+	c := s.dial(b, "SELECT INBOX")
+	for _, items := range []string{
+		"(ENVELOPE)", "(ENVELOPE BODYSTRUCTURE)", "(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)", "(PREVIEW)",
+		"(FLAGS BODY.PEEK[HEADER.FIELDS (FROM TO SUBJECT DATE)])",
+	} {
+		b.Run(items, func(b *testing.B) {
+			octets := c.discard(b, "FETCH 1:* "+items) // makes it
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for b.Loop() {
+				octets = c.discard(b, "FETCH 1:* "+items)
+			}
+			runtime.ReadMemStats(&after)
+			b.SetBytes(octets)
+			b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(b.N)/n, "allocs/msg")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/msg")
+		})
 	}
 }
