@@ -21,7 +21,9 @@ type Limits struct {
 	// permits (RFC 1939, section 3: 10m).
 	IdleTimeout time.Duration
 
-	// WriteTimeout is how long a client may take to accept 64 KiB; default 1m.
+	// WriteTimeout is how long a client may take to accept 64 KiB; default 1m. One
+	// that stops in the middle of a long write is found out after twice that at
+	// the latest.
 	WriteTimeout time.Duration
 
 	// HandshakeTimeout is the time for a TLS handshake; default 30s.

@@ -220,3 +220,29 @@ func TestWriteTimeoutSlowClient(t *testing.T) {
 		}
 	})
 }
+
+// One that takes a part of a long write and then no more is cut off.
+func TestWriteTimeoutInTheMiddle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &protocols.Server{
+			Limits: &protocols.Limits{WriteTimeout: time.Minute},
+			Protocol: serveFunc(func(ctx context.Context, c *protocols.Conn) error {
+				n, err := c.Write(make([]byte, 1<<20))
+				if n != 100<<10 || err != protocols.ErrWriteTimeout {
+					t.Errorf("wrote %d bytes, %v", n, err)
+				}
+				return err
+			}),
+		}
+		client, ended := connect(s)
+		defer client.Close()
+		if _, err := io.CopyN(io.Discard, client, 100<<10); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		<-ended
+		if got := time.Since(start); got > 2*time.Minute {
+			t.Errorf("ended after %v", got)
+		}
+	})
+}

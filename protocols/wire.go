@@ -39,7 +39,11 @@ func (w *wire) Read(p []byte) (int, error) {
 func (w *wire) Write(p []byte) (int, error) {
 	n := 0
 	for {
-		m, err := w.writeOnce(p[n:min(n+writeChunk, len(p))])
+		piece := p[n:]
+		if w.eager {
+			piece = piece[:min(writeChunk, len(piece))]
+		}
+		m, err := w.writeOnce(piece)
 		n += m
 		if err != nil || n == len(p) {
 			return n, err
@@ -47,8 +51,11 @@ func (w *wire) Write(p []byte) (int, error) {
 	}
 }
 
+// writeOnce writes p at once, where it may be interrupted and continued: the kernel
+// copes better with one long write than with many.
 func (w *wire) writeOnce(p []byte) (n int, err error) {
 	start := time.Now()
+	begun := 0 // where the chunk begins that must be taken in time
 	for now := start; ; now = time.Now() {
 		if !w.arm(start, now) {
 			return n, ErrWriteTimeout
@@ -62,7 +69,12 @@ func (w *wire) writeOnce(p []byte) (n int, err error) {
 		if w.eager {
 			return n, ErrWriteTimeout
 		}
-		// The deadline of an earlier write, perhaps: arm knows.
+		// The deadline of an earlier write, perhaps: arm knows. When a chunk was
+		// taken is not known, only that it was: who stops then is found out at the
+		// next deadline.
+		if n-begun >= writeChunk {
+			start, begun = time.Now(), n
+		}
 	}
 }
 
