@@ -14,6 +14,7 @@
 //	Flags          FlagSetter      change flags
 //	Expunge        Expunger        remove messages
 //	Copy, Move     Copier, Mover   copy and move within the account
+//	Replace        Replacer        put a message in the place of another
 //	Mailboxes      MailboxManager  create, rename and delete mailboxes
 //	Subscriptions  Subscriber      the user's subscribed names
 //	Search         Searcher        find faster than by reading everything
