@@ -13,7 +13,8 @@ import (
 // newer one added is there for everybody, and what it only deprecated (CHECK, LSUB,
 // the RFC822 items) stays. Where it takes away or does otherwise, the code asks rev2:
 // there is no RECENT and no UNSEEN code, SEARCH is answered with ESEARCH, and LIST
-// responses tell of mailboxes that are selected, and of names that were normalized.
+// responses tell of mailboxes that are selected, of names that were normalized and of
+// levels that do not exist, and message/global is a message.
 
 // rev2 reports whether the client has enabled IMAP4rev2 (RFC 9051, section 6.3.1).
 func (c *conn) rev2() bool { return c.has(enabledRev2) }
