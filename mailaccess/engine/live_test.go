@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/mailaccess/query"
 	"github.com/hashmail/mailaccess/mailaccess/storetest"
 )
 
@@ -111,5 +113,50 @@ func TestLiveSearchFails(t *testing.T) {
 	w.check(err)
 	if added.String() != "3" || !removed.IsEmpty() || count.contents != 1 {
 		t.Errorf("added %s, removed %s, %d contents", added, removed, count.contents)
+	}
+}
+
+// To bring messages into an order is the same as to sort all, and costs little.
+func TestSortMore(t *testing.T) {
+	w, count := newCounting(t)
+	const n = 3000
+	for i := range n {
+		_, err := w.mem.Deliver(w.ctx, "demo", mailaccess.Inbox, fmt.Appendf(nil, "Subject: %d\n\nx\n", i*7919%101), mailaccess.Flags{}, time.Time{})
+		w.check(err)
+	}
+	v := w.open(w.session(), engine.ViewOptions{})
+	order := []query.SortCriterion{{Key: query.SortSubject, Reverse: true}}
+	all, err := v.Sort(w.ctx, v.UIDs(), order)
+	w.check(err)
+	gone := mailaccess.UIDSetRange(100, 900)
+	for _, step := range []struct {
+		added mailaccess.UIDSet
+		most  int // calls of the cache
+	}{
+		{mailaccess.UIDSetOf(), 0}, {mailaccess.UIDSetOf(1), 4}, {mailaccess.UIDSetOf(n), 4},
+		{mailaccess.UIDSetOf(17, 1500, 2999), 12}, {mailaccess.UIDSetRange(1, n-1), 8}, {mailaccess.UIDSetRange(1, n), 8},
+	} {
+		count.derived = 0
+		rest := slices.DeleteFunc(slices.Clone(all), step.added.Contains)
+		kept := slices.Clone(rest)
+		got, err := v.SortMore(w.ctx, rest, step.added, order)
+		w.check(err)
+		if !slices.Equal(got, all) || !slices.Equal(rest, kept) {
+			t.Errorf("with %s another order", step.added)
+		}
+		if count.derived > step.most {
+			t.Errorf("with %s the cache was asked %d times", step.added, count.derived)
+		}
+	}
+	// What is gone gets no place; what it leaves in the order does no harm.
+	w.check(v.Expunge(w.ctx, gone, 0))
+	rest := slices.DeleteFunc(slices.Clone(all), mailaccess.UIDSetOf(100, 1000).Contains)
+	got, err := v.SortMore(w.ctx, rest, mailaccess.UIDSetOf(100, 1000), order)
+	w.check(err)
+	left := func(uids []mailaccess.UID) []mailaccess.UID {
+		return slices.DeleteFunc(slices.Clone(uids), gone.Contains)
+	}
+	if !slices.Equal(left(got), left(all)) || slices.Contains(got, 100) {
+		t.Error("another order beside what is gone")
 	}
 }

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/query"
@@ -82,4 +84,66 @@ func orGone(err error) error {
 		return nil
 	}
 	return err
+}
+
+// sortProbes is beside how many messages one is sorted to find its place among more.
+const sortProbes = 255
+
+// SortMore brings messages into their places in sorted, which the same criteria have
+// sorted. It costs what is added, not what is there; sorted is not changed. Messages
+// that are gone are passed over.
+func (v *View) SortMore(ctx context.Context, sorted []mailaccess.UID, added mailaccess.UIDSet, criteria []query.SortCriterion) ([]mailaccess.UID, error) {
+	if n := added.Len(); n*3*sortProbes > len(sorted) {
+		return v.Sort(ctx, mailaccess.UIDSetOf(sorted...).Union(added), criteria)
+	}
+	sorted = slices.Clone(sorted)
+	for uid := range added.All() {
+		at, err := v.placeOf(ctx, sorted, uid, criteria)
+		switch {
+		case errors.Is(err, errNoPlace):
+			return v.Sort(ctx, mailaccess.UIDSetOf(sorted...).Union(added), criteria)
+		case err != nil:
+			return nil, err
+		case at >= 0:
+			sorted = slices.Insert(sorted, at, uid)
+		}
+	}
+	return sorted, nil
+}
+
+// errNoPlace says that too much of what was sorted is gone to find a place in it.
+var errNoPlace = errors.New("engine: no place found")
+
+// placeOf returns where uid belongs in sorted; below 0, when it is gone.
+func (v *View) placeOf(ctx context.Context, sorted []mailaccess.UID, uid mailaccess.UID, criteria []query.SortCriterion) (int, error) {
+	for from, to := 0, len(sorted); ; {
+		var probes mailaccess.UIDSetBuilder
+		probes.AddUID(uid)
+		step := max(1, (to-from)/sortProbes)
+		for i := from; i < to; i += step {
+			probes.AddUID(sorted[i])
+		}
+		order, err := v.Sort(ctx, probes.Set(), criteria)
+		if err != nil {
+			return 0, err
+		}
+		at := slices.Index(order, uid)
+		if at < 0 {
+			return -1, nil
+		}
+		first, last := from, to
+		if at > 0 {
+			first = from + slices.Index(sorted[from:to], order[at-1]) + 1
+		}
+		if at+1 < len(order) {
+			last = from + slices.Index(sorted[from:to], order[at+1])
+		}
+		if step == 1 {
+			return last, nil
+		}
+		if first == from && last == to {
+			return 0, errNoPlace
+		}
+		from, to = first, last
+	}
 }

@@ -54,6 +54,7 @@ var capabilities = []struct {
 	// RFC 4978: it is active once only.
 	{capCompressDeflate, func(c *conn) bool { return after(c) && c.z == nil }},
 	{"CONTEXT=SEARCH", after},      // RFC 5267
+	{"CONTEXT=SORT", after},        // RFC 5267
 	{goimap.CapMultiSearch, after}, // RFC 7377
 	// RFC 4315.
 	{goimap.CapUIDPlus, func(c *conn) bool {

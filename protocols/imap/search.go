@@ -74,30 +74,45 @@ func (c *conn) notSaved(ret *returnOptions, err error) error {
 
 func (c *conn) search(ctx context.Context, a *searchAnswer, crit *criteria) error {
 	x := searchContext{how: a.how, crit: *crit, scope: c.scope()}
-	f, err := c.find(ctx, &x, &a.ret)
+	return c.searched(ctx, a, &x)
+}
+
+// searched answers a searching command.
+func (c *conn) searched(ctx context.Context, a *searchAnswer, x *searchContext) error {
+	f, err := c.find(ctx, x, &a.ret)
 	if err != nil {
 		return err
 	}
 	if err := c.answerFound(ctx, a, f); err != nil || !a.ret.has(returnUpdate) {
 		return err
 	}
-	return c.addContext(&x)
+	x.sorted = f.sorted
+	return c.addContext(x)
 }
 
-// find searches in the scope of x, as far as the answer needs it. When the result will
-// be kept up to date, and there is room for it, x gets it.
+// find searches in the scope of x, and sorts what was found if x has an order, as far
+// as the answer needs it. When the result will be kept up to date, and there is room for
+// it, x gets it.
 func (c *conn) find(ctx context.Context, x *searchContext, ret *returnOptions) (f found, err error) {
 	expr, err := x.crit.key(&x.scope)
 	if err != nil {
 		return f, err
 	}
 	view, needed := x.scope.view, ret.needed()
+	if x.order != nil {
+		needed = engine.SearchOptions{} // what is first in order may be anywhere
+	}
 	needed.Progress = c.progress.set
 	err = c.attended(ctx, func(ctx context.Context) error {
+		var err error
 		if !ret.has(returnUpdate) || len(c.contexts) == maxContexts {
 			f.uids, err = view.Search(ctx, expr, needed)
 		} else if x.live, err = view.SearchLive(ctx, expr, needed); err == nil {
 			f.uids = x.live.Found()
+		}
+		if err == nil && x.order != nil {
+			f.sorted, err = view.Sort(ctx, f.uids, x.order)
+			f.uids = mailaccess.UIDSet{}
 		}
 		return err
 	})

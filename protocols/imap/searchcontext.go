@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/mailaccess/query"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
 
@@ -22,6 +23,11 @@ type searchContext struct {
 	// scope is that of the command: message numbers mean what they meant then.
 	scope searchScope
 	live  *engine.LiveSearch
+	// order is how the result is sorted; nil: as the mailbox is. sorted are the
+	// messages in that order, unsorted those that have no place in it yet.
+	order    []query.SortCriterion
+	sorted   []mailaccess.UID
+	unsorted mailaccess.UIDSet
 	// asked is when all messages were asked last.
 	asked time.Time
 }
@@ -29,6 +35,10 @@ type searchContext struct {
 // maxContexts is how many contexts a session may have. Each keeps a set of UIDs. RFC
 // 5267, section 4.3.1 asks for one at least.
 const maxContexts = 16
+
+// maxSorted is how many messages all sorted contexts of a session may hold when one is
+// added: each takes four octets.
+const maxSorted = 1 << 20
 
 // unsteadyAfter is how long a context is not asked again whose criteria change their
 // answers by themselves. RFC 5032, section 2 permits the delay.
@@ -55,7 +65,11 @@ func (c *conn) contextOf(tag string) int {
 // addContext keeps a context from now on; without live it is refused.
 func (c *conn) addContext(x *searchContext) error {
 	x.tag = string(c.r.Tag())
-	if x.live == nil {
+	sorted := len(x.sorted)
+	for _, have := range c.contexts {
+		sorted += len(have.sorted)
+	}
+	if x.live == nil || x.order != nil && sorted > maxSorted {
 		// RFC 5267, section 4.3.1.
 		b := append(append(c.w.Begin(), `* NO [NOUPDATE "`...), x.tag...)
 		return c.w.End(append(b, "\"] will not notify\r\n"...))
@@ -84,7 +98,7 @@ func (c *conn) updateContexts(ctx context.Context) error {
 func (x *searchContext) update(ctx context.Context, c *conn) error {
 	now := time.Now()
 	again := x.crit.unsteady && (x.live.Stale() || now.Sub(x.asked) >= unsteadyAfter)
-	if !again && !x.live.Stale() {
+	if !again && !x.live.Stale() && x.unsorted.IsEmpty() {
 		return nil
 	}
 	x.scope.now = now
@@ -99,14 +113,27 @@ func (x *searchContext) update(ctx context.Context, c *conn) error {
 	if again {
 		x.asked = now
 	}
-	return c.sendContext(x, c.view.UIDs(), added, removed)
+	if x.order == nil {
+		return c.sendContext(x, c.view.UIDs(), added, removed)
+	}
+	x.unsorted = x.unsorted.Union(added)
+	if err := c.removeSorted(x, c.view.UIDs(), removed); err != nil {
+		return err
+	}
+	return c.addSorted(ctx, x)
 }
 
 // contextsWithout tells that messages leave the results, before their EXPUNGE (RFC
 // 5267, section 4.3.4: their numbers are still valid then).
 func (c *conn) contextsWithout(gone engine.Gone) error {
 	for _, x := range c.contexts {
-		if err := c.sendContext(x, gone.Before(), mailaccess.UIDSet{}, x.live.Forget(gone.UIDs)); err != nil {
+		var err error
+		if removed := x.live.Forget(gone.UIDs); x.order == nil {
+			err = c.sendContext(x, gone.Before(), mailaccess.UIDSet{}, removed)
+		} else {
+			err = c.removeSorted(x, gone.Before(), removed)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -119,12 +146,7 @@ func (c *conn) sendContext(x *searchContext, numbers, added, removed mailaccess.
 	if added.IsEmpty() && removed.IsEmpty() {
 		return nil
 	}
-	var b []byte
-	if x.named {
-		b = c.appendNamedESearch(c.w.Begin(), []byte(x.tag), c.view)
-	} else {
-		b = appendESearch(c.w.Begin(), x.tag, x.how)
-	}
+	b := c.appendContext(x)
 	for _, part := range []struct {
 		name string
 		uids mailaccess.UIDSet
@@ -139,6 +161,14 @@ func (c *conn) sendContext(x *searchContext, numbers, added, removed mailaccess.
 		b = append(b, ')')
 	}
 	return c.w.End(append(b, "\r\n"...))
+}
+
+// appendContext begins a response about a context.
+func (c *conn) appendContext(x *searchContext) []byte {
+	if x.named {
+		return c.appendNamedESearch(c.w.Begin(), []byte(x.tag), c.view)
+	}
+	return appendESearch(c.w.Begin(), x.tag, x.how)
 }
 
 // parseCancelUpdate is RFC 5267, section 4.3.5.

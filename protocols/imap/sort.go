@@ -3,7 +3,6 @@ package imap
 import (
 	"context"
 
-	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/mailaccess/query"
 )
 
@@ -28,6 +27,9 @@ func parseSort(how addressing) func(*conn) (action, error) {
 	return func(c *conn) (action, error) {
 		a := searchAnswer{how: how, plain: "SORT"}
 		order, crit, err := c.parseSortProgram(&a.ret)
+		if err == nil {
+			err = c.checkTag(&a.ret)
+		}
 		if err != nil {
 			return nil, c.notSaved(&a.ret, err)
 		}
@@ -71,11 +73,7 @@ func (c *conn) parseSortReturn() (returnOptions, error) {
 	if string(name) != "RETURN" {
 		return returnOptions{}, bad("expected RETURN or sort criteria")
 	}
-	ret, err := c.readReturn()
-	if err == nil && ret.has(returnUpdate) {
-		err = bad("UPDATE is for SEARCH") // RFC 5267, section 4.1: CONTEXT=SORT
-	}
-	return ret, err
+	return c.readReturn()
 }
 
 // parseSortCriteria reads a list of sort keys, each perhaps after REVERSE.
@@ -113,21 +111,6 @@ func (c *conn) parseSortCriteria() ([]query.SortCriterion, error) {
 // sort answers SORT. Like Dovecot's, an answer to no RETURN is a SORT response even
 // when nothing was found (RFC 5256, section 3).
 func (c *conn) sort(ctx context.Context, a *searchAnswer, order []query.SortCriterion, crit *criteria) error {
-	scope := c.scope()
-	expr, err := crit.key(&scope)
-	if err != nil {
-		return err
-	}
-	var f found
-	err = c.attended(ctx, func(ctx context.Context) error {
-		uids, err := c.view.Search(ctx, expr, engine.SearchOptions{})
-		if err == nil {
-			f.sorted, err = c.view.Sort(ctx, uids, order)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return c.answerFound(ctx, a, f)
+	x := searchContext{how: a.how, crit: *crit, scope: c.scope(), order: order}
+	return c.searched(ctx, a, &x)
 }
