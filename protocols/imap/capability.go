@@ -80,7 +80,7 @@ func after(c *conn) bool  { return c.state != notAuthenticated }
 func (c *conn) appendCapabilities(b []byte) []byte {
 	b = append(b, "CAPABILITY"...)
 	for _, e := range capabilities {
-		if e.offered(c) {
+		if e.offered(c) && !c.without(e.name) {
 			b = append(append(b, ' '), e.name...)
 		}
 	}

@@ -55,6 +55,10 @@ type conn struct {
 	bad int
 	// loginFailures counts credentials that were refused.
 	loginFailures int
+	// name is that of the present command, for the log.
+	name []byte
+	// client is what the client calls itself (RFC 2971); UNAUTHENTICATE leaves it.
+	client string
 	// progress is how far the present command is.
 	progress progress
 	// set is the sequence set of the present command.
@@ -278,6 +282,9 @@ func (c *conn) parse() (command, action, error) {
 		return command{}, nil, err
 	}
 	cmd, known := commands[string(name)]
+	if c.name = c.name[:0]; known {
+		c.name = append(c.name, name...)
+	}
 	switch {
 	case !known:
 		return cmd, nil, bad("unknown command")

@@ -159,6 +159,7 @@ func startServer(t testing.TB, fx prototest.Fixture, store testStore) *server {
 			AllowPlaintext:      fx.Options["plaintext"] == "yes",
 			PlaintextOnLoopback: fx.Options["loopback"] == "yes",
 			Unauthenticate:      fx.Options["unauthenticate"] == "yes",
+			Adjustments:         []imap.Adjustment{{Client: "broken mail", Without: []string{"IDLE", "esearch"}}},
 			Version:             fx.Options["version"],
 			LiteralMinus:        fx.Options["literal-minus"] == "yes",
 			Logger:              log,

@@ -117,7 +117,7 @@ func (c *conn) storeStatus(err error) *statusError {
 	kind := mailaccess.KindOf(err)
 	st := kindStatus[kind]
 	if st.code == goimap.ResponseCodeServerBug || kind == mailaccess.KindCorrupt || kind == mailaccess.KindUncertain {
-		c.log().Error("command failed", zap.Error(err))
+		c.log().Error("command failed", zap.ByteString("command", c.name), zap.Error(err))
 	}
 	return &st
 }

@@ -28,6 +28,8 @@ type Options struct {
 	// connection. RFC 8437, section 8 wants it to be off where it is not needed: a
 	// proxy that looks at the login alone would let a client pass as somebody else.
 	Unauthenticate bool
+	// Adjustments are made for clients that err.
+	Adjustments []Adjustment
 	// Version goes into the answer to ID (RFC 2971); empty: none.
 	Version string
 	// Logger gets what no client can be told; nil: silence.

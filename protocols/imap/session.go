@@ -38,7 +38,8 @@ func logout(_ context.Context, c *conn) error {
 	return err
 }
 
-// parseID is RFC 2971: what the client says of itself is read and not kept.
+// parseID is RFC 2971. Of what the client says of itself its name is kept, to which
+// adjustments may apply.
 func parseID(c *conn) (action, error) {
 	if err := c.r.SP(); err != nil {
 		return nil, err
@@ -53,19 +54,22 @@ func parseID(c *conn) (action, error) {
 		} else if ok {
 			return nil, bad("expected a list or NIL")
 		}
-		return runID, c.r.CRLF()
+		return clientID(nil).run, c.r.CRLF()
 	}
-	fields, words := 0, 0
+	var id clientID
+	words := 0
 	err = c.r.ReadList(func() error {
 		// RFC 2971, section 3.3: 30 pairs, a string and an nstring each.
 		if words++; words%2 == 1 {
-			if fields++; fields > 30 {
+			if len(id) == 30 {
 				return bad("more than 30 fields")
 			}
-			_, err := c.r.ReadStringBytes()
+			field, err := c.r.ReadStringBytes()
+			id = append(id, idField{name: bounded(field)})
 			return err
 		}
-		_, _, err := c.r.ReadNString()
+		value, _, err := c.r.ReadNString()
+		id[len(id)-1].value = bounded([]byte(value))
 		return err
 	})
 	if err != nil {
@@ -74,10 +78,11 @@ func parseID(c *conn) (action, error) {
 	if words%2 != 0 {
 		return nil, bad("a field without a value")
 	}
-	return runID, c.r.CRLF()
+	return id.run, c.r.CRLF()
 }
 
-func runID(_ context.Context, c *conn) error {
+func (id clientID) run(_ context.Context, c *conn) error {
+	id.heed(c)
 	b := append(c.w.Begin(), `* ID ("name" "mailaccess"`...)
 	if v := c.srv.opts.Version; v != "" {
 		b = imapwire.AppendString(append(b, ` "version" `...), v, false)
