@@ -17,6 +17,7 @@
 //	Recent                            keeps the watermark while the mailbox is open
 //	removals long ago                 compares the set of UIDs it knew with the present one
 //	sizes                             opens the content and takes its size
+//	a way to sort or to thread        takes keys of headers, which the store keeps
 //	Watch                             rings for its own changes and asks at intervals
 //
 // Everything else that a store lacks is KindUnsupported.

@@ -1,4 +1,5 @@
-// Package query decides which messages a search expression matches.
+// Package query decides which messages a search expression matches, in which order
+// they come, and which of them belong together.
 //
 // [Compile] makes a [Matcher] of an expression ([mailaccess.Expr]), which any
 // number of goroutines then ask about one message after the other. A Matcher
@@ -41,4 +42,11 @@
 // Date that can be read matches no test of the sent date, neither before nor
 // since any day, and hence the negation of each, as with Dovecot's search of
 // headers.
+//
+// # Order and threads
+//
+// A [Sorter] puts messages in order, a [Threader] into threads (RFC 5256). What they
+// need of a message beyond its metadata is a key, made of its header alone by
+// [AppendSortKey] or [AppendThreadKey], which whoever calls may keep. Both are bounded
+// in memory, and neither takes time by the square of anything that a message says.
 package query
