@@ -238,6 +238,20 @@ func TestSortIsTheNaiveOne(t *testing.T) {
 	})
 }
 
+// Of many equals, none passes another, in either direction.
+func TestSortKeepsEqualsInOrder(t *testing.T) {
+	headers := make([]string, 2000)
+	for i := range headers {
+		headers[i] = fmt.Sprintf("Subject: %c\r\n\r\n", 'a'+i*7%3)
+	}
+	for _, reverse := range []bool{false, true} {
+		criteria := []SortCriterion{{SortSubject, reverse}}
+		if got, want := sorted(t, headers, criteria...), naiveSorted(headers, criteria); !slices.Equal(got, want) {
+			t.Errorf("reverse %v: equals changed places", reverse)
+		}
+	}
+}
+
 func TestSorterLimits(t *testing.T) {
 	kind := func(_ any, err error) mailaccess.Kind { return mailaccess.KindOf(err) }
 	if got := kind(NewSorter(nil, 1001, 1000*sortRecordSize)); got != mailaccess.KindLimit {
