@@ -22,7 +22,8 @@ type MailboxChanges struct {
 	// ascending by UID.
 	Messages iter.Seq2[Message, error]
 	// Vanished yields each message that left after since (and after Floor),
-	// ascending by UID; those that came after since too may be left out.
+	// ascending by UID, those that came after since too: a client may know of
+	// more than the number that it comes back with says.
 	Vanished iter.Seq2[Vanished, error]
 }
 

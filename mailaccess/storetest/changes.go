@@ -174,7 +174,7 @@ func checkChangesFromEveryPoint(e *env) {
 	at()
 	now := e.snapshot(box)
 	list := e.list(box)
-	for _, p := range points {
+	for i, p := range points {
 		c, ok := e.changesSince(box, p.since)
 		if !ok {
 			continue
@@ -195,6 +195,10 @@ func checkChangesFromEveryPoint(e *env) {
 				e.Errorf("since %d: vanished %+v", p.since, v)
 			}
 			gone.AddUID(v.UID)
+		}
+		// What came after the point and went again is shown too.
+		for _, later := range points[i+1:] {
+			p.uids = p.uids.Union(later.uids)
 		}
 		if must := p.uids.Minus(now.UIDs); !must.Minus(gone.Set()).IsEmpty() {
 			e.Errorf("since %d: vanished %s, want at least %s", p.since, gone.Set(), must)

@@ -41,12 +41,7 @@ type modelBox struct {
 	modSeq   mailaccess.ModSeq
 	uidNext  mailaccess.UID
 	messages map[mailaccess.UID]mailaccess.Message
-	vanished []modelVanished
-}
-
-type modelVanished struct {
-	mailaccess.Vanished
-	created mailaccess.ModSeq
+	vanished []mailaccess.Vanished
 }
 
 type modelDeleted struct {
@@ -176,7 +171,7 @@ func (m *model) arrived(b *modelBox, ms []mailaccess.Message) {
 
 func (m *model) left(b *modelBox, uid mailaccess.UID, n mailaccess.ModSeq) {
 	msg := b.messages[uid]
-	b.vanished = append(b.vanished, modelVanished{mailaccess.Vanished{UID: uid, Created: msg.Created, ModSeq: n, EmailID: msg.EmailID, ThreadID: msg.ThreadID}, msg.Created})
+	b.vanished = append(b.vanished, mailaccess.Vanished{UID: uid, Created: msg.Created, ModSeq: n, EmailID: msg.EmailID, ThreadID: msg.ThreadID})
 	delete(b.messages, uid)
 	m.reached(b, n)
 }

@@ -23,6 +23,15 @@ func historyMutants() map[string]mutant {
 				c.Vanished = listed(all, err)
 			}
 		}),
+		"what came and went since is left out": in("MailboxChanges/FromEveryPoint", func(a *bentAccount) {
+			var since mailaccess.ModSeq
+			a.since = func(n mailaccess.ModSeq) mailaccess.ModSeq { since = n; return n }
+			a.changes = func(c *mailaccess.MailboxChanges) {
+				all, err := collect(c.Vanished)
+				all = slices.DeleteFunc(all, func(v mailaccess.Vanished) bool { return v.Created > since })
+				c.Vanished = listed(all, err)
+			}
+		}),
 		"a change is left out": in("Model/Seed2", func(a *bentAccount) {
 			a.changes = func(c *mailaccess.MailboxChanges) {
 				all, err := collect(c.Messages)
