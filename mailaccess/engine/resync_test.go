@@ -215,8 +215,10 @@ func must(t *rapid.T, err error) {
 // changed and vanished since its number makes what it knows what there is.
 func TestResyncFromAnyPoint(t *testing.T) {
 	for name, over := range map[string]func(*memory.Store) mailaccess.Store{
-		"memory":  func(s *memory.Store) mailaccess.Store { return s },
-		"hostile": func(s *memory.Store) mailaccess.Store { return storetest.Hostile(s, &storetest.HostileOptions{History: 4}) },
+		"memory": func(s *memory.Store) mailaccess.Store { return s },
+		"hostile": func(s *memory.Store) mailaccess.Store {
+			return storetest.Hostile(s, &storetest.HostileOptions{History: 4})
+		},
 	} {
 		t.Run(name, func(t *testing.T) { rapid.Check(t, func(t *rapid.T) { checkResync(t, over) }) })
 	}

@@ -29,6 +29,9 @@ var capabilities = []struct {
 
 	{goimap.CapBinary, after},       // RFC 3516
 	{goimap.CapEnable, after},       // RFC 5161
+	{goimap.CapCondStore, after},    // RFC 7162
+	{goimap.CapQResync, after},      // RFC 7162
+	{goimap.CapUIDOnly, after},      // RFC 9586
 	{goimap.CapIdle, after},         // RFC 2177
 	{goimap.CapNamespace, after},    // RFC 2342
 	{goimap.CapUnselect, after},     // RFC 3691

@@ -9,6 +9,9 @@ type command struct {
 	// keepsNumbers: no EXPUNGE may be sent while the command is in progress
 	// (RFC 3501, section 7.4.1). The UID forms do not keep them.
 	keepsNumbers bool
+	// numbers: it names messages by number, or answers with numbers; there are none
+	// after ENABLE UIDONLY (RFC 9586, section 3.8).
+	numbers bool
 }
 
 // commands is every command, by its name in capitals. It is never changed.
@@ -47,14 +50,14 @@ var commands = map[string]command{
 	"CLOSE":    {in: selected, parse: without(closeMailbox)},
 	"UNSELECT": {in: selected, parse: without(unselect)}, // RFC 3691
 	"EXPUNGE":  {in: selected, parse: without(expunge)},
-	"SEARCH":   {in: selected, parse: parseSearch(byNumber), keepsNumbers: true},
-	"SORT":     {in: selected, parse: parseSort(byNumber), keepsNumbers: true},   // RFC 5256
-	"THREAD":   {in: selected, parse: parseThread(byNumber), keepsNumbers: true}, // RFC 5256
-	"FETCH":    {in: selected, parse: parseFetch(byNumber), keepsNumbers: true},
-	"STORE":    {in: selected, parse: parseStore(byNumber), keepsNumbers: true},
-	"COPY":     {in: selected, parse: parseCopy(byNumber)},
-	"MOVE":     {in: selected, parse: parseMove(byNumber)},    // RFC 6851
-	"REPLACE":  {in: selected, parse: parseReplace(byNumber)}, // RFC 8508
+	"SEARCH":   {in: selected, parse: parseSearch(byNumber), keepsNumbers: true, numbers: true},
+	"SORT":     {in: selected, parse: parseSort(byNumber), keepsNumbers: true, numbers: true},   // RFC 5256
+	"THREAD":   {in: selected, parse: parseThread(byNumber), keepsNumbers: true, numbers: true}, // RFC 5256
+	"FETCH":    {in: selected, parse: parseFetch(byNumber), keepsNumbers: true, numbers: true},
+	"STORE":    {in: selected, parse: parseStore(byNumber), keepsNumbers: true, numbers: true},
+	"COPY":     {in: selected, parse: parseCopy(byNumber), numbers: true},
+	"MOVE":     {in: selected, parse: parseMove(byNumber), numbers: true},    // RFC 6851
+	"REPLACE":  {in: selected, parse: parseReplace(byNumber), numbers: true}, // RFC 8508
 	"UID":      {in: selected, parse: parseUID},
 
 	"ESEARCH":      {in: loggedIn, parse: parseMultiSearch},  // RFC 7377, section 2

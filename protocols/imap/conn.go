@@ -61,6 +61,9 @@ type conn struct {
 	client string
 	// progress is how far the present command is.
 	progress progress
+	// keepsNumbers: the present command names messages by number, whatever the
+	// table of commands says of it.
+	keepsNumbers bool
 	// set is the sequence set of the present command.
 	set imapwire.NumSet
 	// unread was read from the channel before it was known to be the client's plain
@@ -81,6 +84,8 @@ type userState struct {
 	keywordsFull int
 	// enabled is what ENABLE switched on (RFC 5161).
 	enabled enabled
+	// sync is what the client takes the selected mailbox's change number for.
+	sync syncPoint
 	// saved is the result of the last search that was saved, what $ stands for
 	// (RFC 5182, section 2.1). What went from the mailbox is not in it.
 	saved mailaccess.UIDSet
@@ -250,8 +255,11 @@ func (c *conn) command(ctx context.Context) error {
 		}
 		// Whatever came of the command: it was in progress, so the client
 		// may be told what changed.
-		if uerr := c.update(ctx, cmd.keepsNumbers); uerr != nil {
+		if uerr := c.update(ctx, cmd.keepsNumbers || c.keepsNumbers); uerr != nil {
 			return uerr
+		}
+		if serr := c.settle(err == nil); serr != nil {
+			return serr
 		}
 	}
 	if c.w.Err() != nil {
@@ -266,7 +274,7 @@ func (c *conn) command(ctx context.Context) error {
 // forget gives up what a command needed, so that a connection that waits costs
 // little; a set of usual size serves the next command too.
 func (c *conn) forget() {
-	c.answer = answer{}
+	c.answer, c.keepsNumbers = answer{}, false
 	if cap(c.set.Ranges) > maxKeptRanges {
 		c.set.Ranges = nil
 	}
@@ -290,6 +298,9 @@ func (c *conn) parse() (command, action, error) {
 		return cmd, nil, bad("unknown command")
 	case cmd.in&c.state == 0:
 		return cmd, nil, bad(wrongState(string(name), cmd.in))
+	}
+	if cmd.numbers && c.has(enabledUIDOnly) {
+		return cmd, nil, errUIDRequired // RFC 9586, sections 3.2 and 3.8
 	}
 	run, err := cmd.parse(c)
 	return cmd, run, err

@@ -26,9 +26,16 @@ var enableable = []struct {
 	name string
 	bit  enabled
 }{
+	{"CONDSTORE", enabledCondstore},
+	{"QRESYNC", enabledQResync},
+	{"UIDONLY", enabledUIDOnly},
 	{string(goimap.CapIMAP4rev2), enabledRev2},  // RFC 9051, section 6.3.1
 	{string(goimap.CapUTF8Accept), enabledUTF8}, // RFC 6855, section 3
 }
+
+// errUIDRequired is the answer to a message number after ENABLE UIDONLY (RFC 9586,
+// section 3).
+var errUIDRequired error = &statusError{"BAD", "UIDREQUIRED", "there are no message numbers"}
 
 // has reports whether all of bits are enabled.
 func (c *conn) has(bits enabled) bool { return c.enabled&bits == bits }
@@ -36,6 +43,15 @@ func (c *conn) has(bits enabled) bool { return c.enabled&bits == bits }
 // enable switches extensions on. It is called while a command is executed, before
 // anything that depends on it is written.
 func (c *conn) enable(bits enabled) error {
+	if bits&enabledQResync != 0 {
+		bits |= enabledCondstore // RFC 7162, section 3.2.3
+	}
+	added := bits &^ c.enabled
 	c.enabled |= bits
+	if added&enabledCondstore != 0 && c.view != nil {
+		// RFC 7162, section 3.1: the client becomes aware of CONDSTORE while a
+		// mailbox is selected.
+		return c.sendHighestModSeq()
+	}
 	return nil
 }

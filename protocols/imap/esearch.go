@@ -136,6 +136,9 @@ func (c *conn) answerFound(ctx context.Context, a *searchAnswer, f found) error 
 	}
 	var highest mailaccess.ModSeq
 	if a.modSeq {
+		if err := c.enable(enabledCondstore); err != nil { // RFC 7162, section 3.1
+			return err
+		}
 		var err error
 		if highest, err = highestModSeq(ctx, c.view, f.told(&ret)); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -16,8 +17,9 @@ import (
 // no more than a batch of messages' metadata, and none of their content, is in
 // memory at once.
 type fetch struct {
-	how  addressing
-	plan fetchPlan
+	how       addressing
+	plan      fetchPlan
+	modifiers fetchModifiers
 
 	c   *conn
 	can engine.Can
@@ -45,6 +47,16 @@ const fetchBatch = 64
 
 func (f *fetch) run(ctx context.Context, c *conn) error {
 	f.c, f.can = c, c.sess.Can()
+	if f.plan.modSeq {
+		if err := c.enable(enabledCondstore); err != nil { // RFC 7162, section 3.1
+			return err
+		}
+	}
+	if f.modifiers.vanished {
+		if err := f.vanished(ctx); err != nil {
+			return err
+		}
+	}
 	uids, err := c.resolve(&c.set, f.how)
 	if err != nil {
 		return err
@@ -65,17 +77,25 @@ func (f *fetch) run(ctx context.Context, c *conn) error {
 	// RFC 5530, section 3: a message whose content is gone, or a number that
 	// has no message any more, is left out. UIDs without a message are no
 	// failure (RFC 3501, section 6.4.8).
-	if f.gone || f.how == byNumber && f.sent < uids.Len() {
+	if f.gone || f.how == byNumber && !f.modifiers.changed && f.sent < uids.Len() {
 		return no(codeExpungeIssued, "some of the messages are no longer there")
 	}
 	return nil
+}
+
+// messages lists those of uids that are asked for.
+func (f *fetch) messages(ctx context.Context, uids mailaccess.UIDSet) iter.Seq2[*engine.Numbered, error] {
+	if f.modifiers.changed {
+		return f.c.view.Changed(ctx, uids, f.modifiers.since)
+	}
+	return f.c.view.Messages(ctx, uids)
 }
 
 // metadata answers what can be answered without the content.
 func (f *fetch) metadata(ctx context.Context, uids mailaccess.UIDSet) error {
 	w := f.c.w
 	recent := f.c.recent()
-	for m, err := range f.c.view.Messages(ctx, uids) {
+	for m, err := range f.messages(ctx, uids) {
 		if err != nil {
 			return err
 		}
@@ -116,6 +136,8 @@ func (f *fetch) appendMetadata(b []byte, kind fetchKind, m *engine.Numbered, rec
 		b = imapwire.AppendNumber(append(b, "UID "...), uint32(m.UID))
 	case fetchFlags:
 		b = appendFlags(append(b, "FLAGS "...), m.Flags, recent.Contains(m.UID))
+	case fetchModSeq:
+		b = f.c.appendModSeq(b, m.ModSeq)
 	case fetchInternalDate:
 		b = imapwire.AppendDateTime(append(b, "INTERNALDATE "...), m.Received)
 	case fetchSize:
@@ -142,7 +164,7 @@ func (f *fetch) appendMetadata(b []byte, kind fetchKind, m *engine.Numbered, rec
 func (f *fetch) batches(ctx context.Context, uids mailaccess.UIDSet) error {
 	f.rendered, f.flushed = f.c.renderings(&f.plan), time.Now()
 	batch := make([]engine.Numbered, 0, min(fetchBatch, uids.Len()))
-	for m, err := range f.c.view.Messages(ctx, uids) {
+	for m, err := range f.messages(ctx, uids) {
 		if err != nil {
 			return err
 		}
@@ -201,7 +223,10 @@ func (f *fetch) message(ctx context.Context, m *engine.Numbered, i int) error {
 		return err
 	}
 	becomesSeen := f.plan.sees && !m.Flags.System.Has(mailaccess.FlagSeen)
-	if becomesSeen {
+	// RFC 7162, section 3.2.4: the change goes with its number, which is not known
+	// yet. mark tells both.
+	showsSeen := becomesSeen && !f.c.has(enabledCondstore)
+	if showsSeen {
 		m.Flags.System |= mailaccess.FlagSeen
 	}
 	recent := f.c.recent()
@@ -226,7 +251,7 @@ func (f *fetch) message(ctx context.Context, m *engine.Numbered, i int) error {
 			b = f.appendMetadata(b, item.kind, m, recent)
 		}
 	}
-	if becomesSeen && !f.plan.flags {
+	if showsSeen && !f.plan.flags {
 		// RFC 3501, section 6.4.5: the flags changed, so they are told.
 		b = f.appendMetadata(append(b, ' '), fetchFlags, m, recent)
 	}
@@ -328,9 +353,9 @@ type reading struct {
 }
 
 // mark sets \Seen on the messages whose text was sent: after the fact, so that
-// what never left is not taken for read. The client was told already; if it was
-// told too much it is told again. When the client has broken off, those count whose
-// text went out whole.
+// what never left is not taken for read. The client was told already, unless it wants
+// the change number too; if it was told too much it is told again. When the client has
+// broken off, those count whose text went out whole.
 func (f *fetch) mark(ctx context.Context) error {
 	w := f.c.w
 	var seen mailaccess.UIDSetBuilder
@@ -352,11 +377,16 @@ func (f *fetch) mark(ctx context.Context) error {
 		defer cancel()
 	}
 	uids := seen.Set()
-	_, err := f.c.view.SetFlags(ctx, uids, mailaccess.FlagChange{Add: mailaccess.Flags{System: mailaccess.FlagSeen}}, mailaccess.AnyModSeq)
-	if err != nil && w.Err() == nil {
+	res, err := f.c.view.SetFlags(ctx, uids, mailaccess.FlagChange{Add: mailaccess.Flags{System: mailaccess.FlagSeen}}, mailaccess.AnyModSeq)
+	switch {
+	case w.Err() != nil:
+		return err
+	case err != nil:
 		return errorsFirst(f.c.sendFlags(ctx, uids), err)
+	case f.c.has(enabledCondstore):
+		return f.c.sendFlags(ctx, changedUIDs(res))
 	}
-	return err
+	return nil
 }
 
 // markPatience is how long a connection that has ended waits for the store.

@@ -13,6 +13,7 @@ type fetchKind uint8
 const (
 	fetchUID fetchKind = iota
 	fetchFlags
+	fetchModSeq // RFC 7162
 	fetchInternalDate
 	fetchSize
 	fetchEmailID  // RFC 8474
@@ -54,6 +55,8 @@ type fetchPlan struct {
 	sees  bool
 	flags bool // the flags are asked for
 	size  bool // the size is asked for
+	// modSeq: the change number is asked for.
+	modSeq bool
 }
 
 // maxFetchItems bounds what one FETCH asks for of each message.
@@ -63,6 +66,7 @@ const maxFetchItems = 256
 var fetchNames = map[string]fetchKind{
 	"UID":           fetchUID,
 	"FLAGS":         fetchFlags,
+	"MODSEQ":        fetchModSeq, // RFC 7162, section 3.1.4.2
 	"INTERNALDATE":  fetchInternalDate,
 	"RFC822.SIZE":   fetchSize,
 	"ENVELOPE":      fetchEnvelope,
@@ -89,12 +93,20 @@ func parseFetch(how addressing) func(*conn) (action, error) {
 			return nil, err
 		}
 		f := &fetch{how: how}
-		if how == byUID {
+		if how == byUID && !c.has(enabledUIDOnly) {
 			// RFC 3501, section 6.4.8: the UID is told whether asked for or not.
+			// RFC 9586, section 3.3: UIDFETCH says it anyway.
 			f.plan.add(fetchItem{kind: fetchUID})
 		}
 		if err := c.parseFetchItems(&f.plan); err != nil {
 			return nil, err
+		}
+		if err := c.parseFetchModifiers(&f.modifiers, how); err != nil {
+			return nil, err
+		}
+		if f.modifiers.changed {
+			// RFC 7162, section 3.1.4.1: it implies MODSEQ.
+			f.plan.add(fetchItem{kind: fetchModSeq})
 		}
 		return f.run, c.r.CRLF()
 	}
@@ -223,6 +235,8 @@ func (p *fetchPlan) add(item fetchItem) {
 		p.flags = true
 	case fetchSize:
 		p.size = true
+	case fetchModSeq:
+		p.modSeq = true
 	case fetchEnvelope, fetchBody, fetchBodyStructure, fetchPreview:
 		p.rendered = true
 	case fetchSection, fetchBinary, fetchBinarySize:

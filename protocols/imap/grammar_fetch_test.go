@@ -47,6 +47,10 @@ func (g *grammar) attribute() {
 	switch word {
 	case "FLAGS":
 		g.flags(true, false)
+	case "MODSEQ":
+		g.expect("(")
+		g.modSeq()
+		g.expect(")")
 	case "ENVELOPE":
 		g.envelope()
 	case "INTERNALDATE":

@@ -115,6 +115,8 @@ func (g *grammar) status() {
 			g.number64()
 		case "MAILBOXID":
 			g.objectID()
+		case "HIGHESTMODSEQ":
+			g.modSeq()
 		default:
 			g.fail("status item %q", item)
 		}

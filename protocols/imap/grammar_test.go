@@ -85,6 +85,8 @@ type grammar struct {
 	exists int  // how many messages the client knows of
 	utf8   bool // UTF-8 was enabled (RFC 6855, section 3), or IMAP4rev2
 	rev2   bool // IMAP4rev2 was enabled (RFC 9051, section 6.3.1)
+	// on is all that was enabled.
+	on []string
 }
 
 func (g *grammar) ok() bool { return g.err == nil }
@@ -284,6 +286,8 @@ func (g *grammar) untagged() {
 		g.capabilities(true)
 	case "ENABLED":
 		g.enabled()
+	case "VANISHED":
+		g.vanished()
 	case "FLAGS":
 		g.expect(" ")
 		g.flags(false, false)
@@ -291,9 +295,7 @@ func (g *grammar) untagged() {
 		g.mailboxList()
 	case "SEARCH":
 		g.notRev2(word)
-		for g.ok() && g.accept(" ") {
-			g.nzNumber()
-		}
+		g.numbers()
 	case "ESEARCH":
 		g.esearch()
 	case "SORT":
@@ -325,7 +327,10 @@ func (g *grammar) counted() {
 		g.exists = int(n)
 	case "RECENT":
 		g.notRev2(word)
+	case "UIDFETCH":
+		g.uidFetch(n)
 	case "EXPUNGE", "FETCH":
+		g.numbered(word)
 		after := g.pos
 		g.pos = from
 		g.message()
@@ -363,15 +368,21 @@ func (g *grammar) text() {
 
 // plainCodes are the response codes without arguments (RFC 3501, section 7.1; RFC
 // 5530, section 3; RFC 4978, section 5; RFC 4469, section 4.2; RFC 9051, section 7.1; RFC 4315, section
-// 2).
+// 2; RFC 7162, section 7; RFC 9586, section 4).
 var plainCodes = []string{
 	"READ-ONLY", "READ-WRITE", "TRYCREATE", "UNAVAILABLE", "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED",
 	"PRIVACYREQUIRED", "CONTACTADMIN", "NOPERM", "INUSE", "EXPUNGEISSUED", "CORRUPTION", "SERVERBUG", "CLIENTBUG",
-	"CANNOT", "UNKNOWN-CTE", "LIMIT", "COMPRESSIONACTIVE", "OVERQUOTA", "ALREADYEXISTS", "NONEXISTENT", "USEATTR", "TOOBIG", "HASCHILDREN", "UIDNOTSTICKY", "CLOSED",
+	"CANNOT", "UNKNOWN-CTE", "LIMIT", "COMPRESSIONACTIVE", "OVERQUOTA", "ALREADYEXISTS", "NONEXISTENT", "USEATTR", "TOOBIG", "HASCHILDREN", "UIDNOTSTICKY",
+	"CLOSED", "UIDREQUIRED",
 }
 
 func (g *grammar) code() {
 	switch code := g.atom(); code {
+	case "HIGHESTMODSEQ":
+		g.expect(" ")
+		g.modSeq()
+	case "MODIFIED":
+		g.uids()
 	case "CAPABILITY":
 		g.capabilities(true)
 	case "BADCHARSET":
@@ -385,6 +396,7 @@ func (g *grammar) code() {
 		g.nzNumber()
 	case "UNSEEN":
 		g.notRev2(code)
+		g.numbered(code)
 		g.expect(" ")
 		g.nzNumber()
 	case "MAILBOXID":
@@ -462,6 +474,7 @@ func (g *grammar) capabilities(rev1 bool) (all []string) {
 // enabled remembers what changes the syntax of what follows.
 func (g *grammar) enabled() {
 	for _, name := range g.capabilities(false) {
+		g.on = append(g.on, name)
 		g.rev2 = g.rev2 || name == "IMAP4rev2"
 		g.utf8 = g.utf8 || g.rev2 || name == "UTF8=ACCEPT"
 	}

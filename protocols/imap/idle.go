@@ -80,7 +80,12 @@ func (p *pusher) push() {
 	if p.ended || p.err != nil {
 		return
 	}
-	if p.err = p.teller.tell(p.ctx); p.err == nil {
+	p.err = p.teller.tell(p.ctx)
+	if p.err == nil && p.c.outOfSync() {
+		// The tagged answer may be long in coming.
+		p.err = p.c.sendHighestModSeq()
+	}
+	if p.err == nil {
 		p.err = p.c.w.Flush()
 	}
 	if p.err != nil {

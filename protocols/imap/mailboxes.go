@@ -125,7 +125,8 @@ var statusItems = []statusItem{
 		n, err := c.sess.MailboxSize(ctx, st)
 		return uint64(n), err
 	}},
-	{name: "MAILBOXID"}, // RFC 8474, section 4.3
+	{name: "MAILBOXID"},             // RFC 8474, section 4.3
+	{"HIGHESTMODSEQ", statusModSeq}, // RFC 7162, section 3.1.7
 }
 
 func counted(of func(*mailaccess.Status) uint64) func(context.Context, *conn, *mailaccess.Status) (uint64, error) {

@@ -305,6 +305,13 @@ func (p *searchParser) set(how addressing) (searchKey, error) {
 	}
 	// * as a UID names another message after each arrival.
 	p.unsteady = p.unsteady || how == byUID && set.Star()
+	if how == byNumber && !set.Saved {
+		if p.c.has(enabledUIDOnly) {
+			return nil, errUIDRequired // RFC 9586, section 3.5
+		}
+		// RFC 7162, section 3.2.10.2: nor may numbers change in a UID SEARCH.
+		p.c.keepsNumbers = true
+	}
 	return func(s *searchScope) (mailaccess.Expr, error) {
 		return mailaccess.UIDIn{UIDs: s.resolve(set, how)}, nil
 	}, nil

@@ -77,6 +77,8 @@ func (p *searchParser) argued(name string) (searchKey, error) {
 		return p.objectID(name)
 	case "HEADER":
 		return p.header()
+	case "MODSEQ":
+		return p.modSeqFrom()
 	case "OLDER", "YOUNGER":
 		return p.within(name)
 	}
@@ -93,7 +95,7 @@ func (p *searchParser) argued(name string) (searchKey, error) {
 
 // searchArguments are the keys that have arguments.
 var searchArguments = map[string]struct{}{
-	"BCC": {}, "BEFORE": {}, "BODY": {}, "CC": {}, "FROM": {}, "HEADER": {}, "KEYWORD": {}, "LARGER": {},
+	"BCC": {}, "BEFORE": {}, "BODY": {}, "CC": {}, "FROM": {}, "HEADER": {}, "KEYWORD": {}, "LARGER": {}, "MODSEQ": {},
 	"NOT": {}, "OLDER": {}, "ON": {}, "OR": {}, "EMAILID": {}, "THREADID": {}, "SAVEDBEFORE": {}, "SAVEDON": {}, "SAVEDSINCE": {}, "SENTBEFORE": {}, "SENTON": {}, "SENTSINCE": {}, "SINCE": {},
 	"SMALLER": {}, "SUBJECT": {}, "TEXT": {}, "TO": {}, "UID": {}, "UNKEYWORD": {}, "YOUNGER": {},
 }

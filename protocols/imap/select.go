@@ -12,18 +12,28 @@ import (
 // parseSelect is SELECT and EXAMINE (RFC 3501, sections 6.3.1 and 6.3.2).
 func parseSelect(readOnly bool) func(*conn) (action, error) {
 	return func(c *conn) (action, error) {
-		name, err := c.readMailbox()
-		if wrong := (*imapwire.NameError)(nil); errors.As(err, &wrong) {
-			// It can be the name of no mailbox, so this fails as for one
-			// that does not exist.
-			return func(context.Context, *conn) error { c.deselect(); return err }, c.r.CRLF()
-		} else if err != nil {
+		s := selecting{readOnly: readOnly}
+		s.name, s.nameErr = c.readMailbox()
+		if wrong := (*imapwire.NameError)(nil); s.nameErr != nil && !errors.As(s.nameErr, &wrong) {
+			return nil, s.nameErr
+		}
+		if err := c.parseSelectParams(&s); err != nil {
 			return nil, err
 		}
-		return func(ctx context.Context, c *conn) error {
-			return c.selectMailbox(ctx, name, readOnly)
-		}, c.r.CRLF()
+		return s.run, c.r.CRLF()
 	}
+}
+
+// selecting is a SELECT or EXAMINE command that was parsed.
+type selecting struct {
+	name string
+	// nameErr: it can be the name of no mailbox, so this fails as for one that does
+	// not exist.
+	nameErr  error
+	readOnly bool
+	// condstore: the client wants to hear of change numbers (RFC 7162, section 3.1.8).
+	condstore bool
+	resync    *resync // nil: not asked for
 }
 
 // readMailbox reads a space and a mailbox name.
@@ -34,25 +44,49 @@ func (c *conn) readMailbox() (string, error) {
 	return c.r.ReadMailbox()
 }
 
-func (c *conn) selectMailbox(ctx context.Context, name string, readOnly bool) error {
+func (s *selecting) run(ctx context.Context, c *conn) error {
 	// The mailbox selected before is left even when this fails.
-	if c.view != nil && c.rev2() {
-		if _, err := c.w.WriteString("* OK [CLOSED] previous mailbox closed\r\n"); err != nil {
+	if err := c.leave(); err != nil {
+		return err
+	}
+	if s.condstore {
+		if err := c.enable(enabledCondstore); err != nil {
 			return err
 		}
 	}
+	if s.nameErr != nil {
+		return s.nameErr
+	}
+	m, err := c.sess.Lookup(ctx, s.name)
+	if err != nil {
+		return err
+	}
+	if err := c.tellSelected(ctx, m.Name, s.name); err != nil {
+		return err
+	}
+	view, err := c.sess.OpenView(ctx, m.ID, engine.ViewOptions{ReadOnly: s.readOnly})
+	if err != nil {
+		return err
+	}
+	if err := c.greetMailbox(view); err != nil || s.resync == nil {
+		return err
+	}
+	return s.resync.run(ctx, c)
+}
+
+// leave leaves the mailbox that was selected. The client must know which of the two
+// what follows is about (RFC 7162, section 3.2.11).
+func (c *conn) leave() error {
+	if c.view == nil {
+		return nil
+	}
 	c.deselect()
-	m, err := c.sess.Lookup(ctx, name)
-	if err != nil {
-		return err
-	}
-	if err := c.tellSelected(ctx, m.Name, name); err != nil {
-		return err
-	}
-	view, err := c.sess.OpenView(ctx, m.ID, engine.ViewOptions{ReadOnly: readOnly})
-	if err != nil {
-		return err
-	}
+	_, err := c.w.WriteString("* OK [CLOSED] previous mailbox closed\r\n")
+	return err
+}
+
+// greetMailbox tells what a client must know of the mailbox that it has selected now.
+func (c *conn) greetMailbox(view *engine.View) error {
 	c.view, c.state = view, selected
 	c.answer = answer{code: "READ-WRITE", text: "selected"}
 	if view.ReadOnly() {
@@ -63,15 +97,20 @@ func (c *conn) selectMailbox(ctx context.Context, name string, readOnly bool) er
 	b := appendDefinedFlags(c.w.Begin(), st.Keywords)
 	b = c.appendPermanentFlags(b, st.Keywords)
 	b = c.appendExists(b, view.Len(), view.Recent())
-	if n := view.Number(st.FirstUnseen); n != 0 && !c.rev2() { // RFC 9051, appendix E, 11
+	// RFC 9051, appendix E, 11; RFC 9586, section 3: no number is told.
+	if n := view.Number(st.FirstUnseen); n != 0 && !c.rev2() && !c.has(enabledUIDOnly) {
 		b = imapwire.AppendNumber(append(b, "* OK [UNSEEN "...), uint32(n))
 		b = append(b, "] first unseen\r\n"...)
 	}
 	b = imapwire.AppendNumber(append(b, "* OK [UIDVALIDITY "...), st.UIDValidity)
 	b = imapwire.AppendNumber(append(b, "] UIDs valid\r\n* OK [UIDNEXT "...), uint32(st.UIDNext))
 	b = append(b, "] predicted next UID\r\n* OK [MAILBOXID "...)
-	b = appendObjectID(b, string(st.ID)) // RFC 8474, section 4.2
-	return c.w.End(append(b, "] mailbox id\r\n"...))
+	b = append(appendObjectID(b, string(st.ID)), "] mailbox id\r\n* OK ["...) // RFC 8474, section 4.2
+	// RFC 7162, section 3.1.2.1: told to everybody, so that a client need not enable
+	// CONDSTORE to know where to begin next time. Each store keeps change numbers:
+	// there is no NOMODSEQ.
+	b = c.appendHighestModSeq(b)
+	return c.w.End(append(b, "] highest\r\n"...))
 }
 
 func (c *conn) deselect() {

@@ -17,7 +17,11 @@ func (c *conn) update(ctx context.Context, noExpunge bool) error {
 	if c.view == nil {
 		return nil
 	}
-	err := c.view.Update(ctx, engine.UpdateOptions{NoExpunge: noExpunge}, (*updateSink)(c))
+	return c.updateTo(ctx, noExpunge, (*updateSink)(c))
+}
+
+func (c *conn) updateTo(ctx context.Context, noExpunge bool, sink engine.Sink) error {
+	err := c.view.Update(ctx, engine.UpdateOptions{NoExpunge: noExpunge}, sink)
 	if err == nil {
 		return errorsFirst(c.tellRenamed(ctx), c.updateContexts(ctx))
 	}
@@ -32,12 +36,17 @@ func (c *conn) update(ctx context.Context, noExpunge bool) error {
 // updateSink writes what changed as untagged responses.
 type updateSink conn
 
-// Gone writes EXPUNGE responses (RFC 3501, section 7.4.1).
+// Gone writes EXPUNGE responses (RFC 3501, section 7.4.1), or VANISHED for a client
+// that thinks in UIDs.
 func (s *updateSink) Gone(gone engine.Gone) error {
 	// RFC 5182, section 2.1: what went leaves the saved result too.
 	s.saved = s.saved.Minus(gone.UIDs)
-	if err := (*conn)(s).contextsWithout(gone); err != nil {
+	c := (*conn)(s)
+	if err := c.contextsWithout(gone); err != nil {
 		return err
+	}
+	if c.has(enabledQResync) || c.has(enabledUIDOnly) {
+		return c.sendVanished("* VANISHED ", gone.UIDs)
 	}
 	for n := range gone.Numbers() {
 		b := append(s.w.Begin(), "* "...)
@@ -70,8 +79,7 @@ func (s *updateSink) Keywords(k mailaccess.Keywords) error {
 	return s.w.End((*conn)(s).appendPermanentFlags(b, k))
 }
 
-// Flags writes a FETCH response (RFC 3501, section 7.4.2). The UID in it spares
-// clients that think in UIDs the translation.
+// Flags writes a FETCH response (RFC 3501, section 7.4.2).
 func (s *updateSink) Flags(m *engine.Numbered) error {
 	return s.w.End((*conn)(s).appendFetchFlags(s.w.Begin(), m))
 }
@@ -88,10 +96,23 @@ func (c *conn) appendFetchBegin(b []byte, m *engine.Numbered) []byte {
 	return append(b, " FETCH ("...)
 }
 
+// appendFetchUID appends the UID to a FETCH response that nobody asked for, and a
+// space. RFC 7162, section 3.2.4 wants it; before CONDSTORE it spares clients that
+// think in UIDs the translation. UIDFETCH says it already.
+func (c *conn) appendFetchUID(b []byte, m *engine.Numbered) []byte {
+	if c.has(enabledUIDOnly) {
+		return b
+	}
+	b = imapwire.AppendNumber(append(b, "UID "...), uint32(m.UID))
+	return append(b, ' ')
+}
+
 // appendFetchFlags appends a FETCH response with the flags of a message.
 func (c *conn) appendFetchFlags(b []byte, m *engine.Numbered) []byte {
-	b = c.appendFetchBegin(b, m)
-	b = imapwire.AppendNumber(append(b, "UID "...), uint32(m.UID))
-	b = appendFlags(append(b, " FLAGS "...), m.Flags, c.recent().Contains(m.UID))
+	b = c.appendFetchUID(c.appendFetchBegin(b, m), m)
+	b = appendFlags(append(b, "FLAGS "...), m.Flags, c.recent().Contains(m.UID))
+	if c.has(enabledCondstore) {
+		b = c.appendModSeq(append(b, ' '), m.ModSeq) // RFC 7162, section 3.1
+	}
 	return append(b, ")\r\n"...)
 }
