@@ -41,6 +41,7 @@ bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 # Drives the demo, and a server over hooks, with clients from Debian's packages: curl,
-# isync (mbsync), getmail6, python3.
+# isync (mbsync), getmail6, neomutt, offlineimap3, python3; and with imapflow, which npm
+# fetches.
 interop:
 	$(GO) test -tags interop -count 1 -v ./cmd/mailaccess/interop/

@@ -29,6 +29,10 @@ func TestClients(t *testing.T) {
 		{"poplib over TLS", poplib(implicitTLS)},
 		{"imapclient with STARTTLS", imapClient(starttls)},
 		{"imapclient over TLS", imapClient(implicitTLS)},
+		{"offlineimap", offlineimap},
+		{"neomutt", neomutt},
+		{"imapflow with STARTTLS", imapflow(starttls)},
+		{"imapflow over TLS", imapflow(implicitTLS)},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, start(t, program)) })
 	}
