@@ -58,8 +58,17 @@ func (c *conn) append(ctx context.Context, name string, head messageHead) error 
 	if err != nil {
 		return tryCreate(err)
 	}
+	c.adds(box.ID, appendedUIDs(done))
 	c.answer.code = appendUID(done, box)
 	return c.tellNormalized(ctx, box.Name, name, box.Name != name)
+}
+
+func appendedUIDs(done mailaccess.Appended) mailaccess.UIDSet {
+	var uids mailaccess.UIDSetBuilder
+	for i := range done.Messages {
+		uids.AddUID(done.Messages[i].UID)
+	}
+	return uids.Set()
 }
 
 // appendUID returns the response code of RFC 4315, section 3, with as many UIDs as

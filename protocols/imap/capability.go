@@ -42,6 +42,7 @@ var capabilities = []struct {
 	{goimap.CapUTF8Accept, after},   // RFC 6855
 	{goimap.CapSpecialUse, after},   // RFC 6154
 	{goimap.CapCreateSpecialUse, func(c *conn) bool { return after(c) && c.sess.Can().Mailboxes }},
+	{goimap.CapNotify, after},    // RFC 5465
 	{goimap.CapESearch, after},   // RFC 4731
 	{goimap.CapSearchRes, after}, // RFC 5182
 	{goimap.CapWithin, after},    // RFC 5032

@@ -41,6 +41,7 @@ var commands = map[string]command{
 	"LSUB":           {in: loggedIn, parse: parseLSub},
 	"STATUS":         {in: loggedIn, parse: parseStatus},
 	"APPEND":         {in: loggedIn, parse: parseAppend},
+	"NOTIFY":         {in: loggedIn, parse: parseNotify},         // RFC 5465
 	"IDLE":           {in: loggedIn, parse: without(idle)},       // RFC 2177
 	"UNAUTHENTICATE": {in: loggedIn, parse: parseUnauthenticate}, // RFC 8437
 	"COMPRESS":       {in: loggedIn, parse: parseCompress},       // RFC 4978

@@ -36,8 +36,17 @@ func (c *conn) appendModSeq(b []byte, n mailaccess.ModSeq) []byte {
 // is what the view has told: a client that took a higher number, while a removal must
 // wait, would keep a ghost (RFC 7162, sections 3.2 and 6).
 func (c *conn) appendHighestModSeq(b []byte) []byte {
-	c.sync = syncPoint{known: c.view.Told(), told: true}
+	c.sync = syncPoint{known: c.told(), told: true}
 	return imapwire.AppendNumber(append(b, "HIGHESTMODSEQ "...), uint64(c.sync.known))
+}
+
+// told is the change number up to which the client knows everything. Flags that NOTIFY
+// left out it does not know: whoever resynchronizes must not miss them.
+func (c *conn) told() mailaccess.ModSeq {
+	if c.flagsUntold != 0 {
+		return min(c.flagsUntold, c.view.Told())
+	}
+	return c.view.Told()
 }
 
 // sendHighestModSeq tells HIGHESTMODSEQ in an untagged response.
@@ -51,7 +60,7 @@ func (c *conn) sendHighestModSeq() error {
 func statusModSeq(_ context.Context, c *conn, st *mailaccess.Status) (uint64, error) {
 	if c.view != nil && c.view.Status().ID == st.ID {
 		// Of the selected mailbox the client must not take more than it was told.
-		return uint64(c.view.Told()), c.enable(enabledCondstore)
+		return uint64(c.told()), c.enable(enabledCondstore)
 	}
 	return uint64(st.ModSeq), c.enable(enabledCondstore)
 }
@@ -60,7 +69,7 @@ func statusModSeq(_ context.Context, c *conn, st *mailaccess.Status) (uint64, er
 // another number than it should. It is so after arrivals and removals (RFC 7162,
 // section 3.2.7), and when a MODSEQ was told while a removal waits.
 func (c *conn) outOfSync() bool {
-	return c.view != nil && c.has(enabledCondstore) && c.sync.reckoned() != c.view.Told()
+	return c.view != nil && c.has(enabledCondstore) && c.sync.reckoned() != c.told()
 }
 
 // settle tells HIGHESTMODSEQ before the tagged response to a command, or in it where

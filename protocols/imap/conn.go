@@ -64,6 +64,10 @@ type conn struct {
 	// keepsNumbers: the present command names messages by number, whatever the
 	// table of commands says of it.
 	keepsNumbers bool
+	// acted: the present command adds messages to the selected mailbox or removes
+	// some, so that the client hears of that in any case. created are those added.
+	acted   bool
+	created mailaccess.UIDSet
 	// set is the sequence set of the present command.
 	set imapwire.NumSet
 	// unread was read from the channel before it was known to be the client's plain
@@ -86,6 +90,11 @@ type userState struct {
 	enabled enabled
 	// sync is what the client takes the selected mailbox's change number for.
 	sync syncPoint
+	// notify is what NOTIFY asked for; nil: it was not used (RFC 5465).
+	notify *notification
+	// flagsUntold is told as it was before the first change of flags in the selected
+	// mailbox that the client did not want to hear of; 0: there was none.
+	flagsUntold mailaccess.ModSeq
 	// saved is the result of the last search that was saved, what $ stands for
 	// (RFC 5182, section 2.1). What went from the mailbox is not in it.
 	saved mailaccess.UIDSet
@@ -155,11 +164,13 @@ func (c *conn) closeView() {
 	if c.view != nil {
 		c.view.Close()
 		c.view = nil
+		c.flagsUntold = 0
 		c.saved, c.contexts = mailaccess.UIDSet{}, nil
 	}
 }
 
 func (c *conn) closeSession() {
+	c.setNotification(nil)
 	if c.sess == nil {
 		return
 	}
@@ -185,7 +196,7 @@ func (c *conn) serve(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := c.r.Wait(); err != nil {
+		if err := c.wait(ctx); err != nil {
 			return c.ended(err)
 		}
 		c.nc.SetBusy(true)
@@ -196,6 +207,14 @@ func (c *conn) serve(ctx context.Context) error {
 		}
 	}
 	return c.w.Flush()
+}
+
+// wait waits for the next command, and tells meanwhile what NOTIFY asked for.
+func (c *conn) wait(ctx context.Context) error {
+	if !c.notify.pushes() {
+		return c.r.Wait()
+	}
+	return c.waitTelling(ctx, changeTeller{c, c.notify.delayed()})
 }
 
 // greet says hello, with the capabilities, which saves the client a round trip
@@ -275,6 +294,7 @@ func (c *conn) command(ctx context.Context) error {
 // little; a set of usual size serves the next command too.
 func (c *conn) forget() {
 	c.answer, c.keepsNumbers = answer{}, false
+	c.acted, c.created = false, mailaccess.UIDSet{}
 	if cap(c.set.Ranges) > maxKeptRanges {
 		c.set.Ranges = nil
 	}

@@ -13,6 +13,7 @@ func parseCopy(how addressing) func(*conn) (action, error) {
 		stop := c.reportProgress()
 		done, err := c.view.Copy(ctx, uids, dst.ID)
 		stop()
+		c.adds(dst.ID, done.Dest)
 		c.answer.code = copyUID(done, dst)
 		return tryCreate(err)
 	})
@@ -28,6 +29,8 @@ func parseMove(how addressing) func(*conn) (action, error) {
 		stop := c.reportProgress()
 		done, err := c.view.Move(ctx, uids, dst.ID)
 		stop()
+		c.acted = true
+		c.adds(dst.ID, done.Dest)
 		if code := copyUID(done, dst); code != "" {
 			b := append(append(c.w.Begin(), "* OK ["...), code...)
 			if werr := c.w.End(append(b, "] moved\r\n"...)); werr != nil {

@@ -61,8 +61,15 @@ func (f *fetch) run(ctx context.Context, c *conn) error {
 	if err != nil {
 		return err
 	}
+	return f.of(ctx, c, uids)
+}
+
+// of answers for messages.
+func (f *fetch) of(ctx context.Context, c *conn, uids mailaccess.UIDSet) error {
+	f.c, f.can = c, c.sess.Can()
 	// \Seen is set where it can be kept; reading goes on where it cannot.
 	f.plan.sees = f.plan.sees && !c.view.ReadOnly() && f.can.SetFlags && c.view.Status().Rights.Has(mailaccess.RightSeen)
+	var err error
 	if f.plan.sections || f.plan.rendered {
 		err = f.batches(ctx, uids)
 	} else {

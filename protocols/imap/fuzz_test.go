@@ -39,6 +39,7 @@ func FuzzConnection(f *testing.F) {
 		"c CREATE x (USE (\\Sent \\All))", "c LIST \"\" \"*%a\"", "c LIST \"\" \"\"", "c STATUS Box (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN)",
 		"c APPEND INBOX (\\Seen x) \" 1-Jan-2001 00:00:00 +0000\" {5+}\r\nhello", "c APPEND INBOX {50}\r\nhello",
 		"c APPEND INBOX {999999}\r\nd APPEND INBOX {999999+}", "c IDLE\r\nDONE", "c IDLE\r\nd NOOP", "c IDLE",
+		"c NOTIFY NONE", "c NOTIFY SET STATUS (selected (MessageNew (UID BODY[]) MessageExpunge)) (subtree (A B) (MailboxName))\r\nd APPEND INBOX {1+}\r\nx",
 		"c CHECK\r\nd CLOSE", "c UNSELECT", "c STORE 1 +FLAGS (\\Deleted)\r\nd EXPUNGE",
 		"c SEARCH OR (1:2 SUBJECT x) NOT {1+}\r\ny", "c SEARCH CHARSET UTF-8 TEXT \"\xc3\xa9\"",
 		"c SEARCH RETURN (MIN MAX COUNT SAVE) YOUNGER 9\r\nd FETCH $ (UID)", "c UID SEARCH RETURN (PARTIAL -1:-2) OR $ UID $",

@@ -373,7 +373,7 @@ var plainCodes = []string{
 	"READ-ONLY", "READ-WRITE", "TRYCREATE", "UNAVAILABLE", "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED",
 	"PRIVACYREQUIRED", "CONTACTADMIN", "NOPERM", "INUSE", "EXPUNGEISSUED", "CORRUPTION", "SERVERBUG", "CLIENTBUG",
 	"CANNOT", "UNKNOWN-CTE", "LIMIT", "COMPRESSIONACTIVE", "OVERQUOTA", "ALREADYEXISTS", "NONEXISTENT", "USEATTR", "TOOBIG", "HASCHILDREN", "UIDNOTSTICKY",
-	"CLOSED", "UIDREQUIRED",
+	"CLOSED", "UIDREQUIRED", "NOTIFICATIONOVERFLOW",
 }
 
 func (g *grammar) code() {
@@ -421,6 +421,9 @@ func (g *grammar) code() {
 		if from, to := g.uids(), g.uids(); g.ok() && from != to {
 			g.fail("COPYUID of %d UIDs to %d", from, to)
 		}
+	case "BADEVENT": // RFC 5465, section 8
+		g.expect(" ")
+		g.list(1, func() { g.atom() })
 	default:
 		if g.ok() && !slices.Contains(plainCodes, code) {
 			g.fail("code %q", code)

@@ -90,7 +90,7 @@ func hooked(t testing.TB) testStore {
 //
 //	do create NAME        do subscribe NAME
 //	do delete NAME        do unsubscribe NAME
-//	do rename OLD NEW     do floor NAME (forget the mailbox's history)
+//	do rename OLD NEW     do floor NAME (forget the mailbox's history; of * the account's)
 //	do flags NAME UIDS +|-|= FLAG...
 //	do expunge NAME UIDS
 //	do move NAME UIDS NAME
@@ -338,6 +338,9 @@ func (s *server) Do(t testing.TB, args []string) error {
 		return err
 	case "subscribe", "unsubscribe":
 		return caps.Subscriptions.Subscribe(ctx, name, args[0] == "subscribe")
+	}
+	if args[0] == "floor" && name == "*" {
+		return s.store.forget(user, "")
 	}
 	box, err := acct.Lookup(ctx, name)
 	if err != nil {

@@ -14,7 +14,7 @@ func idle(ctx context.Context, c *conn) error {
 	}
 	// A shutdown may interrupt the wait: nothing is under way in it.
 	c.nc.SetBusy(false)
-	err := c.waitTelling(ctx, idleTeller{c})
+	err := c.waitTelling(ctx, changeTeller{c: c})
 	c.nc.SetBusy(true)
 	if err != nil {
 		return err
@@ -22,16 +22,37 @@ func idle(ctx context.Context, c *conn) error {
 	return c.r.ReadDone()
 }
 
-// idleTeller tells of the selected mailbox.
-type idleTeller struct{ c *conn }
+// changeTeller tells of the selected mailbox, and of what NOTIFY asked for.
+type changeTeller struct {
+	c         *conn
+	noExpunge bool // removals wait for a command (RFC 5465, section 6.1.2)
+}
 
-func (t idleTeller) tell(ctx context.Context) error { return t.c.update(ctx, false) }
-
-func (t idleTeller) afterRing(f func()) (disarm func() bool) {
-	if t.c.view == nil {
-		return nil
+func (t changeTeller) tell(ctx context.Context) error {
+	if err := t.c.update(ctx, t.noExpunge); err != nil {
+		return err
 	}
-	return t.c.view.AfterRing(f)
+	return t.c.notify.sweep(ctx, t.c)
+}
+
+func (t changeTeller) afterRing(f func()) (disarm func() bool) {
+	var view, account func() bool
+	if t.c.view != nil {
+		view = t.c.view.AfterRing(f)
+	}
+	if n := t.c.notify; n != nil && n.listener != nil {
+		account = n.listener.AfterRing(f)
+	}
+	switch {
+	case account == nil:
+		return view
+	case view == nil:
+		return account
+	}
+	return func() bool {
+		inTime := view()
+		return account() && inTime
+	}
 }
 
 // A teller knows what to tell a client that waits.

@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -22,27 +23,36 @@ type listing struct {
 }
 
 func (c *conn) listing(ctx context.Context, subscriptions bool) (*listing, error) {
-	l := &listing{boxes: make(map[string]*mailaccess.Mailbox), parents: make(map[string]bool)}
-	known := make(map[string]bool)
+	var boxes []*mailaccess.Mailbox
 	for m, err := range c.sess.Mailboxes(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		l.boxes[m.Name] = &m
+		boxes = append(boxes, &m)
+	}
+	var subscribed map[string]bool
+	if subscriptions {
+		var err error
+		if subscribed, err = c.subscriptions(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return newListing(boxes, subscribed), nil
+}
+
+func newListing(boxes []*mailaccess.Mailbox, subscribed map[string]bool) *listing {
+	l := &listing{boxes: make(map[string]*mailaccess.Mailbox), parents: make(map[string]bool), subscribed: subscribed}
+	known := maps.Clone(subscribed)
+	if known == nil {
+		known = make(map[string]bool)
+	}
+	for _, m := range boxes {
+		l.boxes[m.Name] = m
 		known[m.Name] = true
 		above(m.Name, func(level string) { l.parents[level] = true })
 	}
-	if subscriptions {
-		var err error
-		if l.subscribed, err = c.subscriptions(ctx); err != nil {
-			return nil, err
-		}
-		for name := range l.subscribed {
-			known[name] = true
-		}
-	}
 	l.names = withLevels(known)
-	return l, nil
+	return l
 }
 
 func (c *conn) subscriptions(ctx context.Context) (map[string]bool, error) {
@@ -120,6 +130,7 @@ type listed struct {
 	name     string
 	extended bool // the client knows of \NonExistent
 	noSelect bool
+	noAccess bool // RFC 5465, section 3.1
 	below    below
 	oldName  string // RFC 9051, section 6.3.9.7
 }
@@ -150,6 +161,9 @@ func (c *conn) appendListed(b []byte, l *listing, r *listed, o *listOptions) []b
 				b = append(append(b, ' '), u.attr...)
 			}
 		}
+	}
+	if r.noAccess {
+		b = append(b, ` \NoAccess`...)
 	}
 	b = c.appendMailbox(append(b, ") \"/\" "...), r.name)
 	if r.below.chosen {

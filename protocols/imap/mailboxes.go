@@ -39,6 +39,7 @@ func (c *conn) create(ctx context.Context, name string, use specialUse) error {
 	if err != nil {
 		return err
 	}
+	c.notify.noteOwn(m.Name)
 	c.answer.code = string(appendObjectID([]byte("MAILBOXID "), string(m.ID))) // RFC 8474, section 4.1
 	return c.tellNormalized(ctx, m.Name, name, m.Name != name)
 }
@@ -57,6 +58,7 @@ func parseDelete(c *conn) (action, error) {
 		if err := c.sess.Delete(ctx, name); err != nil {
 			return err
 		}
+		c.notify.noteOwn(name)
 		if c.view != nil && c.view.Status().ID == m.ID {
 			// The client deleted what it has selected: it knows.
 			c.deselect()
@@ -80,6 +82,7 @@ func parseRename(c *conn) (action, error) {
 		if err := c.sess.Rename(ctx, from, to); err != nil {
 			return err
 		}
+		c.notify.noteOwn(from, to)
 		// RFC 9051, section 6.3.6: the old name is told as it was given.
 		_, fromDiffers := normalized(from)
 		name, toDiffers := normalized(to)
@@ -96,7 +99,11 @@ func parseSubscribe(on bool) func(*conn) (action, error) {
 			return nil, err
 		}
 		return func(ctx context.Context, c *conn) error {
-			return c.sess.Subscribe(ctx, strings.TrimSuffix(name, "/"), on)
+			err := c.sess.Subscribe(ctx, strings.TrimSuffix(name, "/"), on)
+			if err == nil {
+				c.notify.noteOwn(name)
+			}
+			return err
 		}, c.r.CRLF()
 	}
 }
@@ -160,6 +167,15 @@ func parseStatus(c *conn) (action, error) {
 	}, c.r.CRLF()
 }
 
+// statusItemNamed returns an item, or nil.
+func statusItemNamed(name string) *statusItem {
+	i := slices.IndexFunc(statusItems, func(it statusItem) bool { return it.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &statusItems[i]
+}
+
 // readStatusItems reads a list of items. One that comes twice is told once.
 func (c *conn) readStatusItems() ([]*statusItem, error) {
 	var items []*statusItem
@@ -168,16 +184,16 @@ func (c *conn) readStatusItems() ([]*statusItem, error) {
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(statusItems, func(it statusItem) bool { return it.name == string(word) })
-		if i < 0 {
+		it := statusItemNamed(string(word))
+		if it == nil {
 			return bad("unknown status item")
 		}
-		if statusItems[i].name == "RECENT" {
+		if it.name == "RECENT" {
 			if err := c.notInRev2(); err != nil {
 				return err
 			}
 		}
-		if it := &statusItems[i]; !slices.Contains(items, it) {
+		if !slices.Contains(items, it) {
 			items = append(items, it)
 		}
 		return nil
@@ -204,6 +220,11 @@ func (c *conn) appendStatus(ctx context.Context, b []byte, box mailaccess.Mailbo
 	if err != nil {
 		return b, err
 	}
+	return c.appendStatusOf(ctx, b, &st, items)
+}
+
+// appendStatusOf appends a STATUS response of a mailbox whose status is known.
+func (c *conn) appendStatusOf(ctx context.Context, b []byte, st *mailaccess.Status, items []*statusItem) ([]byte, error) {
 	b = c.appendMailbox(append(b, "* STATUS "...), st.Name)
 	b = append(b, " ("...)
 	for i, it := range items {
@@ -212,7 +233,7 @@ func (c *conn) appendStatus(ctx context.Context, b []byte, box mailaccess.Mailbo
 			b = appendObjectID(b, string(st.ID))
 			continue
 		}
-		n, err := it.value(ctx, c, &st)
+		n, err := it.value(ctx, c, st)
 		if err != nil {
 			return nil, err
 		}

@@ -102,7 +102,7 @@ func (c *conn) readPlainSet(set *imapwire.NumSet) error {
 
 // run tells what vanished and what changed.
 func (r *resync) run(ctx context.Context, c *conn) error {
-	st, told := c.view.Status(), c.view.Told()
+	st, told := c.view.Status(), c.told()
 	if r.uidValidity != st.UIDValidity {
 		// RFC 7162, section 3.2.5: whatever the client knows is of another mailbox.
 		return nil

@@ -88,6 +88,8 @@ func (c *conn) replace(ctx context.Context, uid mailaccess.UID, name string, hea
 		return err
 	}
 	done, err := c.view.Replace(ctx, uid, box.ID, in.messages[0])
+	c.acted = true
+	c.adds(box.ID, appendedUIDs(done))
 	if code := appendUID(done, box); code != "" {
 		// Section 4.3: before the client hears that the old one went. After an
 		// error it says that the new one is there all the same.

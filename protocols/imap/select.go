@@ -169,6 +169,7 @@ func (c *conn) expunge(ctx context.Context, uids mailaccess.UIDSet) error {
 		return err
 	}
 	defer c.reportProgress()()
+	c.acted = true
 	return c.view.Expunge(ctx, uids, mailaccess.FlagDeleted)
 }
 

@@ -107,7 +107,9 @@ type telling struct {
 }
 
 func (t *telling) Flags(m *engine.Numbered) error {
-	t.flags.AddUID(m.UID)
+	if t.notify.tellsFlags() {
+		t.flags.AddUID(m.UID)
+	}
 	return t.updateSink.Flags(m)
 }
 

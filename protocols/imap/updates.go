@@ -14,16 +14,18 @@ import (
 // tagged answer to a command (RFC 3501, section 5.2). noExpunge keeps message
 // numbers as they are (section 7.4.1).
 func (c *conn) update(ctx context.Context, noExpunge bool) error {
-	if c.view == nil {
-		return nil
-	}
 	return c.updateTo(ctx, noExpunge, (*updateSink)(c))
 }
 
 func (c *conn) updateTo(ctx context.Context, noExpunge bool, sink engine.Sink) error {
+	if c.view == nil || c.notify.silent() && !c.acted {
+		return nil
+	}
+	before := c.view.UIDs().Max()
 	err := c.view.Update(ctx, engine.UpdateOptions{NoExpunge: noExpunge}, sink)
 	if err == nil {
-		return errorsFirst(c.tellRenamed(ctx), c.updateContexts(ctx))
+		// RFC 5465, section 5.2: what was asked for of new messages comes last.
+		return errorsFirst(c.tellRenamed(ctx), c.updateContexts(ctx), c.notify.fetchNew(ctx, c, before))
 	}
 	if c.w.Err() != nil || err == engine.ErrViewInvalid {
 		return err
@@ -31,6 +33,13 @@ func (c *conn) updateTo(ctx context.Context, noExpunge bool, sink engine.Sink) e
 	// The store cannot say now: the client is told another time.
 	c.log().Warn("update of the selected mailbox", zap.Error(err))
 	return nil
+}
+
+// adds says that the present command put messages into a mailbox.
+func (c *conn) adds(box mailaccess.MailboxID, uids mailaccess.UIDSet) {
+	if c.view != nil && c.view.Status().ID == box {
+		c.acted, c.created = true, c.created.Union(uids)
+	}
 }
 
 // updateSink writes what changed as untagged responses.
@@ -81,6 +90,12 @@ func (s *updateSink) Keywords(k mailaccess.Keywords) error {
 
 // Flags writes a FETCH response (RFC 3501, section 7.4.2).
 func (s *updateSink) Flags(m *engine.Numbered) error {
+	if !s.notify.tellsFlags() {
+		if s.flagsUntold == 0 {
+			s.flagsUntold = s.view.Told()
+		}
+		return nil
+	}
 	return s.w.End((*conn)(s).appendFetchFlags(s.w.Begin(), m))
 }
 

@@ -1,0 +1,161 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	goimap "github.com/emersion/go-imap/v2"
+	"go.uber.org/zap"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
+)
+
+// notification is what a client wants to be told of without asking, and what it was
+// told (RFC 5465). It is given up with the session.
+type notification struct {
+	selected *notifyGroup // nil: nothing of the selected mailbox
+	groups   []notifyGroup
+
+	// listener hears of everything in the account; nil when only the selected mailbox
+	// matters.
+	listener *engine.Listener
+	since    mailaccess.State
+	// boxes are the mailboxes as the client was told them.
+	boxes map[mailaccess.MailboxID]*mailaccess.Status
+	// subscribed are the subscribed names, where they matter.
+	subscribed map[string]bool
+	// own are names that the client itself has changed since: it knows (section 5).
+	own map[string]struct{}
+}
+
+// silent reports whether nothing is told of the selected mailbox (RFC 5465, section
+// 3.1: "a snapshot facility").
+func (n *notification) silent() bool {
+	return n != nil && (n.selected == nil || n.selected.events == 0)
+}
+
+// tellsFlags reports whether flags that others changed are told.
+func (n *notification) tellsFlags() bool {
+	return n == nil || n.selected != nil && n.selected.events&flagChange != 0
+}
+
+// delayed reports whether removals wait for a command (RFC 5465, section 6.1.2).
+func (n *notification) delayed() bool {
+	return n.selected != nil && n.selected.filter == filterDelayed
+}
+
+// pushes reports whether there is anything to tell between commands.
+func (n *notification) pushes() bool {
+	return n != nil && (!n.silent() || n.listener != nil)
+}
+
+// fetchNew tells what was asked for of messages that have just arrived in the selected
+// mailbox, above a UID, but of those that the client itself put there (RFC 5465,
+// section 5.2).
+func (n *notification) fetchNew(ctx context.Context, c *conn, above mailaccess.UID) error {
+	if n.silent() || n == nil || n.selected.items == nil {
+		return nil
+	}
+	top := c.view.UIDs().Max()
+	if top <= above {
+		return nil
+	}
+	arrived := c.view.UIDs().Intersect(mailaccess.UIDSetRange(above+1, top)).Minus(c.created)
+	if arrived.IsEmpty() {
+		return nil
+	}
+	f := fetch{how: byUID, plan: *n.selected.items}
+	err := f.of(ctx, c, arrived)
+	if refusal := (*statusError)(nil); err == nil || c.w.Err() != nil || errors.As(err, &refusal) {
+		return c.w.Err() // one may be gone already
+	}
+	c.log().Warn("fetching what arrived", zap.Error(err))
+	return nil
+}
+
+// noteOwn says that the client itself has changed names.
+func (n *notification) noteOwn(names ...string) {
+	if n == nil || n.listener == nil {
+		return
+	}
+	if n.own == nil {
+		n.own = make(map[string]struct{})
+	}
+	for _, name := range names {
+		if name, err := engine.NormalizeName(strings.TrimSuffix(name, "/")); err == nil {
+			n.own[name] = struct{}{}
+		}
+	}
+}
+
+// maxNotified is of how many mailboxes a session remembers what its client was told.
+const maxNotified = 20_000
+
+const (
+	codeNotificationOverflow goimap.ResponseCode = "NOTIFICATIONOVERFLOW"
+	codeBadEvent             goimap.ResponseCode = "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)"
+)
+
+// notifyNone is RFC 5465, section 3.1: no events at all, of the selected mailbox
+// neither.
+func notifyNone(_ context.Context, c *conn) error {
+	c.setNotification(&notification{})
+	return nil
+}
+
+// setNotification replaces what the client wants to be told.
+func (c *conn) setNotification(n *notification) {
+	if c.notify != nil && c.notify.listener != nil {
+		c.notify.listener.Close()
+	}
+	c.notify = n
+}
+
+// run is RFC 5465, section 3.1.
+func (s *notifySet) run(ctx context.Context, c *conn) error {
+	if s.unsupported {
+		return no(codeBadEvent, "unknown event")
+	}
+	n := &notification{selected: s.selected, groups: s.groups}
+	if n.selected != nil && n.selected.items != nil && n.selected.items.modSeq {
+		if err := c.enable(enabledCondstore); err != nil { // RFC 7162, section 3.1
+			return err
+		}
+	}
+	if len(s.groups) > 0 {
+		// Listen first, look after.
+		n.listener = c.sess.ListenAll()
+		if err := n.begin(ctx, c); err != nil {
+			n.listener.Close()
+			return err
+		}
+	}
+	// A NOOP is implied, whatever is told from now on.
+	c.setNotification(nil)
+	err := c.update(ctx, false)
+	c.setNotification(n)
+	if err != nil {
+		return err
+	}
+	return n.greet(ctx, c, s.status)
+}
+
+// begin takes in what there is.
+func (n *notification) begin(ctx context.Context, c *conn) error {
+	all, err := c.sess.Changes(ctx, mailaccess.State{})
+	if err != nil {
+		return err
+	}
+	if len(all.Mailboxes) > maxNotified {
+		return no(codeNotificationOverflow, "more mailboxes than can be watched")
+	}
+	n.since = all.UpTo
+	n.boxes = make(map[mailaccess.MailboxID]*mailaccess.Status, len(all.Mailboxes))
+	for i := range all.Mailboxes {
+		n.boxes[all.Mailboxes[i].ID] = &all.Mailboxes[i]
+	}
+	n.subscribed, err = c.subscriptions(ctx)
+	return err
+}
