@@ -57,6 +57,7 @@ var capabilities = []struct {
 	{goimap.CapInProgress, after},    // RFC 9585
 	// RFC 4978: it is active once only.
 	{capCompressDeflate, func(c *conn) bool { return after(c) && c.z == nil }},
+	{"PARTIAL", after},             // RFC 9394
 	{"CONTEXT=SEARCH", after},      // RFC 5267
 	{"CONTEXT=SORT", after},        // RFC 5267
 	{goimap.CapMultiSearch, after}, // RFC 7377

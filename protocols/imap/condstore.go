@@ -139,6 +139,8 @@ type fetchModifiers struct {
 	changed  bool // CHANGEDSINCE (RFC 7162, section 3.1.4.1)
 	vanished bool // VANISHED (RFC 7162, section 3.2.6)
 	since    mailaccess.ModSeq
+	// partial is which of the messages named are meant (RFC 9394, section 3.3).
+	partial *partialRange
 }
 
 // parseFetchModifiers reads a space and a list of modifiers, if there is one.
@@ -161,6 +163,10 @@ func (c *conn) parseFetchModifiers(m *fetchModifiers, how addressing) error {
 		case string(name) == "VANISHED" && !m.vanished:
 			m.vanished = true
 			return nil
+		case string(name) == "PARTIAL" && m.partial == nil:
+			r, err := c.readPartialRange()
+			m.partial = &r
+			return err
 		}
 		return bad("unknown modifier, or one given twice")
 	})

@@ -61,6 +61,10 @@ func (f *fetch) run(ctx context.Context, c *conn) error {
 	if err != nil {
 		return err
 	}
+	if r := f.modifiers.partial; r != nil {
+		// RFC 9394, section 3.4: this before CHANGEDSINCE.
+		uids = found{uids: uids}.part(r.of(uids.Len())).uids
+	}
 	return f.of(ctx, c, uids)
 }
 

@@ -48,7 +48,7 @@ func FuzzConnection(f *testing.F) {
 		"c SORT RETURN (UPDATE) (REVERSE SUBJECT) UTF-8 UNSEEN\r\nd STORE 1:2 FLAGS \\Seen\r\ne STORE 2 FLAGS ()\r\nf MOVE 2 Box",
 		"c FETCH 1:* (ENVELOPE BODYSTRUCTURE RFC822.SIZE INTERNALDATE UID)", "c FETCH 1 FULL",
 		"c FETCH 2,1 BODY.PEEK[1.MIME]<1.9>", "c FETCH * BODY[HEADER.FIELDS.NOT (TO)]", "c FETCH 2 RFC822",
-		"c COPY 1 Box\r\nd MOVE 1:* Box", "c UID COPY 1:* Nowhere", "c UID STORE 1:2 -FLAGS.SILENT x", "c UID EXPUNGE 1",
+		"c COPY 1 Box\r\nd MOVE 1:* Box", "c UID FETCH 1:* (FLAGS) (PARTIAL -1:-1 CHANGEDSINCE 1)", "c UID COPY 1:* Nowhere", "c UID STORE 1:2 -FLAGS.SILENT x", "c UID EXPUNGE 1",
 		"c UID SEARCH UID 1:* SINCE 1-Jan-2001",
 		"c FETCH 1:* (EMAILID THREADID SAVEDATE)", "c FETCH 1:* (PREVIEW (LAZY) PREVIEW)", "c FETCH 2 PREVIEW (LAZY X", "c SEARCH OR EMAILID a_b-1 NOT THREADID NIL SAVEDON 1-Jan-2001 SAVEDATESUPPORTED", "\r\n\r\n", "* X\r\n+ X", "c NOOP\n\x00\xff", "{5+}\r\n",
 		"c APPEND Box {1+}\r\na (x) ~{3+}\r\nb\x00c {0+}\r\n", "c APPEND Box UTF8 (~{1+}\r\na)", "c APPEND Box ~{5}\r\na\x00b\nc",
