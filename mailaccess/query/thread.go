@@ -38,7 +38,6 @@ type Threader struct {
 	forest  forest
 	message []int32
 	ids     map[digest]int32
-	refs    []int32 // of the message being added
 }
 
 type threadMessage struct {

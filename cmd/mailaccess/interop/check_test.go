@@ -68,6 +68,17 @@ func (d *demo) put(t *testing.T, mailbox string, mails [][]byte) {
 	logout(t, c)
 }
 
+// expunge removes what is marked as deleted in a mailbox, which clients that close it
+// would do.
+func (d *demo) expunge(t *testing.T, mailbox string) {
+	t.Helper()
+	c := d.session(t, nil)
+	_, err := c.Select(mailbox, nil).Wait()
+	must(t, "select "+mailbox, err)
+	must(t, "expunge", c.Expunge().Close())
+	logout(t, c)
+}
+
 // A stored message is what IMAP tells of one.
 type stored struct {
 	raw   []byte

@@ -19,6 +19,7 @@ func imapflow(s security) func(*testing.T, *demo) {
 		}
 		npm.run(t, "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error")
 
+		d.expunge(t, "INBOX")
 		inbox, archive := raws(d.overIMAP(t, "INBOX")), raws(d.overIMAP(t, "Archive"))
 		mails := letters("imapflow", 12)
 		how, addr := "tls", d.imaps

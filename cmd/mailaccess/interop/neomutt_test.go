@@ -16,30 +16,20 @@ import (
 
 // neomutt reads, copies, flags, moves and deletes at a terminal, and comes back to
 // what changed while it was away: with what it kept of the mailbox it asks for the
-// difference (RFC 7162, section 3.2.5).
+// difference (RFC 7162, section 3.2.6).
 func neomutt(t *testing.T, d *demo) {
 	m := &mutt{d: d, c: d.tool(t, "script")}
 	d.tool(t, "neomutt")
 	must(t, "mkdir", os.MkdirAll(filepath.Join(m.c.dir, "bodies"), 0o700))
 	mails := letters("neomutt", 9)
+	d.expunge(t, "INBOX")
 	d.put(t, "INBOX", mails)
 	archive := raws(d.overIMAP(t, "Archive"))
 
 	// Whatever is in the mailbox comes out as it is.
 	m.run(t, "first", "<tag-pattern>~s neomutt\\..<enter><tag-prefix><copy-message>"+filepath.Join(m.c.dir, "copies")+"<enter>"+
-		"<untag-pattern>~A<enter>"+
-		"<tag-pattern>~s neomutt\\.2<enter><tag-prefix><flag-message><untag-pattern>~A<enter>"+
-		"<tag-pattern>~s neomutt\\.[35]<enter><tag-prefix><save-message>=Archive<enter><untag-pattern>~A<enter>"+
-		"<tag-pattern>~s neomutt\\.4<enter><tag-prefix><delete-message><quit>")
+		"<untag-pattern>~A<enter><tag-pattern>~s neomutt\\.2<enter><tag-prefix><flag-message><quit>")
 	sameMail(t, "copies", m.maildir(t, "copies"), mails)
-	var left []string
-	for _, s := range d.overIMAP(t, "INBOX") {
-		if i := slices.IndexFunc(mails, func(b []byte) bool { return string(b) == string(s.raw) }); i >= 0 {
-			left = append(left, fmt.Sprint(i+1, slices.Contains(s.flags, imap.FlagFlagged)))
-		}
-	}
-	equal(t, "INBOX", left, []string{"1 false", "2 true", "6 false", "7 false", "8 false", "9 false"})
-	sameMailInOrder(t, "Archive", raws(d.overIMAP(t, "Archive")), slices.Concat(archive, [][]byte{mails[2], mails[4]}))
 
 	// While it is away: flags, a removal, an arrival.
 	s := d.session(t, nil)
@@ -47,8 +37,6 @@ func neomutt(t *testing.T, d *demo) {
 	mi.store(t, s, "INBOX", "neomutt.6.", imap.StoreFlagsAdd, imap.FlagFlagged)
 	mi.store(t, s, "INBOX", "neomutt.2.", imap.StoreFlagsDel, imap.FlagFlagged)
 	mi.store(t, s, "INBOX", "neomutt.7.", imap.StoreFlagsAdd, imap.FlagDeleted)
-	_, err := s.Select("INBOX", nil).Wait()
-	must(t, "select", err)
 	found, err := s.UIDSearch(&imap.SearchCriteria{Header: []imap.SearchCriteriaHeaderField{{Key: "Subject", Value: "neomutt.7."}}}, nil).Wait()
 	must(t, "search", err)
 	must(t, "expunge", s.UIDExpunge(imap.UIDSetNum(found.AllUIDs()...)).Close())
@@ -59,10 +47,25 @@ func neomutt(t *testing.T, d *demo) {
 	log := m.run(t, "second", "<tag-pattern>~F ~s neomutt<enter><tag-prefix><copy-message>"+filepath.Join(m.c.dir, "flagged")+"<enter>"+
 		"<untag-pattern>~A<enter><tag-pattern>~s '(neomutt|late)\\..'<enter><tag-prefix><copy-message>"+filepath.Join(m.c.dir, "all")+"<enter><quit>")
 	sameMail(t, "flagged", m.maildir(t, "flagged"), mails[5:6])
-	sameMail(t, "all", m.maildir(t, "all"), [][]byte{mails[0], mails[1], mails[5], mails[7], mails[8], late})
-	if !regexp.MustCompile(`SELECT "INBOX" \(QRESYNC \(\d+ \d+`).MatchString(log) || !strings.Contains(log, "VANISHED (EARLIER)") {
+	sameMail(t, "all", m.maildir(t, "all"), slices.Concat(mails[:6], mails[7:], [][]byte{late}))
+	asked := regexp.MustCompile(`UID FETCH 1:\d+ \(FLAGS\) \(CHANGEDSINCE \d+ VANISHED\)`).MatchString(log)
+	// Version 20220429 numbers its messages as if what vanished were there, notices
+	// that, and lists the mailbox anew.
+	if !asked || !strings.Contains(log, "Handling VANISHED") {
 		t.Errorf("it did not ask for the difference, or was not answered:\n%s", log)
 	}
+
+	// It moves and removes.
+	m.run(t, "third", "<tag-pattern>~s neomutt\\.[35]<enter><tag-prefix><save-message>=Archive<enter><untag-pattern>~A<enter>"+
+		"<tag-pattern>~s neomutt\\.4<enter><tag-prefix><delete-message><quit>")
+	var left []string
+	for _, s := range d.overIMAP(t, "INBOX") {
+		if i := slices.IndexFunc(mails, func(b []byte) bool { return string(b) == string(s.raw) }); i >= 0 {
+			left = append(left, fmt.Sprint(i+1, slices.Contains(s.flags, imap.FlagFlagged)))
+		}
+	}
+	equal(t, "INBOX", left, []string{"1 false", "2 false", "6 true", "8 false", "9 false"})
+	sameMailInOrder(t, "Archive", raws(d.overIMAP(t, "Archive")), slices.Concat(archive, [][]byte{mails[2], mails[4]}))
 }
 
 // A mutt is neomutt at a terminal that script makes.

@@ -46,7 +46,7 @@ const a = await connect({ qresync: true });
 assert.equal(a.secureConnection, true);
 for (const c of ['IDLE', 'NAMESPACE', 'ID', 'ENABLE', 'UNSELECT', 'UIDPLUS', 'MOVE', 'CHILDREN', 'LIST-EXTENDED',
   'LIST-STATUS', 'SPECIAL-USE', 'STATUS=SIZE', 'BINARY', 'ESEARCH', 'CONDSTORE', 'QRESYNC', 'OBJECTID',
-  'COMPRESS=DEFLATE', 'UTF8=ACCEPT', 'IMAP4REV2']) {
+  'COMPRESS=DEFLATE', 'UTF8=ACCEPT', 'IMAP4rev2']) {
   assert(a.capabilities.has(c), `${c} is not offered`);
 }
 for (const e of ['CONDSTORE', 'QRESYNC', 'UTF8=ACCEPT', 'IMAP4REV2']) {
