@@ -34,6 +34,7 @@ func (v *View) Search(ctx context.Context, e mailaccess.Expr, o SearchOptions) (
 	if err != nil {
 		return mailaccess.UIDSet{}, err
 	}
+	look = query.Among(e, look)
 	s := search{v: v, m: m, o: o, sure: sure, total: look.Len(), batch: searchBatch}
 	if o.Limit > 0 {
 		s.batch = 1 // the first may be enough

@@ -250,3 +250,23 @@ func TestStructuresBound(t *testing.T) {
 		t.Error("a tree that is kept was offered")
 	}
 }
+
+// A search of some UIDs looks at no other messages.
+func TestSearchAmong(t *testing.T) {
+	w, _ := newCounting(t)
+	w.deliver(200)
+	v := w.open(w.session(), engine.ViewOptions{})
+	e := mailaccess.And{mailaccess.Larger{Than: 1}, mailaccess.UIDIn{UIDs: mailaccess.UIDSetRange(101, 300)}}
+	told := 0
+	found, err := v.Search(w.ctx, e, engine.SearchOptions{Progress: func(_, total int) error {
+		told++
+		if total != 100 {
+			t.Errorf("%d messages to look at, want 100", total)
+		}
+		return nil
+	}})
+	w.check(err)
+	if told == 0 || found.String() != "101:200" {
+		t.Errorf("found %v, told %d times", found, told)
+	}
+}
