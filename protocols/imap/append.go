@@ -218,7 +218,11 @@ func (in *incoming) receive(ctx context.Context, h messageHead) error {
 
 // upload begins an upload, for one message more.
 func (in *incoming) upload(ctx context.Context, h messageHead, size int64) (*engine.Upload, error) {
-	if n := len(in.messages); n == maxAppendMessages {
+	n := len(in.messages)
+	if n > 0 && n == in.c.srv.opts.MessageLimit {
+		return nil, in.c.overLimit() // RFC 9738, section 3.1
+	}
+	if n == maxAppendMessages {
 		return nil, no(goimap.ResponseCodeLimit, fmt.Sprintf("more than %d messages in one command", n))
 	} else if n > 0 {
 		in.octets += in.messages[n-1].Upload.Size()

@@ -90,7 +90,7 @@ func (c *conn) appendCapabilities(b []byte) []byte {
 		}
 	}
 	if after(c) {
-		b = c.appendAppendLimit(append(b, ' '))
+		b = c.appendMessageLimit(c.appendAppendLimit(append(b, ' ')))
 	}
 	if before(c) {
 		for _, mech := range auth.Mechanisms(c.srv.opts.Engine.Authenticator(), c.login0(), c.saslOptions()) {

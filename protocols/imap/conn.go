@@ -68,6 +68,10 @@ type conn struct {
 	// some, so that the client hears of that in any case. created are those added.
 	acted   bool
 	created mailaccess.UIDSet
+	// limited is the lowest UID that the present command processes, if it may not process
+	// all (RFC 9738); asked is how many messages it was to search.
+	limited mailaccess.UID
+	asked   int
 	// set is the sequence set of the present command.
 	set imapwire.NumSet
 	// unread was read from the channel before it was known to be the client's plain
@@ -277,6 +281,11 @@ func (c *conn) command(ctx context.Context) error {
 		if uerr := c.update(ctx, cmd.keepsNumbers || c.keepsNumbers); uerr != nil {
 			return uerr
 		}
+		if err == nil {
+			if lerr := c.tellLimit(); lerr != nil {
+				return lerr
+			}
+		}
 		if serr := c.settle(err == nil); serr != nil {
 			return serr
 		}
@@ -295,6 +304,7 @@ func (c *conn) command(ctx context.Context) error {
 func (c *conn) forget() {
 	c.answer, c.keepsNumbers = answer{}, false
 	c.acted, c.created = false, mailaccess.UIDSet{}
+	c.limited, c.asked = 0, 0
 	if cap(c.set.Ranges) > maxKeptRanges {
 		c.set.Ranges = nil
 	}

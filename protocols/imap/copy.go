@@ -10,6 +10,9 @@ import (
 // parseCopy is RFC 3501, section 6.4.7.
 func parseCopy(how addressing) func(*conn) (action, error) {
 	return parseTransfer(how, func(ctx context.Context, c *conn, uids mailaccess.UIDSet, dst mailaccess.Mailbox) error {
+		if c.limited != 0 {
+			return c.overLimit() // RFC 9738, section 3.1: nothing is copied
+		}
 		stop := c.reportProgress()
 		done, err := c.view.Copy(ctx, uids, dst.ID)
 		stop()
@@ -56,6 +59,7 @@ func parseTransfer(how addressing, transfer func(context.Context, *conn, mailacc
 			if err != nil {
 				return err
 			}
+			uids = c.limit(uids)
 			dst, err := c.destination(ctx, name)
 			if err != nil {
 				return err

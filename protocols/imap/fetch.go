@@ -47,6 +47,11 @@ const fetchBatch = 64
 
 func (f *fetch) run(ctx context.Context, c *conn) error {
 	f.c, f.can = c, c.sess.Can()
+	if r := f.modifiers.partial; r != nil {
+		if err := c.limitRange(*r); err != nil {
+			return err
+		}
+	}
 	if f.plan.modSeq {
 		if err := c.enable(enabledCondstore); err != nil { // RFC 7162, section 3.1
 			return err
@@ -65,7 +70,7 @@ func (f *fetch) run(ctx context.Context, c *conn) error {
 		// RFC 9394, section 3.4: this before CHANGEDSINCE.
 		uids = found{uids: uids}.part(r.of(uids.Len())).uids
 	}
-	return f.of(ctx, c, uids)
+	return f.of(ctx, c, c.limit(uids))
 }
 
 // of answers for messages.
@@ -83,13 +88,13 @@ func (f *fetch) of(ctx context.Context, c *conn, uids mailaccess.UIDSet) error {
 		return err
 	}
 	if f.refused != nil {
-		return f.refused
+		return c.processed(f.refused)
 	}
 	// RFC 5530, section 3: a message whose content is gone, or a number that
 	// has no message any more, is left out. UIDs without a message are no
 	// failure (RFC 3501, section 6.4.8).
 	if f.gone || f.how == byNumber && !f.modifiers.changed && f.sent < uids.Len() {
-		return no(codeExpungeIssued, "some of the messages are no longer there")
+		return c.processed(no(codeExpungeIssued, "some of the messages are no longer there"))
 	}
 	return nil
 }

@@ -71,8 +71,14 @@ func FuzzConnection(f *testing.F) {
 			f.Add(byte(state), []byte(seed), uint64(len(seed)))
 		}
 	}
+	limited := byte(len(fuzzStates)) // states from here on are the same with MESSAGELIMIT
+	f.Add(limited+2, []byte("c FETCH 1:* (FLAGS)\r\nd COPY 1:* Box\r\ne UID SEARCH RETURN (SAVE) UIDAFTER 1 UIDBEFORE 9\r\nf SEARCH ALL\r\n"+
+		"g SORT (CC) UTF-8 ALL\r\nh UID FETCH 1:* UID (PARTIAL 1:2)\r\ni STORE 1:* FLAGS x\r\nj MOVE 1:* Box"), uint64(0))
 	f.Fuzz(func(t *testing.T, state byte, data []byte, failures uint64) {
 		fx, store := fuzzFixture(), inMemory(memory.New(nil))
+		if state >= limited {
+			fx.Options["message-limit"] = "1"
+		}
 		if failures != 0 {
 			fx.Options["errors"] = "yes"
 			store.served = storetest.Hostile(store.base, &storetest.HostileOptions{

@@ -402,6 +402,12 @@ func (g *grammar) code() {
 	case "MAILBOXID":
 		g.expect(" ")
 		g.objectID()
+	case "MESSAGELIMIT": // RFC 9738, section 5
+		g.expect(" ")
+		g.nzNumber()
+		if g.accept(" ") {
+			g.nzNumber()
+		}
 	case "NOUPDATE": // RFC 5267, section 5
 		g.expect(" ")
 		g.quoted()
@@ -520,7 +526,7 @@ func TestGrammar(t *testing.T) {
 		"* OK [INPROGRESS] x\r\n", "* OK [INPROGRESS (NIL 3 NIL)] x\r\n", "* OK [INPROGRESS (\"a\" 0 5)] x\r\n",
 		"* LIST (\\Noselect) \"/\" \"\"\r\n", "* LSUB () NIL {1}\r\na\r\n", "* SEARCH\r\n* SEARCH 1 2\r\n",
 		"* LIST (\\Subscribed \\NonExistent) \"/\" a (\"CHILDINFO\" (\"SUBSCRIBED\" \"SPECIAL-USE\"))\r\n",
-		"* LIST (\\NoSelect) \"/\" a (\"OLDNAME\" (b))\r\n", "* OK [MAILBOXID (a-1)] x\r\n",
+		"* LIST (\\NoSelect) \"/\" a (\"OLDNAME\" (b))\r\n", "* OK [MAILBOXID (a-1)] x\r\n", "a OK [MESSAGELIMIT 1000 23221] x\r\n", "a NO [MESSAGELIMIT 1000] x\r\n",
 		"* ENABLED UTF8=ACCEPT\r\n* LIST () \"/\" \"caf\xc3\xa9\"\r\n* LIST () \"/\" &\r\n* 1 RECENT\r\n",
 		"* STATUS a (MESSAGES 0)\r\n* STATUS a (SIZE 9223372036854775807 DELETED 1 MAILBOXID (a-b_C))\r\n* STATUS a ()\r\n", "* ID (\"a\" NIL)\r\n", "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n",
 		"* 2 EXISTS\r\n* 2 EXPUNGE\r\n* 1 FETCH (UID 4294967295 FLAGS (\\Recent))\r\n",
@@ -537,7 +543,7 @@ func TestGrammar(t *testing.T) {
 		}
 	}
 	for _, in := range []string{
-		"a NO [BADURL] x\r\n", "a NO [BADURL ] x\r\n", "a NO [BADURL a]] x\r\n",
+		"a NO [BADURL] x\r\n", "a OK [MESSAGELIMIT] x\r\n", "a OK [MESSAGELIMIT 0 1] x\r\n", "a OK [MESSAGELIMIT 1 0] x\r\n", "a NO [BADURL ] x\r\n", "a NO [BADURL a]] x\r\n",
 		"* OK\r\n", "* OK \r\n", "a  OK x\r\n", "a OK x\n", "a OK \x80\r\n", "+x OK x\r\n", "a BYE x\r\n", "* OK [X] y\r\n",
 		"* OK [ALERT]x\r\n", "* XYZ 1\r\n", "* FLAGS (\\Recent)\r\n", "* FLAGS (a A)\r\n", "* FLAGS (\\*)\r\n",
 		"* LIST () \"//\" a\r\n", "* LIST () \"/\" a b\r\n", "* LIST () \"/\" \"&\"\r\n", "* LIST () \"/\" \"\xc3\xa9\"\r\n",

@@ -83,6 +83,7 @@ func hooked(t testing.TB) testStore {
 //	literal-minus=yes     LITERAL- is offered and not LITERAL+
 //	max-line=N max-literal=N bad-commands=N per-user=N connections=N
 //	                      the limits of the server
+//	message-limit=N       how many messages one command processes
 //	max-upload=N          the largest message, in octets
 //	errors=yes            the log may hold errors, though no panic
 //
@@ -162,6 +163,7 @@ func startServer(t testing.TB, fx prototest.Fixture, store testStore) *server {
 			Adjustments:         []imap.Adjustment{{Client: "broken mail", Without: []string{"IDLE", "esearch"}}},
 			Version:             fx.Options["version"],
 			LiteralMinus:        fx.Options["literal-minus"] == "yes",
+			MessageLimit:        int(s.number(t, "message-limit")),
 			Logger:              log,
 		}),
 		Limits: &protocols.Limits{

@@ -224,7 +224,7 @@ func (m *multiSearch) run(ctx context.Context, c *conn) error {
 
 // searchSelected searches what the client was told of the selected mailbox.
 func (m *multiSearch) searchSelected(ctx context.Context, c *conn) error {
-	x := searchContext{how: byUID, named: true, crit: m.crit, scope: c.scope()}
+	x := searchContext{how: byUID, named: true, crit: m.crit, scope: c.scope(), whole: !m.in.onlySelected()}
 	f, err := c.find(ctx, &x, &m.ret)
 	if err != nil {
 		return err
@@ -245,7 +245,7 @@ func (m *multiSearch) searchOther(ctx context.Context, c *conn, box mailaccess.M
 	if err == nil {
 		defer view.Close()
 		// $ is of the selected mailbox.
-		x := searchContext{crit: m.crit, scope: scopeOf(c.sess, view, mailaccess.UIDSet{})}
+		x := searchContext{crit: m.crit, scope: scopeOf(c.sess, view, mailaccess.UIDSet{}), whole: true}
 		var f found
 		ret := m.ret
 		ret.bits &^= returnUpdate

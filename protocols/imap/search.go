@@ -94,18 +94,27 @@ func (c *conn) searched(ctx context.Context, a *searchAnswer, x *searchContext) 
 // as the answer needs it. When the result will be kept up to date, and there is room for
 // it, x gets it.
 func (c *conn) find(ctx context.Context, x *searchContext, ret *returnOptions) (f found, err error) {
+	if ret.has(returnPartial) {
+		if err := c.limitRange(ret.partial); err != nil {
+			return f, err
+		}
+	}
 	expr, err := x.crit.key(&x.scope)
 	if err != nil {
 		return f, err
 	}
 	view, needed := x.scope.view, ret.needed()
+	if expr, err = c.limitSearch(expr, view, x.whole); err != nil {
+		return f, err
+	}
 	if x.order != nil {
 		needed = engine.SearchOptions{} // what is first in order may be anywhere
 	}
 	needed.Progress = c.progress.set
 	err = c.attended(ctx, func(ctx context.Context) error {
 		var err error
-		if !ret.has(returnUpdate) || len(c.contexts) == maxContexts {
+		// A result that was cut short is not followed: it would grow beyond the limit.
+		if !ret.has(returnUpdate) || len(c.contexts) == maxContexts || c.limited != 0 {
 			f.uids, err = view.Search(ctx, expr, needed)
 		} else if x.live, err = view.SearchLive(ctx, expr, needed); err == nil {
 			f.uids = x.live.Found()

@@ -28,6 +28,8 @@ type searchContext struct {
 	order    []query.SortCriterion
 	sorted   []mailaccess.UID
 	unsorted mailaccess.UIDSet
+	// whole: a search in a part of the messages is of no use.
+	whole bool
 	// asked is when all messages were asked last.
 	asked time.Time
 }

@@ -54,6 +54,8 @@ func (p *searchParser) argued(name string) (searchKey, error) {
 		return p.or()
 	case "UID":
 		return p.set(byUID)
+	case "UIDAFTER", "UIDBEFORE":
+		return p.uidFrom(name)
 	case "KEYWORD":
 		return p.word()
 	case "UNKEYWORD":
@@ -97,7 +99,7 @@ func (p *searchParser) argued(name string) (searchKey, error) {
 var searchArguments = map[string]struct{}{
 	"BCC": {}, "BEFORE": {}, "BODY": {}, "CC": {}, "FROM": {}, "HEADER": {}, "KEYWORD": {}, "LARGER": {}, "MODSEQ": {},
 	"NOT": {}, "OLDER": {}, "ON": {}, "OR": {}, "EMAILID": {}, "THREADID": {}, "SAVEDBEFORE": {}, "SAVEDON": {}, "SAVEDSINCE": {}, "SENTBEFORE": {}, "SENTON": {}, "SENTSINCE": {}, "SINCE": {},
-	"SMALLER": {}, "SUBJECT": {}, "TEXT": {}, "TO": {}, "UID": {}, "UNKEYWORD": {}, "YOUNGER": {},
+	"SMALLER": {}, "SUBJECT": {}, "TEXT": {}, "TO": {}, "UID": {}, "UIDAFTER": {}, "UIDBEFORE": {}, "UNKEYWORD": {}, "YOUNGER": {},
 }
 
 // searchDates are the keys that compare a date with a day.

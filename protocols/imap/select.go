@@ -160,7 +160,7 @@ func parseUIDExpunge(c *conn) (action, error) {
 		if err != nil {
 			return err
 		}
-		return c.expunge(ctx, uids)
+		return c.expunge(ctx, c.limit(uids))
 	}, c.r.CRLF()
 }
 

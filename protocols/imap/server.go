@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"math"
 
 	"go.uber.org/zap"
 
@@ -28,6 +29,10 @@ type Options struct {
 	// connection. RFC 8437, section 8 wants it to be off where it is not needed: a
 	// proxy that looks at the login alone would let a client pass as somebody else.
 	Unauthenticate bool
+	// MessageLimit is how many messages one command processes at most, of those that the
+	// client names, searches or appends (RFC 9738: MESSAGELIMIT); 0: any number. Less than
+	// 1000 is more than RFC 9738, section 3 wants clients to bear.
+	MessageLimit int
 	// Adjustments are made for clients that err.
 	Adjustments []Adjustment
 	// Version goes into the answer to ID (RFC 2971); empty: none.
@@ -47,6 +52,7 @@ var _ protocols.Protocol = (*Server)(nil)
 // New makes a server.
 func New(o Options) *Server {
 	s := &Server{opts: o, log: o.Logger}
+	s.opts.MessageLimit = int(min(int64(o.MessageLimit), math.MaxUint32)) // as clients count
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}

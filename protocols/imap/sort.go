@@ -111,6 +111,6 @@ func (c *conn) parseSortCriteria() ([]query.SortCriterion, error) {
 // sort answers SORT. Like Dovecot's, an answer to no RETURN is a SORT response even
 // when nothing was found (RFC 5256, section 3).
 func (c *conn) sort(ctx context.Context, a *searchAnswer, order []query.SortCriterion, crit *criteria) error {
-	x := searchContext{how: a.how, crit: *crit, scope: c.scope(), order: order}
+	x := searchContext{how: a.how, crit: *crit, scope: c.scope(), order: order, whole: true}
 	return c.searched(ctx, a, &x)
 }

@@ -75,6 +75,7 @@ func (s *storing) run(ctx context.Context, c *conn) error {
 	if err != nil {
 		return err
 	}
+	uids = c.limit(uids)
 	if err := c.writable(); err != nil {
 		return err
 	}
@@ -154,7 +155,7 @@ func (s *storing) answer(ctx context.Context, c *conn, uids mailaccess.UIDSet, r
 	// answer is NO with EXPUNGEISSUED (RFC 5530, section 3) or, if there is more to
 	// say, with MODIFIED (RFC 7162, section 3.1.3, example 11).
 	if how == byNumber && sent < uids.Len() {
-		return no(cmp.Or(goimap.ResponseCode(code), codeExpungeIssued), "some of the messages are no longer there")
+		return c.processed(no(cmp.Or(goimap.ResponseCode(code), codeExpungeIssued), "some of the messages are no longer there"))
 	}
 	if code != "" {
 		c.answer = answer{code: code, text: "some messages had changed"}

@@ -49,6 +49,9 @@ func (c *conn) thread(ctx context.Context, algorithm query.ThreadAlgorithm, crit
 	if err != nil {
 		return err
 	}
+	if expr, err = c.limitSearch(expr, c.view, true); err != nil {
+		return err
+	}
 	var threads *query.Threads
 	err = c.attended(ctx, func(ctx context.Context) error {
 		uids, err := c.view.Search(ctx, expr, engine.SearchOptions{})
