@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -264,6 +265,20 @@ func (c *Conn) hardClose() {
 		nc = c.given.NetConn()
 	}
 	nc.Close() //nolint:errcheck // there is nothing left to lose
+}
+
+// Guard runs f, for a goroutine that a protocol has started, where a panic would end
+// the process: it is logged, and ends this connection alone. It reports whether f
+// returned.
+func (c *Conn) Guard(f func()) (ok bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.logPanic(v, debug.Stack())
+			_ = c.Close() // what is broken off has nothing to tell
+		}
+	}()
+	f()
+	return true
 }
 
 // Limits returns the limits in force: defaults filled in, and "no limit" as the

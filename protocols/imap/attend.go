@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/hashmail/mailaccess/protocols"
@@ -17,7 +18,7 @@ const attendAfter = 200 * time.Millisecond
 // closes the connection, be it only its own half of it, the context ends: nobody waits
 // for the outcome any more, as Dovecot sees it. Of a client that has sent more
 // commands already that is noticed later, by writing.
-func (c *conn) attended(ctx context.Context, work func(context.Context) error) error {
+func (c *conn) attended(ctx context.Context, work func(context.Context) error) (err error) {
 	defer c.reportProgress()()
 	if c.r.Buffered() > 0 {
 		return work(ctx)
@@ -26,26 +27,29 @@ func (c *conn) attended(ctx context.Context, work func(context.Context) error) e
 	defer cancel()
 	gone := make(chan error, 1)
 	listen := time.AfterFunc(attendAfter, func() {
-		err := c.r.Wait()
+		err := io.ErrUnexpectedEOF // unless Wait returns
+		c.nc.Guard(func() { err = c.r.Wait() })
 		if err != nil && !errors.Is(err, protocols.ErrIdle) {
 			cancel()
 		}
 		gone <- err
 	})
-	err := work(ctx)
-	if listen.Stop() {
-		return err
-	}
-	// The reader wakes up: from here on it is needed for what comes next.
-	c.nc.SetIdleTimeout(time.Nanosecond)
-	heard := <-gone
-	c.nc.SetIdleTimeout(idleTimeout)
-	switch {
-	case heard == nil:
-	case errors.Is(heard, protocols.ErrIdle):
-		c.broken = nil
-	default:
-		return heard
-	}
-	return err
+	// Also when the work panics: nobody else reads then.
+	defer func() {
+		if listen.Stop() {
+			return
+		}
+		// The reader wakes up: from here on it is needed for what comes next.
+		c.nc.SetIdleTimeout(time.Nanosecond)
+		heard := <-gone
+		c.nc.SetIdleTimeout(idleTimeout)
+		switch {
+		case heard == nil:
+		case errors.Is(heard, protocols.ErrIdle):
+			c.broken = nil
+		default:
+			err = heard
+		}
+	}()
+	return work(ctx)
 }

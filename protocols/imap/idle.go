@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -71,6 +72,7 @@ type teller interface {
 // client: this one does not before waitTelling returns.
 func (c *conn) waitTelling(ctx context.Context, t teller) error {
 	p := &pusher{ctx: ctx, c: c, teller: t}
+	defer p.stop()
 	p.push()
 	err := c.r.Wait()
 	if pushErr := p.stop(); pushErr != nil {
@@ -101,14 +103,8 @@ func (p *pusher) push() {
 	if p.ended || p.err != nil {
 		return
 	}
-	p.err = p.teller.tell(p.ctx)
-	if p.err == nil && p.c.outOfSync() {
-		// The tagged answer may be long in coming.
-		p.err = p.c.sendHighestModSeq()
-	}
-	if p.err == nil {
-		p.err = p.c.w.Flush()
-	}
+	p.err = errPushBroken
+	p.c.nc.Guard(func() { p.err = p.tell() })
 	if p.err != nil {
 		// The reader wakes up and finds the reason.
 		p.c.nc.SetIdleTimeout(time.Nanosecond)
@@ -116,6 +112,22 @@ func (p *pusher) push() {
 	}
 	p.disarm = p.teller.afterRing(p.push)
 }
+
+func (p *pusher) tell() error {
+	if err := p.teller.tell(p.ctx); err != nil {
+		return err
+	}
+	if p.c.outOfSync() {
+		// The tagged answer may be long in coming.
+		if err := p.c.sendHighestModSeq(); err != nil {
+			return err
+		}
+	}
+	return p.c.w.Flush()
+}
+
+// errPushBroken ends a connection whose push panicked.
+var errPushBroken = errors.New("imap: telling of changes was broken off")
 
 // stop ends the pushing and returns what went wrong with it.
 func (p *pusher) stop() error {

@@ -53,9 +53,11 @@ func (r *reporter) report() {
 	if r.ended {
 		return
 	}
-	if r.c.w.End(r.c.appendInProgress(r.c.w.Begin())) == nil && r.c.w.Flush() == nil {
-		r.timer.Reset(progressEvery)
-	}
+	r.c.nc.Guard(func() {
+		if r.c.w.End(r.c.appendInProgress(r.c.w.Begin())) == nil && r.c.w.Flush() == nil {
+			r.timer.Reset(progressEvery)
+		}
+	})
 }
 
 func (r *reporter) stop() {

@@ -4,7 +4,10 @@ import "io"
 
 // decode gives octets until p is full, the input is used up, or r.err is set.
 func (r *Reader) decode(p []byte) (n int) {
-	if r.w == nil && (len(r.in) > 0 || r.nb > 0 || r.stage == inMatch) {
+	if r.w == nil {
+		if len(r.in) == 0 && r.nb == 0 && r.stage != inMatch && r.stage != ended {
+			return 0 // nothing to wake up for
+		}
 		r.wake()
 	}
 	for n < len(p) && r.err == nil {

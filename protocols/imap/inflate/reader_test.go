@@ -315,3 +315,77 @@ func BenchmarkReader(b *testing.B) {
 		})
 	}
 }
+
+// steps is a source that gives pieces and errors in turn.
+type steps []struct {
+	piece []byte
+	err   error
+}
+
+func (s *steps) Read(p []byte) (int, error) {
+	for len(*s) > 0 && len((*s)[0].piece) == 0 && (*s)[0].err == nil {
+		*s = (*s)[1:]
+	}
+	if len(*s) == 0 {
+		return 0, io.EOF
+	}
+	step := &(*s)[0]
+	n := copy(p, step.piece)
+	step.piece = step.piece[n:]
+	err := step.err
+	if err != nil {
+		*s = (*s)[1:]
+	}
+	return n, err
+}
+
+// TestParkedAndFailed: a reader that was parked in the middle of a block bears an error of
+// its source that its owner survives, wherever it comes, and goes on.
+func TestParkedAndFailed(t *testing.T) {
+	// A block with the fixed codes (RFC 1951, section 3.2.6): its head and five octets
+	// above 143, of 9 bits each, fill 6 octets.
+	var stream bytes.Buffer
+	bits, n := 0, 0
+	put := func(bit int) {
+		if bits |= bit << n; n == 7 {
+			stream.WriteByte(byte(bits))
+			bits, n = 0, -1
+		}
+		n++
+	}
+	code := func(v, length int) {
+		for i := length - 1; i >= 0; i-- {
+			put(v >> i & 1)
+		}
+	}
+	code(0b010, 3)
+	want := []byte("\xc3\xa9\xc3\xa9\xff\r\nb NOOP\r\n")
+	for _, c := range want {
+		if c < 144 {
+			code(0b00110000+int(c), 8)
+		} else {
+			code(0b110010000+int(c)-144, 9)
+		}
+	}
+	code(0, 7) // the end of the block
+	for n > 0 {
+		put(0)
+	}
+	failure := errors.New("for now")
+	for cut := range stream.Len() {
+		src := &steps{{stream.Bytes()[:cut], nil}, {nil, ErrQuiet}, {nil, failure}, {stream.Bytes()[cut:], nil}}
+		r := NewReader(src)
+		var got []byte
+		for len(got) < len(want) {
+			var p [64]byte
+			n, err := r.Read(p[:])
+			got = append(got, p[:n]...)
+			if err != nil && !errors.Is(err, failure) && !errors.Is(err, ErrQuiet) {
+				t.Fatalf("cut at %d: %v after %q", cut, err, got)
+			}
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("cut at %d: %q", cut, got)
+		}
+	}
+}
