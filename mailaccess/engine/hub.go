@@ -107,8 +107,8 @@ func (l *Listener) heard() {
 	l.rung = false
 }
 
-// ring wakes this listener alone.
-func (l *Listener) ring() {
+// Ring wakes this listener alone, as if something had changed.
+func (l *Listener) Ring() {
 	l.hub.mu.Lock()
 	wakes := l.rouse(nil)
 	l.hub.mu.Unlock()

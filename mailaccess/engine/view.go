@@ -197,7 +197,7 @@ func (v *View) AfterRing(wake func()) (stop func() bool) {
 	}
 	v.stopRetry()
 	if v.failures > 0 {
-		v.retry = time.AfterFunc(retryAfter(v.failures), v.listener.ring)
+		v.retry = time.AfterFunc(retryAfter(v.failures), v.listener.Ring)
 	}
 	// From here on the view may be wake's.
 	return v.listener.AfterRing(wake)

@@ -49,6 +49,9 @@ func compress(ctx context.Context, c *conn) error {
 	if err := c.update(ctx, false); err != nil {
 		return err
 	}
+	if err := c.settle(false); err != nil {
+		return err
+	}
 	if err := c.tagged(c.r.Tag(), "OK", "", "DEFLATE active"); err != nil {
 		return err
 	}

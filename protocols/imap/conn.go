@@ -169,6 +169,9 @@ func (c *conn) closeView() {
 		c.view.Close()
 		c.view = nil
 		c.flagsUntold = 0
+		if c.notify != nil {
+			c.notify.unfetched = false
+		}
 		c.saved, c.contexts = mailaccess.UIDSet{}, nil
 	}
 }

@@ -48,6 +48,12 @@ func (c *conn) enable(bits enabled) error {
 	}
 	added := bits &^ c.enabled
 	c.enabled |= bits
+	if added&enabledUIDOnly != 0 {
+		// RFC 9586, section 3: no response has message numbers from here on.
+		if err := c.endNumberedContexts(); err != nil {
+			return err
+		}
+	}
 	if added&enabledCondstore != 0 && c.view != nil {
 		// RFC 7162, section 3.1: the client becomes aware of CONDSTORE while a
 		// mailbox is selected.

@@ -203,6 +203,11 @@ func (m *multiSearch) run(ctx context.Context, c *conn) error {
 	if err != nil {
 		return err
 	}
+	if m.crit.modSeq {
+		if err := c.enable(enabledCondstore); err != nil { // RFC 7162, section 3.1
+			return err
+		}
+	}
 	updated := false
 	for _, box := range boxes {
 		if c.view != nil && c.view.Status().ID == box {

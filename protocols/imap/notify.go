@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	goimap "github.com/emersion/go-imap/v2"
 	"go.uber.org/zap"
@@ -26,6 +27,10 @@ type notification struct {
 	boxes map[mailaccess.MailboxID]*mailaccess.Status
 	// subscribed are the subscribed names, where they matter.
 	subscribed map[string]bool
+	retry      *time.Timer // of a sweep that the store refused
+	// unfetched: of messages above newAbove what was asked for was not told yet.
+	unfetched bool
+	newAbove  mailaccess.UID
 	// own are names that the client itself has changed since: it knows (section 5).
 	own map[string]struct{}
 }
@@ -55,7 +60,7 @@ func (n *notification) pushes() bool {
 // mailbox, above a UID, but of those that the client itself put there (RFC 5465,
 // section 5.2).
 func (n *notification) fetchNew(ctx context.Context, c *conn, above mailaccess.UID) error {
-	if n.silent() || n == nil || n.selected.items == nil {
+	if n == nil || n.silent() || n.selected.items == nil {
 		return nil
 	}
 	top := c.view.UIDs().Max()
@@ -72,7 +77,26 @@ func (n *notification) fetchNew(ctx context.Context, c *conn, above mailaccess.U
 		return c.w.Err() // one may be gone already
 	}
 	c.log().Warn("fetching what arrived", zap.Error(err))
+	n.fetchLater(above)
+	c.view.TryAgain()
 	return nil
+}
+
+// fetchLater says that the messages above a UID are not fetched yet.
+func (n *notification) fetchLater(above mailaccess.UID) {
+	if n != nil && !n.unfetched {
+		n.unfetched, n.newAbove = true, above
+	}
+}
+
+// above takes up from which UID on messages are new to the client: from top on, unless
+// some were left over.
+func (n *notification) above(top mailaccess.UID) mailaccess.UID {
+	if n == nil || !n.unfetched {
+		return top
+	}
+	n.unfetched = false
+	return n.newAbove
 }
 
 // noteOwn says that the client itself has changed names.
@@ -107,8 +131,11 @@ func notifyNone(_ context.Context, c *conn) error {
 
 // setNotification replaces what the client wants to be told.
 func (c *conn) setNotification(n *notification) {
-	if c.notify != nil && c.notify.listener != nil {
-		c.notify.listener.Close()
+	if old := c.notify; old != nil && old.listener != nil {
+		if old.retry != nil {
+			old.retry.Stop()
+		}
+		old.listener.Close()
 	}
 	c.notify = n
 }

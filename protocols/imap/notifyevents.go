@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -90,6 +91,9 @@ func (n *notification) listing() *listing {
 	return newListing(boxes, n.subscribed)
 }
 
+// notifyRetry is after how long a store that could not say what changed is asked again.
+const notifyRetry = 5 * time.Second
+
 // sweep tells what has changed in the account since the last time. When the store
 // cannot say it any more, or not at all, the client is told that and nothing further
 // (RFC 5465, section 5.8).
@@ -99,7 +103,8 @@ func (n *notification) sweep(ctx context.Context, c *conn) error {
 	}
 	state, err := c.sess.State(ctx)
 	if err == nil && state == n.since {
-		return nil // mostly
+		clear(n.own) // what was done already made no difference
+		return nil
 	}
 	var changes mailaccess.AccountChanges
 	if err == nil {
@@ -118,7 +123,8 @@ func (n *notification) sweep(ctx context.Context, c *conn) error {
 	}
 	if mailaccess.KindOf(err) == mailaccess.KindUnavailable {
 		c.log().Warn("notifying of changes", zap.Error(err))
-		return nil // the next ring tries again
+		n.retry = time.AfterFunc(notifyRetry, n.listener.Ring)
+		return nil
 	}
 	return n.overflow(c)
 }

@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -72,13 +73,29 @@ func (c *conn) addContext(x *searchContext) error {
 		sorted += len(have.sorted)
 	}
 	if x.live == nil || x.order != nil && sorted > maxSorted {
-		// RFC 5267, section 4.3.1.
-		b := append(append(c.w.Begin(), `* NO [NOUPDATE "`...), x.tag...)
-		return c.w.End(append(b, "\"] will not notify\r\n"...))
+		return c.sendNoUpdate(x)
 	}
 	x.asked = x.scope.now
 	c.contexts = append(c.contexts, x)
 	return nil
+}
+
+// sendNoUpdate is RFC 5267, section 4.3.1.
+func (c *conn) sendNoUpdate(x *searchContext) error {
+	b := append(append(c.w.Begin(), `* NO [NOUPDATE "`...), x.tag...)
+	return c.w.End(append(b, "\"] will not notify\r\n"...))
+}
+
+// endNumberedContexts ends the contexts that tell message numbers.
+func (c *conn) endNumberedContexts() error {
+	var err error
+	c.contexts = slices.DeleteFunc(c.contexts, func(x *searchContext) bool {
+		if x.how == byNumber && err == nil {
+			err = c.sendNoUpdate(x)
+		}
+		return x.how == byNumber
+	})
+	return err
 }
 
 // updateContexts tells what changed in the results of contexts, after the view was

@@ -71,7 +71,11 @@ func (s *selecting) run(ctx context.Context, c *conn) error {
 	if err := c.greetMailbox(view); err != nil || s.resync == nil {
 		return err
 	}
-	return s.resync.run(ctx, c)
+	if err := s.resync.run(ctx, c); err != nil {
+		c.deselect() // RFC 3501, section 6.3.1: a SELECT that fails leaves none
+		return err
+	}
+	return nil
 }
 
 // leave leaves the mailbox that was selected. The client must know which of the two
