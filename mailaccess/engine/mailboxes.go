@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"strings"
 
@@ -24,6 +25,19 @@ func NormalizeName(name string) (string, error) {
 		}
 	}
 	return name, mailaccess.CheckMailboxName(name)
+}
+
+// maxLevels is how many levels a new name may have: each is a name of its own in every
+// listing. A store may show more.
+const maxLevels = 64
+
+// newName is [NormalizeName] for a name that is to be given.
+func newName(name string) (string, error) {
+	name, err := NormalizeName(name)
+	if err == nil && strings.Count(name, "/") >= maxLevels {
+		err = &mailaccess.Error{Kind: mailaccess.KindInvalid, Op: "mailbox name", Mailbox: name, Err: fmt.Errorf("more than %d levels", maxLevels)}
+	}
+	return name, err
 }
 
 // Mailboxes lists the mailboxes, ascending by name in byte order.
@@ -79,7 +93,7 @@ func (s *Session) Create(ctx context.Context, name string, use mailaccess.Specia
 	if s.caps.Mailboxes == nil {
 		return mailaccess.Mailbox{}, unsupported("create")
 	}
-	name, err := NormalizeName(name)
+	name, err := newName(name)
 	if err != nil {
 		return mailaccess.Mailbox{}, err
 	}
@@ -172,7 +186,11 @@ func (s *Session) Subscribe(ctx context.Context, name string, on bool) error {
 	if s.caps.Subscriptions == nil {
 		return unsupported("subscribe")
 	}
-	name, err := NormalizeName(name)
+	check := NormalizeName
+	if on {
+		check = newName
+	}
+	name, err := check(name)
 	if err != nil {
 		return err
 	}

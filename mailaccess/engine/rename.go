@@ -28,7 +28,7 @@ func (s *Session) Rename(ctx context.Context, from, to string) error {
 	if err != nil {
 		return &mailaccess.Error{Kind: mailaccess.KindNotFound, Op: "rename", Mailbox: from}
 	}
-	if to, err = NormalizeName(to); err != nil {
+	if to, err = newName(to); err != nil {
 		return err
 	}
 	if from == mailaccess.Inbox {

@@ -148,14 +148,26 @@ type subset struct {
 	h     Range
 	off   int64
 	names []string
+	set   map[string]struct{} // of the names in lower case, when there are many
 	not   bool
 	keep  bool // the field at hand
 	first bool // of a line, not a later piece of a long one
 }
 
 func newSubset(dst Ranges, h Range, names []string, not bool) subset {
-	return subset{out: dst, h: h, off: h.Off, names: names, not: not, keep: not, first: true}
+	s := subset{out: dst, h: h, off: h.Off, names: names, not: not, keep: not, first: true}
+	if len(names) > manyNames {
+		s.set = make(map[string]struct{}, len(names))
+		for _, name := range names {
+			s.set[lower(name)] = struct{}{}
+		}
+	}
+	return s
 }
+
+// manyNames is from how many names on each is looked up, lest a header with many fields
+// cost their product.
+const manyNames = 16
 
 func (s *subset) done() bool { return s.off >= s.h.End() }
 
@@ -170,7 +182,7 @@ func (s *subset) line(b []byte) {
 		case b[0] == ' ' || b[0] == '\t': // belongs to the line before
 		default:
 			n := fieldName(b)
-			s.keep = n > 0 && named(b[:n], s.names)
+			s.keep = n > 0 && s.named(b[:n])
 			if s.not {
 				s.keep = !s.keep
 			}
@@ -183,9 +195,24 @@ func (s *subset) line(b []byte) {
 	s.first = bytes.HasSuffix(b, []byte{'\n'})
 }
 
-func named(name []byte, names []string) bool {
-	for _, s := range names {
-		if equalFold(name, s) {
+func (s *subset) named(name []byte) bool {
+	if s.set != nil {
+		var small [64]byte
+		if len(name) > len(small) {
+			_, ok := s.set[lower(string(name))]
+			return ok
+		}
+		for i, c := range name {
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			small[i] = c
+		}
+		_, ok := s.set[string(small[:len(name)])]
+		return ok
+	}
+	for _, want := range s.names {
+		if equalFold(name, want) {
 			return true
 		}
 	}

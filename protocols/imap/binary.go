@@ -100,6 +100,9 @@ func (o *opened) decoded(ctx context.Context, item *fetchItem) (d decoded, err e
 		r = io.LimitReader(r, saturated(item.partial.off, item.partial.n))
 	}
 	err = decodeEach(r, item.partial.off, func(p []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		d.size += int64(len(p))
 		d.nul = d.nul || bytes.IndexByte(p, 0) >= 0
 		return nil

@@ -49,6 +49,27 @@ func appendAddresses(b []byte, list []message.Address) []byte {
 type structureForm struct {
 	extended bool // with the extension data
 	rev2     bool // message/global is a message too
+	// addresses is how many more are told of embedded messages: each may have many,
+	// and a message may have many of them.
+	addresses *int
+}
+
+func newStructureForm(extended, rev2 bool) structureForm {
+	left := maxAddresses
+	return structureForm{extended, rev2, &left}
+}
+
+// maxAddresses is how many addresses of all embedded messages together a body structure
+// tells.
+const maxAddresses = 10_000
+
+// bound leaves out lists of addresses that would be too many.
+func (f *structureForm) bound(e *message.Envelope) {
+	for _, list := range [...]*[]message.Address{&e.From, &e.Sender, &e.ReplyTo, &e.To, &e.Cc, &e.Bcc} {
+		if *f.addresses -= len(*list); *f.addresses < 0 {
+			*f.addresses, *list = 0, nil
+		}
+	}
 }
 
 // appendBodyStructure appends a body structure (RFC 3501, section 7.4.2). The headers of embedded messages are read from
@@ -97,7 +118,9 @@ func appendSinglePart(b []byte, p *message.Part, content mailaccess.Content, for
 		if err != nil {
 			return nil, err
 		}
-		b = appendEnvelope(append(b, ' '), h.Envelope())
+		e := h.Envelope()
+		form.bound(&e)
+		b = appendEnvelope(append(b, ' '), e)
 		if b, err = appendBodyStructure(append(b, ' '), p.Message, content, form); err != nil {
 			return nil, err
 		}

@@ -134,6 +134,9 @@ func (c *conn) list(ctx context.Context, patterns []string, o *listOptions) erro
 	}
 	below := l.below(patterns, o)
 	for _, name := range l.names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if !matchesAny(patterns, name) {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	goimap "github.com/emersion/go-imap/v2"
 	"go.uber.org/zap"
@@ -77,13 +78,17 @@ func above(name string, do func(level string)) {
 
 // withLevels returns names and the levels above them, ascending.
 func withLevels(names map[string]bool) []string {
-	var all []string
+	all := make(map[string]struct{}, len(names))
 	for name := range names {
-		all = append(all, name)
-		above(name, func(level string) { all = append(all, level) })
+		all[name] = struct{}{}
+		for i := strings.LastIndexByte(name, '/'); i >= 0; i = strings.LastIndexByte(name[:i], '/') {
+			if _, known := all[name[:i]]; known && !names[name[:i]] {
+				break // and so are those above it
+			}
+			all[name[:i]] = struct{}{}
+		}
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return slices.Sorted(maps.Keys(all))
 }
 
 // chosen reports whether a name meets the selection options. Without any, levels

@@ -16,6 +16,8 @@ const (
 	maxWildcards = 64
 	maxPattern   = mailaccess.MaxMailboxName + maxWildcards
 	maxPatterns  = 64
+	// maxPatternOctets bounds all patterns of a command together.
+	maxPatternOctets = 4 * maxPattern
 )
 
 // matchesNothing stands for a pattern that is not accepted: it "MUST be silently
@@ -34,6 +36,7 @@ func (c *conn) readPatterns() (patterns []string, extended bool, err error) {
 	if err := c.r.SP(); err != nil {
 		return nil, false, err
 	}
+	octets := 0
 	read := func() error {
 		pattern, err := c.r.ReadListMailbox()
 		switch {
@@ -48,6 +51,9 @@ func (c *conn) readPatterns() (patterns []string, extended bool, err error) {
 		pattern = norm.NFC.String(ref + pattern)
 		if err != nil || refErr != nil || len(pattern) > maxPattern || strings.Count(pattern, "*")+strings.Count(pattern, "%") > maxWildcards {
 			pattern = matchesNothing
+		}
+		if octets += len(pattern); octets > maxPatternOctets {
+			return bad("too long patterns")
 		}
 		patterns = append(patterns, pattern)
 		return nil
@@ -95,34 +101,47 @@ func matches(pattern, name string) bool {
 	return wildcard(pattern, name, fold)
 }
 
-// wildcard matches with work bounded by the product of the lengths: it keeps the
-// set of places in the pattern that are reached so far. The first fold octets of
-// the name are ASCII capitals that stand for small letters too.
+// wildcard matches with work bounded by the product of the lengths, and by the length
+// of the name where there is no wildcard: it keeps the set of places in the pattern that
+// are reached so far, all of them between low and high. The first fold octets of the
+// name are ASCII capitals that stand for small letters too.
 func wildcard(pattern, name string, fold int) bool {
 	at := make([]bool, len(pattern)+1)
 	next := make([]bool, len(pattern)+1)
-	reach(at, pattern, 0)
+	low, high := 0, reach(at, pattern, 0)
 	for i := range len(name) {
-		clear(next)
-		for p := range len(pattern) {
-			switch c := pattern[p]; {
-			case !at[p]:
-			case c == '*', c == '%' && name[i] != '/':
-				reach(next, pattern, p)
-			case c == name[i], i < fold && c == name[i]+('a'-'A'):
-				reach(next, pattern, p+1)
+		from, to := low, min(high, len(pattern)-1)
+		newLow, newHigh := len(pattern)+1, -1
+		for p := from; p <= to; p++ {
+			if !at[p] {
+				continue
 			}
+			place := p + 1
+			switch c := pattern[p]; {
+			case c == '*', c == '%' && name[i] != '/':
+				place = p
+			case c == name[i], i < fold && c == name[i]+('a'-'A'):
+			default:
+				continue
+			}
+			newLow, newHigh = min(newLow, place), max(newHigh, reach(next, pattern, place))
 		}
+		if newHigh < 0 {
+			return false
+		}
+		clear(at[low : high+1])
 		at, next = next, at
+		low, high = newLow, newHigh
 	}
 	return at[len(pattern)]
 }
 
 // reach marks a place in the pattern, and those behind wildcards that may stand
-// for nothing.
-func reach(at []bool, pattern string, p int) {
+// for nothing. It returns the last of them.
+func reach(at []bool, pattern string, p int) int {
 	for at[p] = true; p < len(pattern) && (pattern[p] == '*' || pattern[p] == '%'); {
 		p++
 		at[p] = true
 	}
+	return p
 }

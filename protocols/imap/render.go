@@ -159,9 +159,9 @@ func renderItem(ctx context.Context, kind fetchKind, open *opened) ([]byte, erro
 		return nil, err
 	}
 	if kind == fetchBody {
-		return appendBodyStructure([]byte("BODY "), tree, open.content, structureForm{rev2: open.c.rev2()})
+		return appendBodyStructure([]byte("BODY "), tree, open.content, newStructureForm(false, open.c.rev2()))
 	}
-	return appendBodyStructure([]byte("BODYSTRUCTURE "), tree, open.content, structureForm{extended: true, rev2: open.c.rev2()})
+	return appendBodyStructure([]byte("BODYSTRUCTURE "), tree, open.content, newStructureForm(true, open.c.rev2()))
 }
 
 // save offers the store what was made.

@@ -100,12 +100,34 @@ func TestAppendBodyStructure(t *testing.T) {
 				t.Fatal(err)
 			}
 			for extended, want := range map[bool]string{false: tt.body, true: tt.structure} {
-				got, err := appendBodyStructure(nil, tree, content, structureForm{extended: extended})
+				got, err := appendBodyStructure(nil, tree, content, newStructureForm(extended, false))
 				if err != nil || string(got) != want {
 					t.Errorf("extended %t: error %v\ngot  %q\nwant %q", extended, err, got, want)
 				}
 			}
 		})
+	}
+}
+
+// TestManyAddresses: what a stranger can put into a structure is bounded, however many
+// messages with many addresses are in the message.
+func TestManyAddresses(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("Content-Type: multipart/digest; boundary=b\r\n\r\n")
+	for range 20 {
+		b.WriteString("--b\r\n\r\nTo: " + strings.Repeat("a,", 2999) + "a\r\n\r\nx\r\n")
+	}
+	content := contentOf(b.String() + "--b--\r\n")
+	tree, err := message.Parse(content, content.Size(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := appendBodyStructure(nil, tree, content, newStructureForm(true, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(got), `"a"`); n != 9000 || strings.Count(string(got), `"rfc822"`) != 20 {
+		t.Errorf("%d addresses of %d messages, want 9000 of 20", n, strings.Count(string(got), `"rfc822"`))
 	}
 }
 
