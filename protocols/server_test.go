@@ -340,3 +340,46 @@ func TestAcceptErrors(t *testing.T) {
 		}
 	})
 }
+
+// TestGuard: what panics in a goroutine of a protocol's own ends that connection, and
+// neither the process nor another one.
+func TestGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logs := observed(zapcore.ErrorLevel)
+		s := &protocols.Server{Logger: logger, Protocol: serveFunc(func(_ context.Context, c *protocols.Conn) error {
+			line, err := bufio.NewReader(c).ReadString('\n')
+			if err != nil {
+				return err
+			}
+			returned := make(chan bool)
+			go func() {
+				returned <- c.Guard(func() {
+					if c.ID() == 2 {
+						panic(line)
+					}
+				})
+			}()
+			if got, want := <-returned, c.ID() != 2; got != want {
+				t.Errorf("connection %d: returned %t, want %t", c.ID(), got, want)
+			}
+			_, err = io.WriteString(c, line)
+			return err
+		})}
+		witness, witnessEnded := connect(s)
+		synctest.Wait() // has number 1
+		client, ended := connect(s)
+		send(t, client, "secret\n")
+		if got := all(t, client); got != "" {
+			t.Errorf("the client got %q", got)
+		}
+		<-ended
+		send(t, witness, "hello\n")
+		if got := all(t, witness); got != "hello\n" {
+			t.Errorf("the witness got %q", got)
+		}
+		<-witnessEnded
+		if n := logs.FilterMessage("panic").Len(); n != 1 {
+			t.Errorf("%d panics were logged, want 1", n)
+		}
+	})
+}
