@@ -29,8 +29,9 @@ var rooms = []struct {
 	{"mailaccess/auth", []string{"mailaccess"}, []string{"any"}},
 	{"mailaccess/auth/authtest", []string{"mailaccess", "mailaccess/auth"}, []string{"any"}},
 	{"mailaccess/storetest", []string{"mailaccess"}, []string{"github.com/google/go-cmp", "go.uber.org/goleak", "pgregory.net/rapid"}},
+	{"mailaccess/utf7", nil, nil},
 	{"protocols", nil, []string{"go.uber.org/zap"}},
-	{"protocols/imap/imapwire", nil, []string{"github.com/emersion/go-imap/v2"}},
+	{"protocols/imap/imapwire", []string{"mailaccess/utf7"}, []string{"github.com/emersion/go-imap/v2"}},
 	{"protocols/imap/inflate", nil, []string{"github.com/klauspost/compress"}},
 	{"protocols/prototest", []string{"mailaccess"}, []string{"any"}},
 	{"protocols/mailserver", []string{"protocols", "protocols/...", "mailaccess", "mailaccess/auth", "mailaccess/engine"}, []string{"go.uber.org/zap"}},
@@ -38,7 +39,7 @@ var rooms = []struct {
 	{"stores", []string{"mailaccess", "stores/..."}, []string{"go.uber.org/zap"}},
 	{"stores/hooks/hookstest", []string{"mailaccess", "stores/hooks"}, []string{"any"}},
 	{"stores/hooks/hookstest", []string{"mailaccess", "stores/hooks"}, nil},
-	{"stores/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query"}, []string{"any"}},
+	{"stores/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "mailaccess/utf7"}, []string{"any"}},
 	{"cmd/...", []string{"..."}, []string{"any"}},
 }
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
+	"github.com/hashmail/mailaccess/mailaccess/utf7"
 )
 
 // notRev2 refuses what RFC 9051, appendix E took away, once IMAP4rev2 is enabled.
@@ -33,7 +33,7 @@ func (g *grammar) mailbox() {
 		}
 		return
 	}
-	if _, err := imapwire.DecodeUTF7(name); g.ok() && err != nil {
+	if _, err := utf7.Decode(name); g.ok() && err != nil {
 		g.fail("mailbox %q: %v", name, err)
 	}
 }

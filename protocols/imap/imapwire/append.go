@@ -5,6 +5,8 @@ import (
 	"iter"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/hashmail/mailaccess/mailaccess/utf7"
 )
 
 // maxQuoted is the size in octets from which on a string is sent as a literal:
@@ -67,11 +69,11 @@ func AppendMailbox(dst []byte, name string, utf8ok bool) []byte {
 	if EqualFold(name, "INBOX") {
 		return append(dst, "INBOX"...)
 	}
-	if utf8ok || plainUTF7(name) {
+	if utf8ok || utf7.Plain(name) {
 		return AppendAString(dst, name, utf8ok)
 	}
 	var array [128]byte
-	return AppendAString(dst, AppendUTF7(array[:0], name), false)
+	return AppendAString(dst, utf7.Append(array[:0], name), false)
 }
 
 // AppendFlag appends a flag. It must be one that [Reader.ReadFlag] could have

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/hashmail/mailaccess/mailaccess/utf7"
 )
 
 func TestAppendStrings(t *testing.T) {
@@ -141,8 +143,8 @@ func TestReadMailboxMixed(t *testing.T) {
 			want += piece
 			if rapid.Bool().Draw(t, "raw") && piece != "&" {
 				wire += piece
-			} else if !strings.HasSuffix(wire, "-") || piece == "&" || plainUTF7(piece) {
-				wire += EncodeUTF7(piece)
+			} else if !strings.HasSuffix(wire, "-") || piece == "&" || utf7.Plain(piece) {
+				wire += utf7.Encode(piece)
 			} else {
 				wire += piece // two shifts in a row are none
 			}
@@ -258,7 +260,7 @@ func TestErrorTexts(t *testing.T) {
 	if !InStep(fmt.Errorf("fetch: %w", &SyntaxError{})) || InStep(nil) {
 		t.Error("InStep does not look through a wrapped error")
 	}
-	if err := (&NameError{Raw: "&", Err: ErrUTF7}); strings.Contains(err.Error(), "&") {
+	if err := (&NameError{Raw: "&", Err: utf7.ErrInvalid}); strings.Contains(err.Error(), "&") {
 		t.Errorf("repeats what the client sent: %v", err)
 	}
 }

@@ -78,7 +78,7 @@ func (e *LimitError) MustClose() bool { return e.Kind == LimitDrain }
 // parser may go on with the next argument and answer NO [CANNOT].
 type NameError struct {
 	Raw string // as the client sent it
-	Err error  // ErrUTF7 or ErrUTF8
+	Err error  // utf7.ErrInvalid or ErrUTF8
 }
 
 func (e *NameError) Error() string { return "mailbox name: " + e.Err.Error() }
@@ -86,10 +86,6 @@ func (e *NameError) Error() string { return "mailbox name: " + e.Err.Error() }
 func (e *NameError) Unwrap() error { return e.Err }
 
 var (
-	// ErrUTF7 says that a name is not well-formed modified UTF-7 (RFC 3501,
-	// section 5.1.3).
-	ErrUTF7 = errors.New("not valid modified UTF-7")
-
 	// ErrUTF8 says that a name is not valid UTF-8.
 	ErrUTF8 = errors.New("not valid UTF-8")
 

@@ -3,6 +3,8 @@ package imapwire
 import (
 	"slices"
 	"unicode/utf8"
+
+	"github.com/hashmail/mailaccess/mailaccess/utf7"
 )
 
 // ReadMailbox reads a mailbox name and returns it in UTF-8. INBOX comes in
@@ -39,14 +41,14 @@ func (r *Reader) decodeName(b []byte) (string, error) {
 	switch {
 	case !utf8.Valid(b):
 		err = ErrUTF8
-	case r.utf8, plainUTF7(b):
+	case r.utf8, utf7.Plain(b):
 		return string(b), nil
 	}
 	var name []byte
 	for rest := b; len(rest) > 0 && err == nil; {
 		var s string
 		ascii := span(rest, func(c byte) bool { return c < utf8.RuneSelf })
-		s, err = DecodeUTF7(rest[:ascii])
+		s, err = utf7.Decode(rest[:ascii])
 		rest = rest[ascii:]
 		high := span(rest, func(c byte) bool { return c >= utf8.RuneSelf })
 		name = append(append(name, s...), rest[:high]...)

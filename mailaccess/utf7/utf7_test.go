@@ -1,4 +1,4 @@
-package imapwire
+package utf7
 
 import (
 	"errors"
@@ -28,19 +28,19 @@ func TestUTF7(t *testing.T) {
 		"\ufffd":               "&,,0-",
 		"plus+comma,slash/~\\": "plus+comma,slash/~\\",
 	} {
-		if got := EncodeUTF7(name); got != wire {
+		if got := Encode(name); got != wire {
 			t.Errorf("encode %q: got %q, want %q", name, got, wire)
 		}
-		if got, err := DecodeUTF7(wire); got != name || err != nil {
+		if got, err := Decode(wire); got != name || err != nil {
 			t.Errorf("decode %q: got %q %v, want %q", wire, got, err, name)
 		}
 	}
-	if got := EncodeUTF7("a\xffb"); got != "a&,,0-b" {
+	if got := Encode("a\xffb"); got != "a&,,0-b" {
 		t.Errorf("not UTF-8: %q", got)
 	}
 }
 
-func TestDecodeUTF7Strict(t *testing.T) {
+func TestDecodeStrict(t *testing.T) {
 	for wire, why := range map[string]string{
 		"&":                           "no end",
 		"a&Jjo":                       "no end",
@@ -69,23 +69,23 @@ func TestDecodeUTF7Strict(t *testing.T) {
 		"&ZeU-&":                      "no end after a section",
 		strings.Repeat("&-", 9) + "&": "no end after many",
 	} {
-		if got, err := DecodeUTF7([]byte(wire)); !errors.Is(err, ErrUTF7) || got != "" {
+		if got, err := Decode([]byte(wire)); !errors.Is(err, ErrInvalid) || got != "" {
 			t.Errorf("%s: decoded %q as %q (%v)", why, wire, got, err)
 		}
 	}
 }
 
-func TestUTF7RoundTrip(t *testing.T) {
+func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.OneOf(
 			rapid.String(),
 			rapid.StringOf(rapid.RuneFrom([]rune("a&-é日\U0001F600\x00,+/"))),
 		).Draw(t, "name")
-		wire := EncodeUTF7(name)
+		wire := Encode(name)
 		if !plainASCII(wire) {
 			t.Fatalf("%q has octets that are not printable ASCII", wire)
 		}
-		if got, err := DecodeUTF7(wire); got != name || err != nil {
+		if got, err := Decode(wire); got != name || err != nil {
 			t.Fatalf("%q as %q: got %q %v", name, wire, got, err)
 		}
 	})
@@ -96,19 +96,19 @@ func plainASCII(s string) bool {
 }
 
 // Whatever decodes has no other form, and is valid UTF-8.
-func FuzzDecodeUTF7(f *testing.F) {
+func FuzzDecode(f *testing.F) {
 	for _, s := range []string{"INBOX", "&U,BTFw-/&ZeVnLIqe-", "&-", "&2D3eAA-", "&AGE-", "&ZeU-&-", "&Jjo", "a&b"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, wire []byte) {
-		name, err := DecodeUTF7(wire)
+		name, err := Decode(wire)
 		if err != nil {
 			return
 		}
 		if !utf8.ValidString(name) {
 			t.Errorf("%q decodes as %q", wire, name)
 		}
-		if again := EncodeUTF7(name); again != string(wire) {
+		if again := Encode(name); again != string(wire) {
 			t.Errorf("%q decodes as %q, which encodes as %q", wire, name, again)
 		}
 	})

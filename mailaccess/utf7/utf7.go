@@ -1,13 +1,17 @@
-package imapwire
+// Package utf7 reads and writes modified UTF-7 (RFC 3501, section 5.1.3), in which
+// IMAP4rev1 and Maildir++ keep the names of mailboxes: printable ASCII stands for
+// itself, "&" is "&-", and everything else is UTF-16 in a base64 that has "," for
+// "/" and no padding, between "&" and "-". Every string has exactly one encoding.
+package utf7
 
 import (
+	"errors"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// Modified UTF-7 (RFC 3501, section 5.1.3): printable ASCII stands for itself,
-// "&" is "&-", and everything else is UTF-16 in a base64 that has "," for "/"
-// and no padding, between "&" and "-". Every string has exactly one encoding.
+// ErrInvalid says that something is not well-formed modified UTF-7.
+var ErrInvalid = errors.New("not valid modified UTF-7")
 
 const base64Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,"
 
@@ -26,9 +30,9 @@ func makeBase64Values() (t [256]byte) {
 
 func printable(c rune) bool { return 0x20 <= c && c <= 0x7e }
 
-// AppendUTF7 appends s, which is UTF-8, in modified UTF-7. Octets that are not
+// Append appends s, which is UTF-8, in modified UTF-7. Octets that are not
 // UTF-8 come out as U+FFFD.
-func AppendUTF7(dst []byte, s string) []byte {
+func Append(dst []byte, s string) []byte {
 	var bits uint32 // the lowest n bits wait for a digit
 	n := 0
 	shifted := false
@@ -73,27 +77,27 @@ func AppendUTF7(dst []byte, s string) []byte {
 	return dst
 }
 
-// EncodeUTF7 returns s, which is UTF-8, in modified UTF-7.
-func EncodeUTF7(s string) string {
-	if plainUTF7(s) {
+// Encode returns s, which is UTF-8, in modified UTF-7.
+func Encode(s string) string {
+	if Plain(s) {
 		return s
 	}
-	return string(AppendUTF7(nil, s))
+	return string(Append(nil, s))
 }
 
-// DecodeUTF7 returns the UTF-8 of s, which is modified UTF-7. It is strict, so
+// Decode returns the UTF-8 of s, which is modified UTF-7. It is strict, so
 // that no two forms mean the same name: octets outside printable ASCII, a
 // missing "-", an empty or superfluous shift, printable ASCII in base64, an
-// unpaired surrogate and bits left over are ErrUTF7.
-func DecodeUTF7[S ~[]byte | ~string](s S) (string, error) {
-	if plainUTF7(s) {
+// unpaired surrogate and bits left over are ErrInvalid.
+func Decode[S ~[]byte | ~string](s S) (string, error) {
+	if Plain(s) {
 		return string(s), nil
 	}
 	dst := make([]byte, 0, len(s)+len(s)/2)
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		if !printable(rune(c)) {
-			return "", ErrUTF7
+			return "", ErrInvalid
 		}
 		if c != '&' {
 			dst = append(dst, c)
@@ -103,7 +107,7 @@ func DecodeUTF7[S ~[]byte | ~string](s S) (string, error) {
 		for i = start; i < len(s) && s[i] != '-'; i++ {
 		}
 		if i == len(s) {
-			return "", ErrUTF7
+			return "", ErrInvalid
 		}
 		if i == start {
 			dst = append(dst, '&')
@@ -111,18 +115,19 @@ func DecodeUTF7[S ~[]byte | ~string](s S) (string, error) {
 		}
 		var ok bool
 		if dst, ok = appendShifted(dst, s[start:i]); !ok {
-			return "", ErrUTF7
+			return "", ErrInvalid
 		}
 		// "-&" may only be followed by "-": two sections in a row are one.
 		if i+1 < len(s) && s[i+1] == '&' && !(i+2 < len(s) && s[i+2] == '-') {
-			return "", ErrUTF7
+			return "", ErrInvalid
 		}
 	}
 	return string(dst), nil
 }
 
-// plainUTF7 reports whether s is the same in UTF-8 and modified UTF-7.
-func plainUTF7[S ~[]byte | ~string](s S) bool {
+// Plain reports whether s is the same in UTF-8 and modified UTF-7: printable ASCII
+// without "&".
+func Plain[S ~[]byte | ~string](s S) bool {
 	for i := range len(s) {
 		if c := s[i]; !printable(rune(c)) || c == '&' {
 			return false
