@@ -39,7 +39,10 @@ var rooms = []struct {
 	{"stores", []string{"mailaccess", "stores/..."}, []string{"go.uber.org/zap"}},
 	{"stores/hooks/hookstest", []string{"mailaccess", "stores/hooks"}, []string{"any"}},
 	{"stores/hooks/hookstest", []string{"mailaccess", "stores/hooks"}, nil},
-	{"stores/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "mailaccess/utf7"}, []string{"any"}},
+	{"stores/internal/...", []string{"mailaccess"}, nil},
+	{"stores/memory", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "stores/internal/..."}, []string{"any"}},
+	{"stores/maildir/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "mailaccess/utf7", "stores/internal/...", "stores/maildir/internal/..."}, []string{"any"}},
+	{"stores/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query"}, []string{"any"}},
 	{"cmd/...", []string{"..."}, []string{"any"}},
 }
 

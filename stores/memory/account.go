@@ -97,7 +97,7 @@ func (a *account) box(op string, id mailaccess.MailboxID) (*mailbox, error) {
 // ring tells the listeners that box changed, or the account when it is empty.
 // a.mu is not held.
 func (a *account) ring(box mailaccess.MailboxID, n mailaccess.ModSeq) {
-	a.store.watchers.rings(mailaccess.Ring{Account: a.name, Mailbox: box, ModSeq: n})
+	a.store.bell.Ring(mailaccess.Ring{Account: a.name, Mailbox: box, ModSeq: n})
 }
 
 // handle is an account as one identity opened it. It is the

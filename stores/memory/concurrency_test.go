@@ -291,15 +291,3 @@ func TestReadersKeepTheirChunk(t *testing.T) {
 		f.check(f.inbox)
 	}
 }
-
-// A commit that found the listener before it stopped does not ring it after.
-func TestWatchStoppedMeanwhile(t *testing.T) {
-	f := newFixture(t, nil)
-	stop, err := f.store.Watch(ctx, func(mailaccess.Ring) {})
-	f.must(err)
-	found := (*f.store.watchers.list.Load())[0]
-	stop()
-	if found.begin() {
-		t.Error("a stopped listener is rung")
-	}
-}

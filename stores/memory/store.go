@@ -32,6 +32,7 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/message"
+	"github.com/hashmail/mailaccess/stores/internal/bell"
 )
 
 // Options say how a Store behaves. The zero value of each field is its default.
@@ -69,8 +70,8 @@ type Store struct {
 	epoch string
 	tag   string // part of every id, so that ids differ between runs
 
-	closed   atomic.Bool
-	watchers watchers
+	closed atomic.Bool
+	bell   bell.Bell
 
 	mu       sync.Mutex // guards accounts
 	accounts map[string]*account
@@ -166,7 +167,7 @@ func (s *Store) Watch(ctx context.Context, ring func(mailaccess.Ring)) (stop fun
 	if err := s.usable(ctx, "watch"); err != nil {
 		return nil, err
 	}
-	return s.watchers.add(ring), nil
+	return s.bell.Add(ring), nil
 }
 
 // Close forgets everything.

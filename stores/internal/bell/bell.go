@@ -1,4 +1,5 @@
-package memory
+// Package bell is how a store rings its listeners (mailaccess.Store.Watch).
+package bell
 
 import (
 	"slices"
@@ -8,8 +9,9 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess"
 )
 
-// watchers are the listeners of a store. Ringing reads an immutable list.
-type watchers struct {
+// Bell rings the listeners of a store. The zero value has none. Ringing reads an immutable
+// list.
+type Bell struct {
 	mu   sync.Mutex // held while list is replaced
 	list atomic.Pointer[[]*watcher]
 }
@@ -24,13 +26,14 @@ type watcher struct {
 	stopped bool
 }
 
-// add registers ring. It is in force when add returns.
-func (ws *watchers) add(ring func(mailaccess.Ring)) (stop func()) {
+// Add registers ring. It is in force when Add returns; ring is not called any more when
+// stop returned.
+func (b *Bell) Add(ring func(mailaccess.Ring)) (stop func()) {
 	w := &watcher{ring: ring}
 	w.idle.L = &w.mu
-	ws.replace(func(list []*watcher) []*watcher { return append(list, w) })
+	b.replace(func(list []*watcher) []*watcher { return append(list, w) })
 	return func() {
-		ws.replace(func(list []*watcher) []*watcher {
+		b.replace(func(list []*watcher) []*watcher {
 			return slices.DeleteFunc(list, func(have *watcher) bool { return have == w })
 		})
 		w.mu.Lock()
@@ -41,20 +44,20 @@ func (ws *watchers) add(ring func(mailaccess.Ring)) (stop func()) {
 	}
 }
 
-func (ws *watchers) replace(change func([]*watcher) []*watcher) {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
+func (b *Bell) replace(change func([]*watcher) []*watcher) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	var list []*watcher
-	if old := ws.list.Load(); old != nil {
+	if old := b.list.Load(); old != nil {
 		list = slices.Clone(*old)
 	}
 	list = change(list)
-	ws.list.Store(&list)
+	b.list.Store(&list)
 }
 
-// rings tells every listener. No lock of the store is held.
-func (ws *watchers) rings(r mailaccess.Ring) {
-	list := ws.list.Load()
+// Ring tells every listener. The caller holds no lock.
+func (b *Bell) Ring(r mailaccess.Ring) {
+	list := b.list.Load()
 	if list == nil {
 		return
 	}
