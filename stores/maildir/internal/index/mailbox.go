@@ -1,0 +1,235 @@
+package index
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"unsafe"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
+)
+
+// Mailbox is one mailbox of the index. It is not safe for concurrent use; methods that
+// only read may run at the same time, except FileName and FileNames. What is captured, and
+// what a method returns, does not change and may be used without the caller's lock.
+//
+// Unless said otherwise a method works on a mailbox that is not loaded too. Those that
+// need the rows panic when they are not there: that is a defect of the caller, who has to
+// Load before committing to a change.
+type Mailbox struct {
+	dir          fsys.Dir
+	id           string
+	historyLimit int
+
+	head          // as it is now, but for logPos, which is that of the checkpoint on disk
+	runs int      // of the sets in head, about
+	disk extent   // what of the files counts, or may count for a head that was not confirmed
+	gens uint64   // the highest generation that there may be files of
+	old  []uint64 // generations that there may be files of and that no head needs
+
+	loaded  bool
+	table   table
+	kw      keywordTable
+	zones   zones
+	large   map[mailaccess.UID]int64 // sizes that do not fit into a cell
+	history history
+
+	names     map[mailaccess.UID]FileName // that differ from those on disk, or may
+	nameBytes int                         // what they take up
+	files     *files                      // kept for FileName; may be nil
+	suffixes  map[uint32]string           // by their place in the names file
+	strings   map[string]uint32           // where the names file has suffixes and keywords
+
+	version, saved uint64 // how many changes there were, and how many of them the disk has
+	pending        *Checkpoint
+}
+
+const defaultHistory = 65536
+
+func newMailbox(dir fsys.Dir, id string, opts *Options) *Mailbox {
+	m := &Mailbox{dir: dir, id: id, historyLimit: defaultHistory}
+	if opts != nil && opts.HistoryLimit > 0 {
+		m.historyLimit = opts.HistoryLimit
+	}
+	m.kw.limit = keywordsLate - 1
+	return m
+}
+
+// New returns an empty mailbox, loaded, with no number and UIDNext 1. Nothing is on disk
+// before its first checkpoint, which replaces what was there under this id.
+func New(dir fsys.Dir, id string, opts *Options) *Mailbox {
+	m := newMailbox(dir, id, opts)
+	m.uidNext, m.recent = 1, 1
+	m.loaded = true
+	m.version = 1
+	return m
+}
+
+// Open reads the head of a mailbox. fs.ErrNotExist when there is none, ErrCorrupt when
+// it is not what was written.
+func Open(dir fsys.Dir, id string, opts *Options) (*Mailbox, error) {
+	m := newMailbox(dir, id, opts)
+	b, err := readAll(dir, headName(id))
+	if err != nil {
+		return nil, fmt.Errorf("open index of mailbox %s: %w", id, err)
+	}
+	m.head, m.runs, err = decodeHead(b, id)
+	if err != nil {
+		return nil, fmt.Errorf("open index of mailbox %s: %w: %w", id, ErrCorrupt, err)
+	}
+	m.disk = m.head.disk
+	m.gens = m.disk.gen
+	// What a checkpoint that was broken off left behind: the generation that it was to
+	// replace, or the one that it was writing.
+	if m.old = []uint64{m.gens + 1}; m.gens > 1 {
+		m.old = append(m.old, m.gens-1)
+	}
+	return m, nil
+}
+
+func readAll(dir fsys.Dir, name string) ([]byte, error) {
+	f, err := dir.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > maxHead {
+		return nil, fmt.Errorf("%w: it has %d octets", ErrCorrupt, size)
+	}
+	b := make([]byte, size)
+	n, err := f.ReadAt(b, 0)
+	if err == io.EOF {
+		err = nil
+	}
+	return b[:n], err
+}
+
+// maxHead is the longest head that is read, in octets: one whose sets have every other
+// UID there is takes 24 GiB, which nobody has; this is that of 70 million such messages.
+const maxHead = 1 << 29
+
+// Remove deletes the files of a mailbox. It is no error if there are none. It does not
+// sync the directory.
+func Remove(dir fsys.Dir, id string) error {
+	var names []string
+	for e, err := range dir.Names(0) {
+		if err != nil {
+			return fmt.Errorf("remove index of mailbox %s: %w", id, err)
+		}
+		rest, ok := strings.CutPrefix(e.Name, id+".")
+		if ok && (strings.HasPrefix(rest, "head") || strings.HasPrefix(rest, "rows.") || strings.HasPrefix(rest, "names.")) {
+			names = append(names, e.Name)
+		}
+	}
+	// Without its head the rest is nothing.
+	err := removeFile(dir, headName(id))
+	for _, name := range names {
+		if err == nil && name != headName(id) {
+			err = removeFile(dir, name)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remove index of mailbox %s: %w", id, err)
+	}
+	return nil
+}
+
+// removeFile is no error if there is none.
+func removeFile(dir fsys.Dir, name string) error {
+	if err := dir.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// ID is the id that the mailbox was opened with.
+func (m *Mailbox) ID() string { return m.id }
+
+// ModSeq is the mailbox's highest change number.
+func (m *Mailbox) ModSeq() mailaccess.ModSeq { return m.modseq }
+
+// UIDNext is above every UID that was ever used.
+func (m *Mailbox) UIDNext() mailaccess.UID { return m.uidNext }
+
+// Recent is the watermark of mailaccess.RecentKeeper, at first 1.
+func (m *Mailbox) Recent() mailaccess.UID { return m.recent }
+
+// UIDs are those of all messages.
+func (m *Mailbox) UIDs() mailaccess.UIDSet { return m.uids }
+
+// Unseen are the UIDs of the messages without \Seen.
+func (m *Mailbox) Unseen() mailaccess.UIDSet { return m.unseen }
+
+// Trashed are the UIDs of the messages with \Deleted.
+func (m *Mailbox) Trashed() mailaccess.UIDSet { return m.trashed }
+
+// Size is the sum of the sizes that are known, in octets, and how many are not.
+func (m *Mailbox) Size() (known int64, unknown int) { return m.size, m.unknown }
+
+// Keywords are those in use, in the spelling that came first.
+func (m *Mailbox) Keywords() mailaccess.Keywords { return m.keywords }
+
+// Spelled returns k with each keyword that is in use spelled as it is there.
+func (m *Mailbox) Spelled(k mailaccess.Keywords) mailaccess.Keywords {
+	if k.IsEmpty() || m.kw.index[k] != 0 {
+		return k
+	}
+	return m.keywords.Union(k).Minus(m.keywords.Minus(k))
+}
+
+// Floor: every removal after this number is remembered.
+func (m *Mailbox) Floor() mailaccess.ModSeq { return m.floor }
+
+// LogPos is the position of the commit log up to which the checkpoint on disk holds; 0
+// when there is none.
+func (m *Mailbox) LogPos() uint64 { return m.logPos }
+
+// DirTimes are the times of the directories cur and new, in Unix nanoseconds, at which
+// the index agreed with them; 0: not trusted.
+func (m *Mailbox) DirTimes() (curTime, newTime int64) { return m.curTime, m.newTime }
+
+// Created is the number of the mailbox's creation.
+func (m *Mailbox) Created() mailaccess.ModSeq { return m.created }
+
+// Changed is the number of the last change to the mailbox itself.
+func (m *Mailbox) Changed() mailaccess.ModSeq { return m.changed }
+
+// Meta is the caller's. It must not be changed.
+func (m *Mailbox) Meta() []byte { return m.meta }
+
+// Dirty reports whether there is anything that the checkpoint on disk does not have.
+func (m *Mailbox) Dirty() bool { return m.version != m.saved }
+
+// Loaded reports whether the rows are in memory.
+func (m *Mailbox) Loaded() bool { return m.loaded }
+
+// Resident is about how many octets the mailbox holds in memory.
+func (m *Mailbox) Resident() int64 {
+	n := int64(unsafe.Sizeof(*m)) + int64(m.runs)*8 + int64(cap(m.meta)+len(m.keywords.String()))
+	n += int64(cap(m.table.chunks)) * int64(unsafe.Sizeof(chunk{}))
+	for i := range m.table.chunks {
+		n += int64(cap(m.table.chunks[i].cells)) * int64(unsafe.Sizeof(cell{}))
+	}
+	n += int64(cap(m.history.gone)) * int64(unsafe.Sizeof(Gone{}))
+	n += int64(cap(m.history.log))*int64(unsafe.Sizeof(change{})) + int64(m.history.runs)*8
+	// What a map takes for each entry, about.
+	n += int64(len(m.large)) * 32
+	n += int64(len(m.names))*(32+int64(unsafe.Sizeof(FileName{}))) + int64(m.nameBytes)
+	n += int64(len(m.suffixes)+len(m.strings)) * 96
+	return n + int64(cap(m.kw.sets))*64 + int64(len(m.kw.late))*32 + int64(len(m.kw.words))*64
+}
+
+// rows is called by what needs them.
+func (m *Mailbox) rows() *table {
+	if !m.loaded {
+		panic("index: mailbox " + m.id + " is not loaded")
+	}
+	return &m.table
+}

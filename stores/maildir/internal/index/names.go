@@ -1,0 +1,202 @@
+package index
+
+import (
+	"fmt"
+	"io/fs"
+	"iter"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+)
+
+// FileName returns the name of a message's file: from memory if it changed since the
+// checkpoint, else with two short reads, or three when the suffix is not known yet.
+// fs.ErrNotExist when there is no such message. It needs the rows, and no other method may run
+// at the same time.
+func (m *Mailbox) FileName(uid mailaccess.UID) (FileName, error) {
+	_, x := m.rows().get(uid)
+	if x == nil {
+		return FileName{}, fmt.Errorf("file name of message %d in index of mailbox %s: %w", uid, m.id, fs.ErrNotExist)
+	}
+	name, err := m.fileName(x)
+	if err != nil {
+		return FileName{}, fmt.Errorf("file name of message %d in index of mailbox %s: %w", uid, m.id, err)
+	}
+	return name, nil
+}
+
+func (m *Mailbox) fileName(x *cell) (FileName, error) {
+	if name, ok := m.names[x.uid]; ok {
+		return name, nil
+	}
+	if err := m.openKept(); err != nil {
+		return FileName{}, err
+	}
+	if m.suffixes == nil {
+		m.suffixes = make(map[uint32]string)
+	}
+	return newSource(m.files, m.disk, single).fileName(x.slot, x.uid, m.suffixes)
+}
+
+// openKept opens the files that are kept, unless they are open.
+func (m *Mailbox) openKept() error {
+	if m.files != nil {
+		return nil
+	}
+	f, err := openFiles(m.id, m.disk.gen, m.dir.Open)
+	m.files = f
+	return err
+}
+
+// fileName reads the name of a message. suffixes are those that were read already.
+func (s *source) fileName(slot uint32, uid mailaccess.UID, suffixes map[uint32]string) (FileName, error) {
+	rec, err := s.record(slot, uid)
+	if err != nil {
+		return FileName{}, err
+	}
+	base, err := s.base(&rec)
+	if err != nil {
+		return FileName{}, err
+	}
+	name := FileName{Base: string(base), Place: Place(rec.place)}
+	if rec.suffix == 0 {
+		return name, nil
+	}
+	if suffix, ok := suffixes[rec.suffix]; ok {
+		name.Suffix = suffix
+		return name, nil
+	}
+	suffix, err := s.text(rec.suffix)
+	if err != nil {
+		return FileName{}, err
+	}
+	name.Suffix = string(suffix)
+	if len(suffixes) >= maxCached {
+		clear(suffixes)
+	}
+	suffixes[rec.suffix] = name.Suffix
+	return name, nil
+}
+
+// Release closes the descriptors that are kept for FileName. They are opened again when
+// needed.
+func (m *Mailbox) Release() {
+	if m.files != nil {
+		m.files.close() // of files that were only read
+		m.files = nil
+	}
+}
+
+// FileNames are the names of a mailbox's files at one instant.
+type FileNames struct {
+	id    string
+	files *files // nil: no name is on disk
+	disk  extent
+	uids  mailaccess.UIDSet
+	slots []uint32 // of each message, ascending by UID
+	names map[mailaccess.UID]FileName
+}
+
+// FileNames captures the names of all messages, which takes 4 octets for each and a copy
+// of those that changed since the checkpoint. Reading happens afterwards, without the
+// caller's lock. It needs the rows, and no other method may run at the same time.
+func (m *Mailbox) FileNames() (*FileNames, error) {
+	t := m.rows()
+	f := &FileNames{id: m.id, disk: m.disk, uids: m.uids, slots: t.slots(m.uids.Len())}
+	if m.disk.slots > 0 {
+		if err := m.openKept(); err != nil {
+			return nil, fmt.Errorf("file names in index of mailbox %s: %w", m.id, err)
+		}
+		f.files = m.files.use()
+	}
+	f.names = make(map[mailaccess.UID]FileName, len(m.names))
+	for uid, name := range m.names {
+		f.names[uid] = name
+	}
+	return f, nil
+}
+
+// slots returns the slots of all rows, n of them, ascending by UID.
+func (t *table) slots(n int) []uint32 {
+	slots := make([]uint32, 0, n)
+	for i := range t.chunks {
+		for j := range t.chunks[i].cells {
+			slots = append(slots, t.chunks[i].cells[j].slot)
+		}
+	}
+	return slots
+}
+
+// All yields them ascending by UID, reading mostly in sequence. After an error it ends. It
+// may run several times, at the same time too.
+func (f *FileNames) All() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		var src *source
+		if f.files != nil {
+			src = newSource(f.files, f.disk, sequential)
+		}
+		suffixes := make(map[uint32]string)
+		i := 0
+		for uid := range f.uids.All() {
+			e := Entry{UID: uid}
+			var ok bool
+			if e.FileName, ok = f.names[uid]; !ok {
+				var err error
+				if e.FileName, err = src.fileName(f.slots[i], uid, suffixes); err != nil {
+					yield(Entry{}, fmt.Errorf("file names in index of mailbox %s: %w", f.id, err))
+					return
+				}
+			}
+			if !yield(e, nil) {
+				return
+			}
+			i++
+		}
+	}
+}
+
+// Close releases the descriptors. All must not be running.
+func (f *FileNames) Close() error {
+	if f.files == nil {
+		return nil
+	}
+	err := f.files.close()
+	f.files = nil
+	return err
+}
+
+// FindBases sets each value of bases for which there is a message with that base name to
+// its UID, the lowest if there are several, and leaves the others alone. It goes once over the
+// rows in memory and reads the names of candidates. It needs the rows, and no other method may
+// run at the same time.
+func (m *Mailbox) FindBases(bases map[string]mailaccess.UID) error {
+	t := m.rows()
+	wanted := make(map[uint32][]string, len(bases))
+	// Most rows are told apart by a bit, without a look into the map.
+	var bits [1 << 12]uint64
+	for base := range bases {
+		h := hashOf(base)
+		wanted[h] = append(wanted[h], base)
+		bits[h>>6&(1<<12-1)] |= 1 << (h & 63)
+	}
+	for i := range t.chunks {
+		for j := range t.chunks[i].cells {
+			x := &t.chunks[i].cells[j]
+			if bits[x.hash>>6&(1<<12-1)]&(1<<(x.hash&63)) == 0 || len(wanted[x.hash]) == 0 {
+				continue
+			}
+			name, err := m.fileName(x)
+			if err != nil {
+				return fmt.Errorf("find names in index of mailbox %s: message %d: %w", m.id, x.uid, err)
+			}
+			same := wanted[x.hash]
+			for k, base := range same {
+				if base == name.Base {
+					bases[base] = x.uid
+					wanted[x.hash] = append(same[:k], same[k+1:]...)
+					break
+				}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package index
+
+import (
+	"iter"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+)
+
+// Get returns the row of a message. It needs the rows.
+func (m *Mailbox) Get(uid mailaccess.UID) (Row, bool) {
+	var r Row
+	_, x := m.rows().get(uid)
+	if x == nil {
+		return r, false
+	}
+	var z zone
+	m.row(x, &r, &z)
+	return r, true
+}
+
+// Next fills buf with the rows of in at or above from whose number is above since,
+// ascending by UID, and returns how many: less than len(buf) when there are no more. It does
+// not allocate. It needs the rows.
+//
+//	for n := m.Next(from, in, since, buf); n > 0; n = m.Next(from, in, since, buf) {
+//		...
+//		from = buf[n-1].UID + 1
+//	}
+func (m *Mailbox) Next(from mailaccess.UID, in mailaccess.UIDSet, since mailaccess.ModSeq, buf []Row) int {
+	t := m.rows()
+	if len(buf) == 0 {
+		return 0
+	}
+	n, i, j := 0, 0, 0
+	var z zone
+	for r := range in.RangesFrom(from) {
+		if k := t.find(i, r.First); k != i {
+			i, j = k, 0
+		}
+		for ; i < len(t.chunks) && t.chunks[i].first() <= r.Last; i, j = i+1, 0 {
+			c := &t.chunks[i]
+			if c.max > since {
+				j += search(c.cells[j:], r.First)
+				for ; j < len(c.cells) && c.cells[j].uid <= r.Last; j++ {
+					x := &c.cells[j]
+					if x.modseq <= since {
+						continue
+					}
+					m.row(x, &buf[n], &z)
+					if n++; n == len(buf) {
+						return n
+					}
+				}
+				if j < len(c.cells) {
+					break
+				}
+			} else if c.last() > r.Last {
+				break
+			}
+		}
+		if i == len(t.chunks) {
+			break
+		}
+	}
+	return n
+}
+
+// FindEmail returns the messages of an email number, ascending. The mailbox must not be
+// changed while ranging. It needs the rows.
+func (m *Mailbox) FindEmail(email uint32) iter.Seq[mailaccess.UID] {
+	t := m.rows()
+	return func(yield func(mailaccess.UID) bool) {
+		if email == 0 {
+			return
+		}
+		for i := range t.chunks {
+			c := &t.chunks[i]
+			if email < c.minEmail || email > c.maxEmail {
+				continue
+			}
+			for j := range c.cells {
+				if c.cells[j].email == email && !yield(c.cells[j].uid) {
+					return
+				}
+			}
+		}
+	}
+}
