@@ -85,7 +85,7 @@ func (m *Mailbox) Remove(uids mailaccess.UIDSet, modseq mailaccess.ModSeq) {
 	t := m.rows()
 	uids = uids.Intersect(m.uids)
 	var gone []Gone
-	remember := modseq > m.floor && uids.Len() <= m.historyLimit
+	remember := modseq > m.floor && uids.Len() <= m.limits.HistoryLimit
 	t.walk(uids, func(_ *chunk, x *cell) {
 		if remember {
 			gone = append(gone, Gone{UID: x.uid, Created: x.created, ModSeq: modseq, Email: x.email, Thread: x.thread})
@@ -102,11 +102,11 @@ func (m *Mailbox) Remove(uids mailaccess.UIDSet, modseq mailaccess.ModSeq) {
 	h := &m.history
 	h.add(gone)
 	switch n := len(h.gone); {
-	case uids.Len() > m.historyLimit:
+	case uids.Len() > m.limits.HistoryLimit:
 		m.RaiseFloor(modseq)
-	case n > m.historyLimit:
+	case n > m.limits.HistoryLimit:
 		// Dropping half makes it rare.
-		m.RaiseFloor(h.gone[max(n-m.historyLimit, n/2)-1].ModSeq)
+		m.RaiseFloor(h.gone[max(n-m.limits.HistoryLimit, n/2)-1].ModSeq)
 	}
 }
 

@@ -73,7 +73,7 @@ func (m *Mailbox) Capture(logPos uint64) *Checkpoint {
 	slots := int64(m.disk.slots) + int64(len(c.rows)+len(c.gone))
 	dead := slots - live
 	first := m.disk.gen == 0 && slots > 0
-	if first || dead > max(minDead, live) || slots >= noSlot {
+	if first || dead > max(int64(m.limits.minDead), live) || slots >= noSlot {
 		c.gone = m.history.gone[:len(m.history.gone):len(m.history.gone)]
 		c.slots = m.table.slots(m.uids.Len())
 		m.gens++
@@ -134,7 +134,7 @@ func (m *Mailbox) Done(c *Checkpoint, err error) {
 			m.forgetName(x.uid)
 		}
 	}
-	m.disk, m.logPos = c.head.disk, c.head.logPos
+	m.disk, m.logPos, m.gone = c.head.disk, c.head.logPos, c.head.gone
 	m.strings, m.old = c.strings, c.old
 	m.saved, m.runs = c.version, c.runs
 	if m.loaded {

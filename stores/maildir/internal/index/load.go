@@ -16,8 +16,8 @@ func (m *Mailbox) Load() error {
 		return nil
 	}
 	// A mailbox that is not loaded has nothing of what follows.
-	fresh := Mailbox{dir: m.dir, id: m.id, head: m.head, disk: m.disk}
-	fresh.kw.limit = m.kw.limit
+	fresh := Mailbox{dir: m.dir, id: m.id, limits: m.limits, head: m.head, disk: m.disk}
+	fresh.forgetRows()
 	if err := fresh.load(); err != nil {
 		return fmt.Errorf("load index of mailbox %s: %w", m.id, err)
 	}
@@ -43,9 +43,10 @@ func (m *Mailbox) load() error {
 
 	// Rows stand where their UID has its place among all, whatever the order of the records.
 	places := placesOf(m.uids)
-	chunks := make([]chunk, 0, (m.uids.Len()+chunkLen-1)/chunkLen)
-	for left := m.uids.Len(); left > 0; left -= chunkLen {
-		chunks = append(chunks, chunk{cells: make([]cell, min(left, chunkLen))})
+	size := m.table.size
+	chunks := make([]chunk, 0, (m.uids.Len()+size-1)/size)
+	for left := m.uids.Len(); left > 0; left -= size {
+		chunks = append(chunks, chunk{cells: make([]cell, min(left, size))})
 	}
 	words := make(map[uint32]mailaccess.Keywords)
 	var gone []Gone
@@ -71,7 +72,7 @@ func (m *Mailbox) load() error {
 				if err != nil {
 					return err
 				}
-				m.place(&chunks[i/chunkLen].cells[i%chunkLen], &rec, k)
+				m.place(&chunks[i/size].cells[i%size], &rec, k)
 			}
 		}
 	}
@@ -141,8 +142,7 @@ func (m *Mailbox) Unload() bool {
 		return false
 	}
 	m.Release()
-	limit := m.kw.limit
-	m.table, m.kw, m.zones, m.large, m.history = table{}, keywordTable{limit: limit}, nil, nil, history{}
+	m.forgetRows()
 	m.names, m.nameBytes, m.suffixes, m.strings = nil, 0, nil, nil
 	m.loaded = false
 	return true

@@ -20,11 +20,11 @@ import (
 // need the rows panic when they are not there: that is a defect of the caller, who has to
 // Load before committing to a change.
 type Mailbox struct {
-	dir          fsys.Dir
-	id           string
-	historyLimit int
+	dir    fsys.Dir
+	id     string
+	limits Options
 
-	head          // as it is now, but for logPos, which is that of the checkpoint on disk
+	head          // as it is now, but for logPos, head.disk and head.gone, which are those of the checkpoint on disk
 	runs int      // of the sets in head, about
 	disk extent   // what of the files counts, or may count for a head that was not confirmed
 	gens uint64   // the highest generation that there may be files of
@@ -47,14 +47,9 @@ type Mailbox struct {
 	pending        *Checkpoint
 }
 
-const defaultHistory = 65536
-
 func newMailbox(dir fsys.Dir, id string, opts *Options) *Mailbox {
-	m := &Mailbox{dir: dir, id: id, historyLimit: defaultHistory}
-	if opts != nil && opts.HistoryLimit > 0 {
-		m.historyLimit = opts.HistoryLimit
-	}
-	m.kw.limit = keywordsLate - 1
+	m := &Mailbox{dir: dir, id: id, limits: opts.limits()}
+	m.forgetRows()
 	return m
 }
 
@@ -224,6 +219,13 @@ func (m *Mailbox) Resident() int64 {
 	n += int64(len(m.names))*(32+int64(unsafe.Sizeof(FileName{}))) + int64(m.nameBytes)
 	n += int64(len(m.suffixes)+len(m.strings)) * 96
 	return n + int64(cap(m.kw.sets))*64 + int64(len(m.kw.late))*32 + int64(len(m.kw.words))*64
+}
+
+// forgetRows sets what there is of a mailbox without rows.
+func (m *Mailbox) forgetRows() {
+	m.table = table{size: m.limits.chunkLen}
+	m.kw = keywordTable{limit: m.limits.keywordSets}
+	m.zones, m.large, m.history = nil, nil, history{}
 }
 
 // rows is called by what needs them.

@@ -2,6 +2,7 @@ package index
 
 import (
 	"errors"
+	"maps"
 	"math"
 
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
@@ -18,7 +19,7 @@ type rowWriter struct {
 }
 
 func newRowWriter(f *files, e extent, strings map[string]uint32) *rowWriter {
-	if strings == nil {
+	if strings = maps.Clone(strings); strings == nil {
 		strings = make(map[string]uint32)
 	}
 	return &rowWriter{

@@ -11,6 +11,7 @@ const chunkLen = 1024
 
 // table holds the rows in UID order, in chunks, none of which is empty.
 type table struct {
+	size   int // how many rows a chunk holds at most: chunkLen
 	chunks []chunk
 }
 
@@ -117,32 +118,32 @@ func (t *table) insert(u mailaccess.UID) (*chunk, *cell) {
 	if i := t.find(0, u); i < n {
 		return t.insertAt(i, u)
 	}
-	if n == 0 || len(t.chunks[n-1].cells) >= chunkLen {
-		room := chunkLen
+	if n == 0 || len(t.chunks[n-1].cells) >= t.size {
+		room := t.size
 		if n == 0 {
-			room = 4 // most mailboxes are small
+			room = min(room, 4) // most mailboxes are small
 		}
 		t.chunks = append(t.chunks, chunk{cells: make([]cell, 0, room)})
 		n++
 	}
 	c := &t.chunks[n-1]
-	c.grow()
+	c.grow(t.size)
 	c.cells = append(c.cells, cell{uid: u, slot: noSlot})
 	return c, &c.cells[len(c.cells)-1]
 }
 
 // grow makes room for one more in a chunk that is not full.
-func (c *chunk) grow() {
+func (c *chunk) grow(size int) {
 	if len(c.cells) == cap(c.cells) {
-		c.cells = append(make([]cell, 0, min(chunkLen, max(4, 2*cap(c.cells)))), c.cells...)
+		c.cells = append(make([]cell, 0, min(size, max(4, 2*cap(c.cells)))), c.cells...)
 	}
 }
 
 // insertAt is insert into chunk i or the one before it.
 func (t *table) insertAt(i int, u mailaccess.UID) (*chunk, *cell) {
-	if c := &t.chunks[i]; len(c.cells) >= chunkLen {
-		upper := append(make([]cell, 0, chunkLen), c.cells[chunkLen/2:]...)
-		c.cells = c.cells[:chunkLen/2]
+	if c := &t.chunks[i]; len(c.cells) >= t.size {
+		upper := append(make([]cell, 0, t.size), c.cells[t.size/2:]...)
+		c.cells = c.cells[:t.size/2]
 		t.chunks = append(t.chunks, chunk{})
 		copy(t.chunks[i+2:], t.chunks[i+1:])
 		t.chunks[i+1] = chunk{cells: upper}
@@ -151,7 +152,7 @@ func (t *table) insertAt(i int, u mailaccess.UID) (*chunk, *cell) {
 		i = t.find(i, u)
 	}
 	c := &t.chunks[i]
-	c.grow()
+	c.grow(t.size)
 	j := search(c.cells, u)
 	c.cells = append(c.cells, cell{})
 	copy(c.cells[j+1:], c.cells[j:])
@@ -193,8 +194,8 @@ func (t *table) remove(uids mailaccess.UIDSet) {
 func (t *table) put(out int, c chunk) int {
 	if out > 0 {
 		prev := &t.chunks[out-1]
-		if n := len(prev.cells); n+len(c.cells) <= chunkLen*3/4 {
-			prev.cells = append(append(make([]cell, 0, chunkLen), prev.cells...), c.cells...)
+		if n := len(prev.cells); n+len(c.cells) <= t.size*3/4 {
+			prev.cells = append(append(make([]cell, 0, t.size), prev.cells...), c.cells...)
 			prev.measure()
 			return out
 		}

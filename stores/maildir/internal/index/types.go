@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -63,4 +64,20 @@ type Options struct {
 	// HistoryLimit is how many removals are remembered; then the older half is
 	// forgotten. 0 means 65,536.
 	HistoryLimit int
+
+	// For tests. 0 means the constant.
+	chunkLen, keywordSets, minDead int
 }
+
+func (o *Options) limits() Options {
+	l := Options{HistoryLimit: defaultHistory, chunkLen: chunkLen, keywordSets: keywordsLate - 1, minDead: minDead}
+	if o != nil {
+		l.HistoryLimit = cmp.Or(o.HistoryLimit, l.HistoryLimit)
+		l.chunkLen = cmp.Or(o.chunkLen, l.chunkLen)
+		l.keywordSets = cmp.Or(o.keywordSets, l.keywordSets)
+		l.minDead = cmp.Or(o.minDead, l.minDead)
+	}
+	return l
+}
+
+const defaultHistory = 65536
