@@ -170,7 +170,7 @@ func (c *conn) closeView() {
 		c.view = nil
 		c.flagsUntold = 0
 		if c.notify != nil {
-			c.notify.unfetched = false
+			c.notify.fetches.uids = mailaccess.UIDSet{}
 		}
 		c.saved, c.contexts = mailaccess.UIDSet{}, nil
 	}

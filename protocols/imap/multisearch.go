@@ -222,7 +222,7 @@ func (m *multiSearch) run(ctx context.Context, c *conn) error {
 	}
 	if m.ret.has(returnUpdate) && !updated {
 		// RFC 7377, section 2.2: UPDATE is for the selected mailbox.
-		return c.addContext(&searchContext{})
+		return c.addContext(&searchContext{}, &m.ret)
 	}
 	return nil
 }
@@ -240,7 +240,7 @@ func (m *multiSearch) searchSelected(ctx context.Context, c *conn) error {
 	if err := m.answer(ctx, c, c.view, f); err != nil || !m.ret.has(returnUpdate) {
 		return err
 	}
-	return c.addContext(&x)
+	return c.addContext(&x, &m.ret)
 }
 
 // searchOther searches a mailbox that is not selected. One that has gone meanwhile, or

@@ -2,12 +2,10 @@ package imap
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
 	goimap "github.com/emersion/go-imap/v2"
-	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/engine"
@@ -28,9 +26,8 @@ type notification struct {
 	// subscribed are the subscribed names, where they matter.
 	subscribed map[string]bool
 	retry      *time.Timer // of a sweep that the store refused
-	// unfetched: of messages above newAbove what was asked for was not told yet.
-	unfetched bool
-	newAbove  mailaccess.UID
+	// fetches is what is told of messages that arrive in the selected mailbox.
+	fetches unasked
 	// own are names that the client itself has changed since: it knows (section 5).
 	own map[string]struct{}
 }
@@ -54,49 +51,6 @@ func (n *notification) delayed() bool {
 // pushes reports whether there is anything to tell between commands.
 func (n *notification) pushes() bool {
 	return n != nil && (!n.silent() || n.listener != nil)
-}
-
-// fetchNew tells what was asked for of messages that have just arrived in the selected
-// mailbox, above a UID, but of those that the client itself put there (RFC 5465,
-// section 5.2).
-func (n *notification) fetchNew(ctx context.Context, c *conn, above mailaccess.UID) error {
-	if n == nil || n.silent() || n.selected.items == nil {
-		return nil
-	}
-	top := c.view.UIDs().Max()
-	if top <= above {
-		return nil
-	}
-	arrived := c.view.UIDs().Intersect(mailaccess.UIDSetRange(above+1, top)).Minus(c.created)
-	if arrived.IsEmpty() {
-		return nil
-	}
-	f := fetch{how: byUID, plan: *n.selected.items}
-	err := f.of(ctx, c, arrived)
-	if refusal := (*statusError)(nil); err == nil || c.w.Err() != nil || errors.As(err, &refusal) {
-		return c.w.Err() // one may be gone already
-	}
-	c.log().Warn("fetching what arrived", zap.Error(err))
-	n.fetchLater(above)
-	c.view.TryAgain()
-	return nil
-}
-
-// fetchLater says that the messages above a UID are not fetched yet.
-func (n *notification) fetchLater(above mailaccess.UID) {
-	if n != nil && !n.unfetched {
-		n.unfetched, n.newAbove = true, above
-	}
-}
-
-// above takes up from which UID on messages are new to the client: from top on, unless
-// some were left over.
-func (n *notification) above(top mailaccess.UID) mailaccess.UID {
-	if n == nil || !n.unfetched {
-		return top
-	}
-	n.unfetched = false
-	return n.newAbove
 }
 
 // noteOwn says that the client itself has changed names.
@@ -140,16 +94,15 @@ func (c *conn) setNotification(n *notification) {
 	c.notify = n
 }
 
-// run is RFC 5465, section 3.1.
+// run is RFC 5465, section 3.1. Whatever may be refused comes first: a command that is
+// answered with NO leaves what was asked for before in force, and nothing else.
 func (s *notifySet) run(ctx context.Context, c *conn) error {
 	if s.unsupported {
 		return no(codeBadEvent, "unknown event")
 	}
 	n := &notification{selected: s.selected, groups: s.groups}
-	if n.selected != nil && n.selected.items != nil && n.selected.items.modSeq {
-		if err := c.enable(enabledCondstore); err != nil { // RFC 7162, section 3.1
-			return err
-		}
+	if s.selected != nil {
+		n.fetches.plan = s.selected.items
 	}
 	if len(s.groups) > 0 {
 		// Listen first, look after.
@@ -159,10 +112,14 @@ func (s *notifySet) run(ctx context.Context, c *conn) error {
 			return err
 		}
 	}
-	// A NOOP is implied, whatever is told from now on.
+	// A NOOP is implied, whatever is told from now on. From here on only an error that
+	// ends the connection is possible.
 	c.setNotification(nil)
 	err := c.update(ctx, false)
 	c.setNotification(n)
+	if err == nil && n.fetches.plan != nil && n.fetches.plan.modSeq {
+		err = c.enable(enabledCondstore) // RFC 7162, section 3.1
+	}
 	if err != nil {
 		return err
 	}

@@ -145,7 +145,7 @@ func (n *notification) tell(ctx context.Context, c *conn, changes *mailaccess.Ac
 			return err
 		}
 	}
-	names := make(map[string]string) // that changed, and what they were; empty: created or deleted
+	names := make(map[string]nameEvent)
 	for _, d := range changes.Deleted {
 		if st, known := n.boxes[d.ID]; known {
 			delete(n.boxes, d.ID)
@@ -169,9 +169,9 @@ func (n *notification) tell(ctx context.Context, c *conn, changes *mailaccess.Ac
 		case !known:
 			affect(names, st.Name)
 		case old.Name != st.Name:
-			names[st.Name] = old.Name
+			names[st.Name] = nameEvent{old: old.Name}
 		case readable(&old.Mailbox) != readable(&st.Mailbox):
-			names[st.Name] = "" // RFC 5465, section 5.9
+			names[st.Name] = nameEvent{access: true}
 		}
 	}
 	if len(n.boxes) > maxNotified {
@@ -192,23 +192,34 @@ func (n *notification) tell(ctx context.Context, c *conn, changes *mailaccess.Ac
 	return nil
 }
 
+// nameEvent is what happened to a name.
+type nameEvent struct {
+	old string // of a mailbox that was renamed; empty: it was created or deleted
+	// access: it can be read no more, or again. Whoever watches the mailbox must know,
+	// whatever for (RFC 5465, section 5.9).
+	access bool
+}
+
 // affect notes a mailbox that was created or deleted, and its parent (RFC 5465,
 // section 5.4).
-func affect(names map[string]string, name string) {
-	names[name] = ""
+func affect(names map[string]nameEvent, name string) {
+	names[name] = nameEvent{}
 	if i := strings.LastIndexByte(name, '/'); i > 0 {
 		if _, noted := names[name[:i]]; !noted {
-			names[name[:i]] = ""
+			names[name[:i]] = nameEvent{}
 		}
 	}
 }
 
 // tellNames is RFC 5465, section 5.4. What was renamed with its parent has no event of
 // its own.
-func (n *notification) tellNames(c *conn, l *listing, names map[string]string) error {
+func (n *notification) tellNames(c *conn, l *listing, names map[string]nameEvent) error {
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		old := names[name]
-		if n.events(name)&mailboxName == 0 && (old == "" || n.events(old)&mailboxName == 0) || n.isOwn(name) {
+		old, wants := names[name].old, n.events(name)
+		if old != "" {
+			wants |= n.events(old)
+		}
+		if wants == 0 || wants&mailboxName == 0 && !names[name].access || n.isOwn(name) {
 			continue
 		}
 		if old != "" && renamedWithParent(names, name, old) {
@@ -226,10 +237,10 @@ func (n *notification) isOwn(name string) bool {
 	return own
 }
 
-func renamedWithParent(names map[string]string, name, old string) bool {
+func renamedWithParent(names map[string]nameEvent, name, old string) bool {
 	for i := range len(name) {
 		if name[i] == '/' {
-			if above := names[name[:i]]; above != "" && old == above+name[i:] {
+			if above := names[name[:i]].old; above != "" && old == above+name[i:] {
 				return true
 			}
 		}

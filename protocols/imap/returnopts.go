@@ -9,6 +9,9 @@ type returnOptions struct {
 	given   bool
 	bits    returnBits
 	partial partialRange // with returnPartial
+	// fetch is what to tell of new messages in the result; nil: nothing (RFC 5465,
+	// section 7).
+	fetch *fetchPlan
 }
 
 // returnBits is a set of options.
@@ -41,7 +44,7 @@ var returnNames = map[string]struct {
 		o.partial, err = c.readPartialRange()
 		return err
 	}},
-	"UPDATE": {bit: returnUpdate},
+	"UPDATE": {bit: returnUpdate, read: (*conn).readUpdate},
 	// RFC 5267, section 4.2: a hint, which may be ignored.
 	"CONTEXT": {},
 }
@@ -80,6 +83,25 @@ func (c *conn) readReturn() (returnOptions, error) {
 		o.bits = returnAll // RFC 4731, section 3.1
 	}
 	return o, err
+}
+
+// readUpdate reads what to fetch of new messages, if that follows. The space before is
+// in the RFC's example, and not in its grammar (RFC 5465, sections 7 and 8): both are
+// taken.
+func (c *conn) readUpdate(o *returnOptions) error {
+	list, err := c.r.NextIsList()
+	if err == nil && !list {
+		var next byte
+		next, err = c.r.Peek()
+		list = next == '('
+	}
+	if err != nil || !list {
+		return err
+	}
+	o.fetch = new(fetchPlan)
+	// The UID tells which message it is when numbers have moved on.
+	o.fetch.add(fetchItem{kind: fetchUID})
+	return c.parseFetchItems(o.fetch)
 }
 
 // needed says how much of a search the answer needs. RFC 4731, section 1: "when a

@@ -87,7 +87,7 @@ func (c *conn) searched(ctx context.Context, a *searchAnswer, x *searchContext) 
 		return err
 	}
 	x.sorted = f.sorted
-	return c.addContext(x)
+	return c.addContext(x, &a.ret)
 }
 
 // find searches in the scope of x, and sorts what was found if x has an order, as far

@@ -25,10 +25,15 @@ type searchContext struct {
 	scope searchScope
 	live  *engine.LiveSearch
 	// order is how the result is sorted; nil: as the mailbox is. sorted are the
-	// messages in that order, unsorted those that have no place in it yet.
-	order    []query.SortCriterion
-	sorted   []mailaccess.UID
-	unsorted mailaccess.UIDSet
+	// messages in that order, as the client was told.
+	order  []query.SortCriterion
+	sorted []mailaccess.UID
+	// untold are messages that came into the result or left it of which the client was
+	// not told yet.
+	untold struct{ added, removed mailaccess.UIDSet }
+	// fetches is what is told of new messages in the result; those are above top.
+	fetches unasked
+	top     mailaccess.UID
 	// whole: a search in a part of the messages is of no use.
 	whole bool
 	// asked is when all messages were asked last.
@@ -66,16 +71,23 @@ func (c *conn) contextOf(tag string) int {
 }
 
 // addContext keeps a context from now on; without live it is refused.
-func (c *conn) addContext(x *searchContext) error {
+func (c *conn) addContext(x *searchContext, ret *returnOptions) error {
 	x.tag = string(c.r.Tag())
-	sorted := len(x.sorted)
+	x.fetches.plan = ret.fetch
+	sorted, items := len(x.sorted), x.fetches.items()
 	for _, have := range c.contexts {
 		sorted += len(have.sorted)
+		items += have.fetches.items()
 	}
-	if x.live == nil || x.order != nil && sorted > maxSorted {
+	if x.live == nil || x.order != nil && sorted > maxSorted || items > maxFetchItems {
 		return c.sendNoUpdate(x)
 	}
-	x.asked = x.scope.now
+	if ret.fetch != nil && ret.fetch.modSeq {
+		if err := c.enable(enabledCondstore); err != nil { // RFC 7162, section 3.1
+			return err
+		}
+	}
+	x.asked, x.top = x.scope.now, c.view.UIDs().Max()
 	c.contexts = append(c.contexts, x)
 	return nil
 }
@@ -98,26 +110,22 @@ func (c *conn) endNumberedContexts() error {
 	return err
 }
 
-// updateContexts tells what changed in the results of contexts, after the view was
-// brought up to date: what arrived was told before (RFC 5267, section 4.3.3).
-func (c *conn) updateContexts(ctx context.Context) error {
+// lookAtContexts asks how the results of contexts changed, after the view was brought up
+// to date: what arrived was told before (RFC 5267, section 4.3.3).
+func (c *conn) lookAtContexts(ctx context.Context) {
 	for _, x := range c.contexts {
-		if err := x.update(ctx, c); err != nil {
-			if c.w.Err() != nil {
-				return err
-			}
+		if err := x.look(ctx, c); err != nil {
 			// The store cannot say now: the client is told another time.
 			c.log().Warn("update of a search", zap.Error(err))
 			c.view.TryAgain()
 		}
 	}
-	return nil
 }
 
-func (x *searchContext) update(ctx context.Context, c *conn) error {
+func (x *searchContext) look(ctx context.Context, c *conn) error {
 	now := time.Now()
 	again := x.crit.unsteady && (x.live.Stale() || now.Sub(x.asked) >= unsteadyAfter)
-	if !again && !x.live.Stale() && x.unsorted.IsEmpty() {
+	if !again && !x.live.Stale() {
 		return nil
 	}
 	x.scope.now = now
@@ -132,14 +140,41 @@ func (x *searchContext) update(ctx context.Context, c *conn) error {
 	if again {
 		x.asked = now
 	}
-	if x.order == nil {
-		return c.sendContext(x, c.view.UIDs(), added, removed)
+	x.untold.removed = removed
+	x.untold.added = x.untold.added.Union(added).Minus(removed)
+	// RFC 5465, section 7: of what became a member by a change nothing is fetched.
+	if top := c.view.UIDs().Max(); top > x.top {
+		x.fetches.want(added.Intersect(mailaccess.UIDSetRange(x.top+1, top)).Minus(c.created))
+		x.top = top
 	}
-	x.unsorted = x.unsorted.Union(added)
-	if err := c.removeSorted(x, c.view.UIDs(), removed); err != nil {
-		return err
+	return nil
+}
+
+// tellContexts tells how the results changed.
+func (c *conn) tellContexts(ctx context.Context) error {
+	for _, x := range c.contexts {
+		added, removed := x.untold.added, x.untold.removed
+		x.untold.removed = mailaccess.UIDSet{}
+		if x.order == nil {
+			x.untold.added = mailaccess.UIDSet{}
+			if err := c.sendContext(x, c.view.UIDs(), added, removed); err != nil {
+				return err
+			}
+			continue
+		}
+		err := c.removeSorted(x, c.view.UIDs(), removed)
+		if err == nil {
+			err = c.addSorted(ctx, x)
+		}
+		if c.w.Err() != nil {
+			return err
+		}
+		if err != nil {
+			c.log().Warn("update of a sorted search", zap.Error(err))
+			c.view.TryAgain()
+		}
 	}
-	return c.addSorted(ctx, x)
+	return nil
 }
 
 // contextsWithout tells that messages leave the results, before their EXPUNGE (RFC

@@ -73,7 +73,7 @@ func blocks(sorted []mailaccess.UID, uids mailaccess.UIDSet, staying bool) iter.
 
 // removeSorted takes messages out of a sorted result.
 func (c *conn) removeSorted(x *searchContext, numbers, uids mailaccess.UIDSet) error {
-	x.unsorted = x.unsorted.Minus(uids)
+	x.untold.added = x.untold.added.Minus(uids)
 	if uids.IsEmpty() {
 		return nil
 	}
@@ -89,21 +89,21 @@ func (c *conn) removeSorted(x *searchContext, numbers, uids mailaccess.UIDSet) e
 	return c.sendSorted(x, numbers, removed.Set(), mailaccess.UIDSet{}, left)
 }
 
-// addSorted brings what is unsorted into its places.
+// addSorted brings what came into the result into its places.
 func (c *conn) addSorted(ctx context.Context, x *searchContext) error {
-	if x.unsorted.IsEmpty() {
+	if x.untold.added.IsEmpty() {
 		return nil
 	}
-	sorted, err := c.view.SortMore(ctx, x.sorted, x.unsorted, x.order)
+	sorted, err := c.view.SortMore(ctx, x.sorted, x.untold.added, x.order)
 	if err != nil {
 		return err
 	}
-	added, removed := x.unsorted, mailaccess.UIDSet{}
+	added, removed := x.untold.added, mailaccess.UIDSet{}
 	if len(sorted) != len(x.sorted)+added.Len() {
 		// Some are gone. They need no place, and have none any more.
 		is, was := mailaccess.UIDSetOf(sorted...), mailaccess.UIDSetOf(x.sorted...)
 		added, removed = is.Minus(was), was.Minus(is)
 	}
-	x.unsorted = mailaccess.UIDSet{}
+	x.untold.added = mailaccess.UIDSet{}
 	return c.sendSorted(x, c.view.UIDs(), removed, added, sorted)
 }

@@ -21,16 +21,15 @@ func (c *conn) updateTo(ctx context.Context, noExpunge bool, sink engine.Sink) e
 	if c.view == nil || c.notify.silent() && !c.acted {
 		return nil
 	}
-	before := c.notify.above(c.view.UIDs().Max())
+	before := c.view.UIDs().Max()
 	err := c.view.Update(ctx, engine.UpdateOptions{NoExpunge: noExpunge}, sink)
 	if err == nil {
-		// RFC 5465, section 5.2: what was asked for of new messages comes last.
-		return errorsFirst(c.tellRenamed(ctx), c.updateContexts(ctx), c.notify.fetchNew(ctx, c, before))
+		return errorsFirst(c.tellRenamed(ctx), c.arrivals(ctx, before))
 	}
 	if c.w.Err() != nil || err == engine.ErrViewInvalid {
 		return err
 	}
-	c.notify.fetchLater(before)
+	c.noteArrived(before)
 	// The store cannot say now: the client is told another time.
 	c.log().Warn("update of the selected mailbox", zap.Error(err))
 	return nil
