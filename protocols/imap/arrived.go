@@ -3,7 +3,6 @@ package imap
 import (
 	"context"
 	"errors"
-	"iter"
 	"maps"
 	"slices"
 
@@ -66,25 +65,16 @@ func (c *conn) noteArrived(above mailaccess.UID) {
 // fetchUnasked tells all that is to be told of new messages, of each in one response.
 // What the store cannot say now is told another time.
 func (c *conn) fetchUnasked(ctx context.Context) error {
-	var wanted []*unasked
-	var all mailaccess.UIDSet
-	add := func(u *unasked) {
-		if u.uids = u.uids.Intersect(c.view.UIDs()); !u.uids.IsEmpty() {
-			wanted, all = append(wanted, u), all.Union(u.uids)
-		}
+	wanted := c.wanted()
+	if len(wanted) == 0 {
+		return nil
 	}
-	if c.notify != nil && !c.notify.silent() {
-		add(&c.notify.fetches)
-	}
-	for _, x := range c.contexts {
-		add(&x.fetches)
-	}
-	for who, uids := range alike(all, wanted) {
+	for _, g := range alike(wanted) {
 		f := fetch{how: byUID}
-		for _, u := range wantedBy(who, wanted) {
+		for _, u := range g.by {
 			f.plan.addAll(u.plan)
 		}
-		err := f.of(ctx, c, uids)
+		err := f.of(ctx, c, g.uids)
 		if c.w.Err() != nil {
 			return c.w.Err()
 		}
@@ -93,44 +83,63 @@ func (c *conn) fetchUnasked(ctx context.Context) error {
 			c.view.TryAgain()
 			return nil
 		}
-		for _, u := range wantedBy(who, wanted) {
-			u.uids = u.uids.Minus(uids)
+		for _, u := range g.by {
+			u.uids = u.uids.Minus(g.uids)
 		}
 	}
 	return nil
 }
 
-// alike yields sets of messages of which the same is wanted, and by whom, as bits.
-func alike(uids mailaccess.UIDSet, wanted []*unasked) iter.Seq2[uint32, mailaccess.UIDSet] {
-	groups := make(map[uint32]*mailaccess.UIDSetBuilder)
-	for uid := range uids.All() {
+// wanted are those that want something told.
+func (c *conn) wanted() []*unasked {
+	var wanted []*unasked
+	if n := c.notify; n != nil && !n.silent() && !n.fetches.uids.IsEmpty() {
+		wanted = append(wanted, &n.fetches)
+	}
+	for _, x := range c.contexts {
+		if !x.fetches.uids.IsEmpty() {
+			wanted = append(wanted, &x.fetches)
+		}
+	}
+	return wanted
+}
+
+// wantedAlike are messages of which the same is wanted.
+type wantedAlike struct {
+	by   []*unasked
+	uids mailaccess.UIDSet
+}
+
+// alike sorts out of which messages the same is wanted.
+func alike(wanted []*unasked) []wantedAlike {
+	var all mailaccess.UIDSet
+	for _, u := range wanted {
+		all = all.Union(u.uids)
+	}
+	sets := make(map[uint32]*mailaccess.UIDSetBuilder) // by who wants them, as bits
+	for uid := range all.All() {
 		who := uint32(0)
 		for i, u := range wanted {
 			if u.uids.Contains(uid) {
 				who |= 1 << i
 			}
 		}
-		if groups[who] == nil {
-			groups[who] = new(mailaccess.UIDSetBuilder)
+		if sets[who] == nil {
+			sets[who] = new(mailaccess.UIDSetBuilder)
 		}
-		groups[who].AddUID(uid)
+		sets[who].AddUID(uid)
 	}
-	return func(yield func(uint32, mailaccess.UIDSet) bool) {
-		for _, who := range slices.Sorted(maps.Keys(groups)) {
-			if !yield(who, groups[who].Set()) {
-				return
+	groups := make([]wantedAlike, 0, len(sets))
+	for _, who := range slices.Sorted(maps.Keys(sets)) {
+		g := wantedAlike{uids: sets[who].Set()}
+		for i, u := range wanted {
+			if who&(1<<i) != 0 {
+				g.by = append(g.by, u)
 			}
 		}
+		groups = append(groups, g)
 	}
-}
-
-func wantedBy(who uint32, wanted []*unasked) (by []*unasked) {
-	for i, u := range wanted {
-		if who&(1<<i) != 0 {
-			by = append(by, u)
-		}
-	}
-	return by
+	return groups
 }
 
 // addAll adds what another plan asks for.
