@@ -22,7 +22,7 @@ const SizeUnknown = mailaccess.SizeUnknown
 //
 // It shares the memory of the name.
 type Message struct {
-	// Base is all before the last ":2,", or the whole name when there is none. It
+	// Base is all before the first ":2,", or the whole name when there is none. It
 	// identifies the message in its folder, whatever happens to its flags. Names
 	// with ":1,", whose meaning nobody fixed, have none, and so no flags.
 	Base string
@@ -53,10 +53,8 @@ type Letters struct {
 // false for what is not the name of a message: one that is empty, begins with a dot
 // (readers leave those alone, as the specification wants) or with the information.
 func ParseMessage(name string) (Message, bool) {
-	m := Message{Base: name, Size: SizeUnknown, Wire: SizeUnknown}
-	if i := strings.LastIndex(name, infoSeparator); i >= 0 {
-		m.Base, m.info, m.hasInfo = name[:i], name[i+len(infoSeparator):], true
-	}
+	m := Message{Size: SizeUnknown, Wire: SizeUnknown}
+	m.Base, m.info, m.hasInfo = strings.Cut(name, infoSeparator)
 	if m.Base == "" || m.Base[0] == '.' {
 		return Message{}, false
 	}

@@ -38,7 +38,7 @@ func TestParseMessage(t *testing.T) {
 		{"a:2,S,Fx", "a", -1, -1, Letters{System: seen}, true}, // another field
 		{"a:1,exp", "a:1,exp", -1, -1, Letters{}, false},
 		{"a:1,exp:2,S", "a:1,exp", -1, -1, Letters{System: seen}, true},
-		{"a:2,F:2,S", "a:2,F", -1, -1, Letters{System: seen}, true},
+		{"a:2,F:2,S", "a", -1, -1, Letters{System: flagged}, true},
 		{"a;2,S", "a;2,S", -1, -1, Letters{}, false},
 		{"a!2,S", "a!2,S", -1, -1, Letters{}, false},
 		{"a:2", "a:2", -1, -1, Letters{}, false},
@@ -77,6 +77,7 @@ func TestWithFlags(t *testing.T) {
 		{"a:2,S,more,SF", Letters{System: flagged}, "a:2,F,more,SF"},
 		{"a:2,,SF", Letters{System: flagged}, "a:2,F,SF"},
 		{"a:1,exp", Letters{System: flagged}, "a:1,exp:2,F"},
+		{"a:2,F:2,S", Letters{System: seen}, "a:2,2:S,S"},
 		{"a:2,", Letters{Keywords: 1 << 30}, "a:2,"}, // there is no such letter
 	} {
 		m, _ := ParseMessage(tt.name)
@@ -155,6 +156,9 @@ func FuzzParseMessage(f *testing.F) {
 		m, ok := ParseMessage(string(name))
 		if !ok {
 			return
+		}
+		if again, ok := ParseMessage(m.Base); !ok || again.Base != m.Base || again.HasInfo() {
+			t.Fatalf("%q: %+v, whose base is %+v", name, m, again)
 		}
 		if !strings.HasPrefix(string(name), m.Base) || m.Base == "" || m.Size < -1 || m.Wire < -1 {
 			t.Fatalf("%q: %+v", name, m)
