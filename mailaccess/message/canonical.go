@@ -104,12 +104,11 @@ func (c *CanonicalWriter) emit(b []byte) error {
 // CanonicalReader reads another reader in canonical form, for a store whose
 // files hold LF.
 type CanonicalReader struct {
-	r   io.Reader
-	in  []byte // read, not yet handed out
-	buf []byte
-	cr  bool // the last byte handed out was a CR
-	lf  bool // the CR of a CRLF was handed out, its LF is due
-	err error
+	r     io.Reader
+	in    []byte // read, not yet handed out
+	buf   []byte
+	state CanonicalState
+	err   error
 }
 
 // NewCanonicalReader returns a reader of r in canonical form.
@@ -120,7 +119,7 @@ func (c *CanonicalReader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	for len(c.in) == 0 && !c.lf {
+	for len(c.in) == 0 && !c.state.LF {
 		if c.err != nil {
 			return 0, c.err
 		}
@@ -131,31 +130,62 @@ func (c *CanonicalReader) Read(p []byte) (int, error) {
 		n, c.err = c.r.Read(c.buf)
 		c.in = c.buf[:n]
 	}
-	n := 0
-	for n < len(p) {
-		if c.lf {
-			p[n], c.lf, c.cr = '\n', false, false
-			n++
+	n, read := c.state.Convert(p, c.in)
+	c.in = c.in[read:]
+	return n, nil
+}
+
+// CanonicalState is where a conversion into canonical form stands between two bytes
+// of its output, for a store that reads files of its own from the middle. The zero
+// value is the beginning of a message.
+type CanonicalState struct {
+	// CR: the last byte of the output is a CR of the input.
+	CR bool
+	// LF: the last byte of the output is a CR that the conversion put in. The LF
+	// after it is taken from the input, and comes next.
+	LF bool
+}
+
+// Convert writes src in canonical form to dst as far as there is room, and returns
+// how many bytes it wrote and how many of src it took.
+func (s *CanonicalState) Convert(dst, src []byte) (written, read int) {
+	for written < len(dst) {
+		if s.LF {
+			dst[written], s.LF, s.CR = '\n', false, false
+			written++
 			continue
 		}
-		if len(c.in) == 0 {
+		rest := src[read:min(len(src), read+len(dst)-written)]
+		if len(rest) == 0 {
 			break
 		}
-		i := bareLF(c.in, c.cr)
-		if i < 0 {
-			i = len(c.in)
-		}
+		i := bareLF(rest, s.CR)
 		if i == 0 {
-			p[n], c.in, c.lf = '\r', c.in[1:], true
-			n++
+			dst[written], s.LF, s.CR = '\r', true, false
+			written++
+			read++
 			continue
 		}
-		k := copy(p[n:], c.in[:i])
-		c.cr = c.in[k-1] == '\r'
-		c.in = c.in[k:]
-		n += k
+		if i > 0 {
+			rest = rest[:i]
+		}
+		n := copy(dst[written:], rest)
+		s.CR = rest[n-1] == '\r'
+		written += n
+		read += n
 	}
-	return n, nil
+	return written, read
+}
+
+// CountBareLF returns how many LFs in b no CR precedes: by how many bytes b grows in
+// canonical form. cr tells whether the byte before b is a CR.
+func CountBareLF(b []byte, cr bool) int {
+	n := 0
+	for i := bareLF(b, cr); i >= 0; i = bareLF(b, false) {
+		b = b[i+1:]
+		n++
+	}
+	return n
 }
 
 // bareLF returns the index of the first LF in b that no CR precedes, or -1.

@@ -103,3 +103,34 @@ func TestCanonicalErrors(t *testing.T) {
 		t.Errorf("Read: %q, %v, want what came before, and %v", b, err, bad)
 	}
 }
+
+// A conversion goes on where it stopped, whatever pieces the input comes in and
+// whatever room there is for the output.
+func TestCanonicalState(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := []byte(rapid.StringOf(rapid.SampledFrom([]rune("ab\r\n\x00"))).Draw(t, "in"))
+		want := canonical(in)
+		if n := CountBareLF(in, false); n != len(want)-len(in) {
+			t.Fatalf("CountBareLF = %d, want %d", n, len(want)-len(in))
+		}
+		cut := rapid.IntRange(0, len(in)).Draw(t, "cut")
+		cr := cut > 0 && in[cut-1] == '\r'
+		if n := CountBareLF(in[:cut], false) + CountBareLF(in[cut:], cr); n != len(want)-len(in) {
+			t.Fatalf("CountBareLF of two pieces = %d, want %d", n, len(want)-len(in))
+		}
+		var got []byte
+		var s CanonicalState
+		for rest := in; len(got) < len(want); {
+			piece := rest[:rapid.IntRange(min(1, len(rest)), len(rest)).Draw(t, "piece")]
+			room := make([]byte, rapid.IntRange(1, 5).Draw(t, "room"))
+			written, read := s.Convert(room, piece)
+			if written < len(room) && (read < len(piece) || s.LF) {
+				t.Fatalf("Convert left %d of %d, and room for %d", len(piece)-read, len(piece), len(room)-written)
+			}
+			got, rest = append(got, room[:written]...), rest[read:]
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("converted to %q, want %q", got, want)
+		}
+	})
+}
