@@ -29,7 +29,8 @@ type Checkpoint struct {
 	version   uint64
 	goneUpTo  uint64
 	runs      int
-	confirmed bool // written, or it is not known whether
+	err       error // why there is nothing to write
+	confirmed bool  // written, or it is not known whether
 }
 
 // captured is a row that changed.
@@ -56,8 +57,8 @@ func (m *Mailbox) Capture(logPos uint64) *Checkpoint {
 		m.Done(m.pending, errGivenUp)
 	}
 	c := &Checkpoint{
-		dir: m.dir, id: m.id, head: m.head, base: m.disk,
-		strings: m.strings, old: m.old, version: m.version,
+		dir: m.dir, id: m.id, head: *m.sets(), base: m.disk,
+		strings: m.strings, old: m.old, version: m.version, err: m.setsErr(),
 	}
 	m.strings = nil // it belongs to the checkpoint until Done
 	c.head.logPos, c.head.disk = logPos, m.disk
@@ -181,6 +182,9 @@ func (c *Checkpoint) Write() error {
 }
 
 func (c *Checkpoint) write() error {
+	if c.err != nil {
+		return c.err
+	}
 	if len(c.head.meta) > maxMeta {
 		return fmt.Errorf("%d octets of the caller's, at most %d", len(c.head.meta), maxMeta)
 	}

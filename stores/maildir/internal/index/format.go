@@ -136,9 +136,19 @@ type head struct {
 	unknown                  int   // how many have none
 	gone                     int   // how many removals after floor are in the rows file
 	keywords                 mailaccess.Keywords
-	uids, unseen, trashed    mailaccess.UIDSet
 	disk                     extent
 	meta                     []byte
+	uids, unseen, trashed    mailaccess.UIDSet
+}
+
+// Counts are how many messages there are, of all, without \Seen and with \Deleted.
+type Counts struct {
+	Messages, Unseen, Trashed int
+	FirstUnseen               mailaccess.UID // 0: none
+}
+
+func (h *head) counts() Counts {
+	return Counts{h.uids.Len(), h.unseen.Len(), h.trashed.Len(), h.unseen.Min()}
 }
 
 // maxMeta is the longest head.meta, in octets.
@@ -157,6 +167,10 @@ func appendHead(b []byte, id string, h *head) (enc []byte, runs int) {
 	}
 	b = appendText(b, h.keywords.String())
 	b = appendText(b, string(h.meta))
+	n := h.counts()
+	for _, n := range []int{n.Messages, n.Unseen, n.Trashed, int(n.FirstUnseen)} {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
 	for _, s := range []mailaccess.UIDSet{h.uids, h.unseen, h.trashed} {
 		var n int
 		b, n = appendSet(b, s)
@@ -262,29 +276,32 @@ func (d *decoder) set() (s mailaccess.UIDSet, runs int) {
 	}
 }
 
-func decodeHead(b []byte, id string) (h head, runs int, err error) {
+// decodeHead reads a head but for its sets, which are what is left of b.
+func decodeHead(b []byte, id string) (h head, n Counts, sets []byte, err error) {
 	const prefix = len(headMagic) + 1
 	if len(b) < prefix+4 || string(b[:len(headMagic)]) != headMagic {
-		return h, 0, errors.New("it is no head")
+		return h, n, nil, errors.New("it is no head")
 	}
 	if v := b[prefix-1]; v != headVersion {
-		return h, 0, fmt.Errorf("it has version %d of the format, not %d", v, headVersion)
+		return h, n, nil, fmt.Errorf("it has version %d of the format, not %d", v, headVersion)
 	}
 	end := len(b) - 4
 	if binary.LittleEndian.Uint32(b[end:]) != crc32.Checksum(b[:end], castagnoli()) {
-		return h, 0, errors.New("its sum is wrong")
+		return h, n, nil, errors.New("its sum is wrong")
 	}
 	d := decoder{b: b[prefix:end]}
 	if have := d.text(255); d.err == nil && string(have) != id {
-		return h, 0, fmt.Errorf("it is that of %q", have)
+		return h, n, nil, fmt.Errorf("it is that of %q", have)
 	}
 	const any = 1<<64 - 1
 	modseq := func() mailaccess.ModSeq { return mailaccess.ModSeq(d.uint(uint64(mailaccess.MaxModSeq))) }
+	uid := func() mailaccess.UID { return mailaccess.UID(d.uint(1<<32 - 1)) }
+	count := func() int { return int(d.uint(1<<32 - 1)) }
 	h.modseq, h.created, h.changed = modseq(), modseq(), modseq()
-	h.uidNext, h.recent = mailaccess.UID(d.uint(1<<32-1)), mailaccess.UID(d.uint(1<<32-1))
+	h.uidNext, h.recent = uid(), uid()
 	h.floor, h.logPos = modseq(), d.uint(any)
 	h.curTime, h.newTime = int64(d.uint(any)), int64(d.uint(any))
-	h.size, h.unknown, h.gone = int64(d.uint(any)), int(d.uint(1<<32)), int(d.uint(1<<32))
+	h.size, h.unknown, h.gone = int64(d.uint(any)), count(), count()
 	h.disk.gen, h.disk.slots, h.disk.names = d.uint(any), uint32(d.uint(noSlot)), int64(d.uint(1<<63-1))
 	words, err := parseKeywords(string(d.text(len(b))))
 	if err != nil {
@@ -292,29 +309,19 @@ func decodeHead(b []byte, id string) (h head, runs int, err error) {
 	}
 	h.keywords = words
 	h.meta = append([]byte(nil), d.text(maxMeta)...)
-	for _, s := range []*mailaccess.UIDSet{&h.uids, &h.unseen, &h.trashed} {
-		var n int
-		*s, n = d.set()
-		runs += n
-	}
-	if d.err == nil && len(d.b) > 0 {
-		d.fail(errors.New("something follows it"))
-	}
+	n = Counts{count(), count(), count(), uid()}
 	if d.err == nil {
-		d.err = h.check()
+		d.err = h.check(n)
 	}
-	return h, runs, d.err
+	return h, n, d.b, d.err
 }
 
 // check reports what cannot be.
-func (h *head) check() error {
-	n := h.uids.Len()
+func (h *head) check(n Counts) error {
 	switch {
-	case h.uidNext == 0 || h.uids.Max() >= h.uidNext:
-		return errors.New("a UID is not below UIDNEXT")
-	case !h.unseen.Minus(h.uids).IsEmpty() || !h.trashed.Minus(h.uids).IsEmpty():
-		return errors.New("it counts messages that are not there")
-	case h.unknown > n || uint64(n)+uint64(h.gone) > uint64(h.disk.slots):
+	case h.uidNext == 0:
+		return errors.New("UIDNEXT is 0")
+	case max(n.Unseen, n.Trashed, h.unknown) > n.Messages || uint64(n.Messages)+uint64(h.gone) > uint64(h.disk.slots):
 		return errors.New("its counts do not agree")
 	case max(h.created, h.changed, h.floor) > h.modseq:
 		return errors.New("a number is above the highest one")
@@ -322,4 +329,26 @@ func (h *head) check() error {
 		return errors.New("it has rows and no file of them")
 	}
 	return nil
+}
+
+// decodeSets reads the sets of a head, whose counts they must have.
+func (h *head) decodeSets(b []byte, n Counts) (runs int, err error) {
+	d := decoder{b: b}
+	for _, s := range []*mailaccess.UIDSet{&h.uids, &h.unseen, &h.trashed} {
+		var k int
+		*s, k = d.set()
+		runs += k
+	}
+	switch {
+	case d.err != nil:
+	case len(d.b) > 0:
+		d.err = errors.New("something follows its sets")
+	case h.counts() != n:
+		d.err = errors.New("its sets and its counts do not agree")
+	case h.uids.Max() >= h.uidNext:
+		d.err = errors.New("a UID is not below UIDNEXT")
+	case !h.unseen.Minus(h.uids).IsEmpty() || !h.trashed.Minus(h.uids).IsEmpty():
+		d.err = errors.New("it counts messages that are not there")
+	}
+	return runs, d.err
 }

@@ -246,6 +246,9 @@ func headDiffers(m *Mailbox, w *model) error {
 	if !m.UIDs().Equal(uids.Set()) || !m.Unseen().Equal(unseen.Set()) || !m.Trashed().Equal(trashed.Set()) {
 		return fmt.Errorf("sets %v, %v, %v, want %v, %v, %v", m.UIDs(), m.Unseen(), m.Trashed(), uids.Set(), unseen.Set(), trashed.Set())
 	}
+	if n := m.Counts(); n != (Counts{len(w.rows), unseen.Set().Len(), trashed.Set().Len(), unseen.Set().Min()}) {
+		return fmt.Errorf("counts %+v, for sets %v, %v, %v", n, uids.Set(), unseen.Set(), trashed.Set())
+	}
 	if s, n := m.Size(); s != size || n != unknown {
 		return fmt.Errorf("size %d, unknown %d, want %d, %d", s, n, size, unknown)
 	}

@@ -92,7 +92,7 @@ func (m *Mailbox) ChangedSince(since mailaccess.ModSeq) mailaccess.UIDSet {
 	case since >= m.modseq:
 		return mailaccess.UIDSet{}
 	case !m.loaded || since < h.since:
-		return m.uids
+		return m.UIDs()
 	}
 	i := sort.Search(len(h.log), func(i int) bool { return h.log[i].modseq > since })
 	var uids mailaccess.UIDSetBuilder

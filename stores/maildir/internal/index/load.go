@@ -16,9 +16,13 @@ func (m *Mailbox) Load() error {
 		return nil
 	}
 	// A mailbox that is not loaded has nothing of what follows.
-	fresh := Mailbox{dir: m.dir, id: m.id, limits: m.limits, head: m.head, disk: m.disk}
+	fresh := Mailbox{dir: m.dir, id: m.id, limits: m.limits, head: *m.sets(), disk: m.disk}
 	fresh.forgetRows()
-	if err := fresh.load(); err != nil {
+	err := m.setsErr()
+	if err == nil {
+		err = fresh.load()
+	}
+	if err != nil {
 		return fmt.Errorf("load index of mailbox %s: %w", m.id, err)
 	}
 	m.table, m.kw, m.zones, m.large, m.history = fresh.table, fresh.kw, fresh.zones, fresh.large, fresh.history
@@ -142,6 +146,7 @@ func (m *Mailbox) Unload() bool {
 		return false
 	}
 	m.Release()
+	m.counts = m.Counts()
 	m.forgetRows()
 	m.names, m.nameBytes, m.suffixes, m.strings = nil, 0, nil, nil
 	m.loaded = false

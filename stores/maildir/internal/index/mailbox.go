@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -24,11 +25,13 @@ type Mailbox struct {
 	id     string
 	limits Options
 
-	head          // as it is now, but for logPos, head.disk and head.gone, which are those of the checkpoint on disk
-	runs int      // of the sets in head, about
-	disk extent   // what of the files counts, or may count for a head that was not confirmed
-	gens uint64   // the highest generation that there may be files of
-	old  []uint64 // generations that there may be files of and that no head needs
+	head             // as it is now, but for logPos, head.disk and head.gone, which are those of the checkpoint on disk
+	counts Counts    // while the mailbox is not loaded
+	lazy   *lazySets // nil: head has its sets
+	runs   int       // of the sets in head, about
+	disk   extent    // what of the files counts, or may count for a head that was not confirmed
+	gens   uint64    // the highest generation that there may be files of
+	old    []uint64  // generations that there may be files of and that no head needs
 
 	loaded  bool
 	table   table
@@ -71,7 +74,8 @@ func Open(dir fsys.Dir, id string, opts *Options) (*Mailbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open index of mailbox %s: %w", id, err)
 	}
-	m.head, m.runs, err = decodeHead(b, id)
+	m.lazy = new(lazySets)
+	m.head, m.counts, m.lazy.raw, err = decodeHead(b, id)
 	if err != nil {
 		return nil, fmt.Errorf("open index of mailbox %s: %w: %w", id, ErrCorrupt, err)
 	}
@@ -156,14 +160,49 @@ func (m *Mailbox) UIDNext() mailaccess.UID { return m.uidNext }
 // Recent is the watermark of mailaccess.RecentKeeper, at first 1.
 func (m *Mailbox) Recent() mailaccess.UID { return m.recent }
 
+// Counts are the sizes of the sets that follow, which need not be in memory for it.
+func (m *Mailbox) Counts() Counts {
+	if m.loaded {
+		return m.head.counts()
+	}
+	return m.counts
+}
+
 // UIDs are those of all messages.
-func (m *Mailbox) UIDs() mailaccess.UIDSet { return m.uids }
+func (m *Mailbox) UIDs() mailaccess.UIDSet { return m.sets().uids }
 
 // Unseen are the UIDs of the messages without \Seen.
-func (m *Mailbox) Unseen() mailaccess.UIDSet { return m.unseen }
+func (m *Mailbox) Unseen() mailaccess.UIDSet { return m.sets().unseen }
 
 // Trashed are the UIDs of the messages with \Deleted.
-func (m *Mailbox) Trashed() mailaccess.UIDSet { return m.trashed }
+func (m *Mailbox) Trashed() mailaccess.UIDSet { return m.sets().trashed }
+
+// lazySets are the sets of a head as the file has them, until somebody asks for them:
+// opening a mailbox takes no longer for many messages than for few.
+type lazySets struct {
+	once sync.Once
+	raw  []byte
+	err  error
+}
+
+// sets returns the head with its sets. That they could not be read is told by Load and Write.
+func (m *Mailbox) sets() *head {
+	if l := m.lazy; l != nil {
+		l.once.Do(func() {
+			m.runs, l.err = m.head.decodeSets(l.raw, m.counts)
+			l.raw = nil
+		})
+	}
+	return &m.head
+}
+
+// setsErr is why the sets could not be read, if they could not.
+func (m *Mailbox) setsErr() error {
+	if m.sets(); m.lazy != nil && m.lazy.err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, m.lazy.err)
+	}
+	return nil
+}
 
 // Size is the sum of the sizes that are known, in octets, and how many are not.
 func (m *Mailbox) Size() (known int64, unknown int) { return m.size, m.unknown }
