@@ -44,6 +44,12 @@ func (m *Mailbox) load() error {
 		return err
 	}
 	defer src.close()
+	// Memory is taken for what there is, not for what the head says.
+	if size, err := src.files.rows.Size(); err != nil {
+		return err
+	} else if size < src.rows.end {
+		return fmt.Errorf("%w: %d records are missing", ErrCorrupt, (src.rows.end-size+recordSize-1)/recordSize)
+	}
 
 	// Rows stand where their UID has its place among all, whatever the order of the records.
 	places := placesOf(m.uids)

@@ -1,0 +1,276 @@
+package index
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/memfs"
+)
+
+func TestCellSize(t *testing.T) {
+	if n := unsafe.Sizeof(cell{}); n != 56 {
+		t.Errorf("a row takes %d octets", n)
+	}
+}
+
+// The log of changes is bounded, and what it no longer tells is found all the same.
+func TestChangedSince(t *testing.T) {
+	m, w := New(memfs.New(nil).Root(), "box", nil), newModel(defaultHistory)
+	rows, names := sample(1, 3000, 1)
+	play(m, w, []mutation{arrive{rows, names}})
+	for i := range 1500 {
+		play(m, w, []mutation{setFlags{mailaccess.UIDSetOf(mailaccess.UID(2*i%2999 + 1)), mailaccess.Flags{}, mailaccess.ModSeq(10 + i)}})
+		if n := len(m.history.log); n > minLog {
+			t.Fatalf("the log has %d entries", n)
+		}
+	}
+	if err := changesDiffer(m, w); err != nil {
+		t.Error(err)
+	}
+	if n := m.ChangedSince(m.ModSeq() - 100).Len(); n != 100 {
+		t.Errorf("%d candidates for the last 100 changes", n)
+	}
+	if n := m.ChangedSince(5).Len(); n != 3000 {
+		t.Errorf("%d candidates for more than the log tells, want all", n)
+	}
+	// Scattered sets, which are the log's by their size.
+	var odd mailaccess.UIDSetBuilder
+	for u := mailaccess.UID(1); u < 3000; u += 2 {
+		odd.AddUID(u)
+	}
+	for i := range 40 {
+		play(m, w, []mutation{setFlags{odd.Set(), mailaccess.Flags{}, mailaccess.ModSeq(5000 + i)}})
+		if m.history.runs > maxRuns {
+			t.Fatalf("the log has sets of %d runs", m.history.runs)
+		}
+	}
+	if err := changesDiffer(m, w); err != nil {
+		t.Error(err)
+	}
+	if got := m.ChangedSince(5038); !got.Equal(odd.Set()) {
+		t.Errorf("%d candidates for the last change, want %d", got.Len(), odd.Set().Len())
+	}
+}
+
+func TestSpelled(t *testing.T) {
+	m := New(memfs.New(nil).Root(), "box", nil)
+	rows, names := sample(1, 1, 1)
+	rows[0].Flags.Keywords, _ = mailaccess.NewKeywords("Work", "$Junk")
+	m.Arrive(rows, names)
+	k, _ := mailaccess.NewKeywords("wORK", "other")
+	if got := m.Spelled(k).String(); got != "other Work" {
+		t.Errorf("got %q", got)
+	}
+	if got := m.Spelled(mailaccess.Keywords{}); !got.IsEmpty() {
+		t.Errorf("got %q of nothing", got)
+	}
+}
+
+// More sets of keywords than there are numbers for them.
+func TestManyKeywordSets(t *testing.T) {
+	d := memfs.New(nil).Root()
+	const n = keywordsLate + 500
+	m := New(d, "box", nil)
+	rows, names := sample(1, n, 1)
+	want := make([]mailaccess.Keywords, n)
+	for i := range rows {
+		var words []string
+		for bit := range 17 {
+			if (i+1)>>bit&1 != 0 {
+				words = append(words, fmt.Sprintf("w%d", bit))
+			}
+		}
+		want[i], _ = mailaccess.NewKeywords(words...)
+		rows[i].Flags.Keywords = want[i]
+	}
+	m.Arrive(rows, names)
+	mustCheckpoint(t, m, 1)
+	again, err := Open(d, "box", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Load(); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []*Mailbox{m, again} {
+		if len(m.kw.late) == 0 || m.Keywords().Len() != 17 {
+			t.Errorf("%d late sets, %d keywords", len(m.kw.late), m.Keywords().Len())
+		}
+		for i := range want {
+			if r, ok := m.Get(mailaccess.UID(i + 1)); !ok || r.Flags.Keywords != want[i] {
+				t.Fatalf("message %d has %q, want %q", i+1, r.Flags.Keywords, want[i])
+			}
+		}
+		m.SetFlags(m.UIDs(), mailaccess.Flags{}, 2)
+		if len(m.kw.late) != 0 || !m.Keywords().IsEmpty() || len(m.kw.index) != 0 {
+			t.Errorf("%d late sets, %d sets, keywords %q are left", len(m.kw.late), len(m.kw.index), m.Keywords())
+		}
+	}
+}
+
+// Writing, and reading names, go on while the mailbox changes; readers read together.
+func TestAtTheSameTime(t *testing.T) {
+	disk := memfs.New(nil)
+	m, w := New(disk.Root(), "box", &Options{minDead: 10}), newModel(defaultHistory)
+	play(m, w, script())
+	mustCheckpoint(t, m, 1)
+	for i := range 20 {
+		n := mailaccess.ModSeq(100 + i)
+		play(m, w, []mutation{setFlags{mailaccess.UIDSetRange(1, 20), mailaccess.Flags{System: mailaccess.SystemFlags(i)}, n}})
+		names, err := m.FileNames()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := len(w.rows)
+		c := m.Capture(2)
+		var wg sync.WaitGroup
+		var written error
+		wg.Go(func() { written = c.Write() })
+		wg.Go(func() {
+			got := 0
+			for _, err := range names.All() {
+				if err != nil {
+					t.Error(err)
+				}
+				got++
+			}
+			if got != want {
+				t.Errorf("%d names, want %d", got, want)
+			}
+		})
+		rows, more := sample(m.UIDNext(), 4, n)
+		play(m, w, []mutation{arrive{rows, more}, remove{mailaccess.UIDSetOf(rows[1].UID, 5), n}})
+		wg.Wait()
+		if err := names.Close(); err != nil {
+			t.Error(err)
+		}
+		if m.Done(c, written); written != nil {
+			t.Fatal(written)
+		}
+		if err := differs(m, w); err != nil {
+			t.Fatal(err)
+		}
+		fresh, err := Open(disk.Root(), "box", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			wg.Go(func() { fresh.UIDs(); fresh.Counts() })
+			wg.Go(func() {
+				m.Next(1, m.UIDs(), 3, make([]Row, 9))
+				m.Get(3)
+				m.Vanished(0)
+				m.ChangedSince(4)
+				m.Resident()
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// handles counts what is open.
+type handles struct {
+	fsys.Dir
+	open *atomic.Int64
+}
+
+type handle struct {
+	fsys.File
+	open *atomic.Int64
+}
+
+func (h handle) Close() error {
+	h.open.Add(-1)
+	return h.File.Close()
+}
+
+func (d handles) count(f fsys.File, err error) (fsys.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	d.open.Add(1)
+	return handle{f, d.open}, nil
+}
+
+func (d handles) Open(name string) (fsys.File, error)   { return d.count(d.Dir.Open(name)) }
+func (d handles) OpenRW(name string) (fsys.File, error) { return d.count(d.Dir.OpenRW(name)) }
+func (d handles) Create(name string) (fsys.File, error) { return d.count(d.Dir.Create(name)) }
+func (d handles) Rename(old string, to fsys.Dir, new string) error {
+	return d.Dir.Rename(old, to.(handles).Dir, new)
+}
+
+// Whatever fails, nothing stays open but what Release closes.
+func TestNothingStaysOpen(t *testing.T) {
+	log := script()
+	for k := 1; k < 40; k++ {
+		disk := memfs.New(nil)
+		d := handles{disk.Root(), new(atomic.Int64)}
+		m, w := New(d, "box", &Options{minDead: 3}), newModel(defaultHistory)
+		play(m, w, log[:4])
+		mustCheckpoint(t, m, 1)
+		play(m, w, log[4:])
+		disk.Fail(k, syscall.EMFILE, &fsys.FaultOptions{Reads: true})
+		checkpoint(m, 2)
+		if again, err := Open(d, "box", nil); err == nil {
+			again.Load()
+			again.Unload()
+		}
+		if names, err := m.FileNames(); err == nil {
+			for range names.All() {
+				break
+			}
+			names.Close()
+		}
+		m.FileName(1)
+		m.Release()
+		if n := d.open.Load(); n != 0 {
+			t.Fatalf("operation %d fails: %d files stay open", k, n)
+		}
+	}
+}
+
+// A defect of the caller shows at once.
+func TestNotLoaded(t *testing.T) {
+	d := memfs.New(nil).Root()
+	m := New(d, "box", nil)
+	mustCheckpoint(t, m, 1)
+	if !m.Unload() {
+		t.Fatal("does not unload")
+	}
+	defer func() {
+		if s := fmt.Sprint(recover()); !strings.Contains(s, "box") {
+			t.Errorf("got %q", s)
+		}
+	}()
+	m.Get(1)
+}
+
+// What is too long is refused before anything is written.
+func TestTooLong(t *testing.T) {
+	d := memfs.New(nil).Root()
+	m := New(d, "box", nil)
+	m.SetMeta(make([]byte, maxMeta+1))
+	if err := checkpoint(m, 1); err == nil {
+		t.Error("takes more than it reads")
+	}
+	m.SetMeta(nil)
+	rows, names := sample(1, 1, 1)
+	names[0].Base = strings.Repeat("x", MaxName)
+	m.Arrive(rows, names)
+	if err := checkpoint(m, 1); err == nil || errors.Is(err, ErrCorrupt) {
+		t.Errorf("a name that is too long: %v", err)
+	}
+	m.SetFileName(1, FileName{Base: strings.Repeat("x", MaxName)})
+	mustCheckpoint(t, m, 1)
+	if name, err := m.FileName(1); err != nil || len(name.Base) != MaxName {
+		t.Errorf("%d octets, %v", len(name.Base), err)
+	}
+}
