@@ -67,7 +67,7 @@ type Counters struct {
 	hook   func(Op)
 	left   int // until a fault; 0: none
 	err    error
-	fault  FaultOptions
+	opts   FaultOptions
 	failed int
 }
 
@@ -78,16 +78,23 @@ type FaultOptions struct {
 	Match  func(Op) bool // count only these; nil: all
 	Short  bool          // a write writes half of its octets and then fails
 	Sticky bool          // all that follow fail too, until Clear
+	// Lose: the Sync of a file that fails loses what it was to write. It is read as
+	// before, but no later Sync writes it: after an error Linux takes the pages for
+	// written. Only what can lose power can do that.
+	Lose bool
 }
+
+// Loser is a File that can do what FaultOptions.Lose says.
+type Loser interface{ LoseUnsynced() }
 
 // Fail makes the k-th operation from now fail with err and without effect; 1 is the
 // next. It replaces what an earlier Fail has left to do.
 func (c *Counters) Fail(k int, err error, o *FaultOptions) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.left, c.err, c.fault, c.failed = max(k, 1), err, FaultOptions{}, 0
+	c.left, c.err, c.opts, c.failed = max(k, 1), err, FaultOptions{}, 0
 	if o != nil {
-		c.fault = *o
+		c.opts = *o
 	}
 }
 
@@ -172,9 +179,14 @@ func (c *Counters) Tally() Tally {
 	}
 }
 
-// begin counts an operation and returns the error that it is to fail with; short is
-// how much of a write is to be done before.
-func (c *Counters) begin(o Op) (short int, err error) {
+// fault is how an operation is to fail.
+type fault struct {
+	short int // octets of a write to write before
+	lose  bool
+}
+
+// begin counts an operation and returns the error that it is to fail with.
+func (c *Counters) begin(o Op) (f fault, err error) {
 	c.mu.Lock()
 	hook := c.hook
 	c.mu.Unlock()
@@ -184,21 +196,22 @@ func (c *Counters) begin(o Op) (short int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.counts[o.Kind]++
-	if c.left == 0 || !o.Kind.Mutates() && !c.fault.Reads || c.fault.Match != nil && !c.fault.Match(o) {
-		return 0, nil
+	if c.left == 0 || !o.Kind.Mutates() && !c.opts.Reads || c.opts.Match != nil && !c.opts.Match(o) {
+		return fault{}, nil
 	}
 	if c.left--; c.left > 0 {
-		return 0, nil
+		return fault{}, nil
 	}
-	if c.fault.Sticky {
+	if c.opts.Sticky {
 		c.left = 1
 	}
 	c.failed++
-	if c.fault.Short && o.Kind == OpWrite {
-		short = o.Size / 2
+	if c.opts.Short && o.Kind == OpWrite {
+		f.short = o.Size / 2
 	}
+	f.lose = c.opts.Lose && (o.Kind == OpSyncFile || o.Kind == OpSyncData)
 	if o.Kind == OpLink || o.Kind == OpRename {
-		return 0, linkError(o, c.err)
+		return fault{}, linkError(o, c.err)
 	}
-	return short, &fs.PathError{Op: o.Kind.String(), Path: o.Path(), Err: c.err}
+	return f, &fs.PathError{Op: o.Kind.String(), Path: o.Path(), Err: c.err}
 }

@@ -147,7 +147,7 @@ type countedFile struct {
 	name string
 }
 
-func (f *countedFile) begin(k Kind, size int) (short int, err error) {
+func (f *countedFile) begin(k Kind, size int) (fault, error) {
 	return f.dir.c.begin(Op{Kind: k, Dir: f.dir.d.Path(), Name: f.name, Size: size})
 }
 
@@ -165,14 +165,14 @@ func (f *countedFile) WriteAt(p []byte, off int64) (int, error) {
 func (f *countedFile) Write(p []byte) (int, error) { return f.write(p, f.f.Write) }
 
 func (f *countedFile) write(p []byte, write func([]byte) (int, error)) (int, error) {
-	short, err := f.begin(OpWrite, len(p))
+	fault, err := f.begin(OpWrite, len(p))
 	if err == nil {
 		return write(p)
 	}
-	if short == 0 {
+	if fault.short == 0 {
 		return 0, err
 	}
-	n, werr := write(p[:short])
+	n, werr := write(p[:fault.short])
 	if werr != nil {
 		err = werr
 	}
@@ -186,18 +186,18 @@ func (f *countedFile) Truncate(size int64) error {
 	return f.f.Truncate(size)
 }
 
-func (f *countedFile) Sync() error {
-	if _, err := f.begin(OpSyncFile, 0); err != nil {
-		return err
-	}
-	return f.f.Sync()
-}
+func (f *countedFile) Sync() error     { return f.sync(OpSyncFile, f.f.Sync) }
+func (f *countedFile) SyncData() error { return f.sync(OpSyncData, f.f.SyncData) }
 
-func (f *countedFile) SyncData() error {
-	if _, err := f.begin(OpSyncData, 0); err != nil {
-		return err
+func (f *countedFile) sync(k Kind, sync func() error) error {
+	fault, err := f.begin(k, 0)
+	if err == nil {
+		return sync()
 	}
-	return f.f.SyncData()
+	if l, ok := f.f.(Loser); ok && fault.lose {
+		l.LoseUnsynced()
+	}
+	return err
 }
 
 func (f *countedFile) Size() (int64, error) {

@@ -169,6 +169,13 @@ func (f *file) SyncData() error {
 	return f.do("sync", "", func() error { f.n.sync(false); return nil })
 }
 
+// LoseUnsynced is for [fsys.FaultOptions].
+func (f *file) LoseUnsynced() {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	f.n.writes = nil
+}
+
 func (f *file) Size() (int64, error) {
 	i, err := f.Info()
 	return i.Size, err
@@ -204,6 +211,7 @@ func (l *lock) Close() error {
 }
 
 var (
-	_ fsys.Dir  = (*dir)(nil)
-	_ fsys.File = (*file)(nil)
+	_ fsys.Dir   = (*dir)(nil)
+	_ fsys.File  = (*file)(nil)
+	_ fsys.Loser = (*file)(nil)
 )
