@@ -11,6 +11,7 @@ package takeover
 import (
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,4 +119,19 @@ func Recognize(files iter.Seq2[string, time.Time]) Server {
 		}
 	}
 	return server
+}
+
+// LastValidity returns the highest UIDVALIDITY that Dovecot gave in an account, to
+// mailboxes that are gone too, from the names in its root; 0 when it says nothing. It
+// is in the name of a file, "dovecot-uidvalidity." and eight hexadecimal digits. A new
+// mailbox needs one above it, since its name may have been used.
+func LastValidity(names iter.Seq[string]) uint32 {
+	last := uint32(0)
+	for name := range names {
+		digits, found := strings.CutPrefix(name, "dovecot-uidvalidity.")
+		if n, err := strconv.ParseUint(digits, 16, 32); found && len(digits) == 8 && err == nil {
+			last = max(last, uint32(n))
+		}
+	}
+	return last
 }

@@ -250,6 +250,17 @@ func TestRecognize(t *testing.T) {
 	}
 }
 
+func TestLastValidity(t *testing.T) {
+	for want, names := range map[uint32]string{
+		0:          "cur dovecot-uidvalidity dovecot-uidvalidity. dovecot-uidvalidity.6b07b3e dovecot-uidvalidity.6b07b3e4f dovecot-uidvalidity.6b07b3ex 6b07b3e4",
+		1795666916: "dovecot-uidvalidity dovecot-uidvalidity.6b07b3e4 dovecot-uidvalidity.5b07b3e4",
+	} {
+		if got := LastValidity(slices.Values(strings.Fields(names))); got != want {
+			t.Errorf("%s: %d, want %d", names, got, want)
+		}
+	}
+}
+
 func FuzzReadUIDList(f *testing.F) {
 	for _, name := range []string{"dovecot-uidlist.v3", "dovecot-uidlist.v1", "courierimapuiddb"} {
 		b, err := os.ReadFile(filepath.Join("testdata", name))
