@@ -38,8 +38,8 @@ type Keywords struct {
 }
 
 // ReadKeywords reads the file. Lines that are not as they should be are left out, and
-// counted: broken numbers, letters above z, a letter that another line had before. The error is
-// that of r.
+// counted: broken numbers, letters above z, a letter that another line had before. The
+// error is that of r.
 func ReadKeywords(r io.Reader) (k Keywords, skipped int, err error) {
 	in := lines.NewReader(r, 1024)
 	for line, ok := in.Next(); ok; line, ok = in.Next() {

@@ -95,8 +95,8 @@ func readSubscriptions(r io.Reader, decode func(line string, levels []string) (s
 }
 
 // AppendSubscriptions appends Dovecot's file in its plain form, which all its versions
-// read. It fails with KindInvalid on a name that the contract does not allow; one that is too long
-// for a directory is fine.
+// read. It fails with KindInvalid on a name that the contract does not allow; one that
+// is too long for a directory is fine.
 func (e Encoding) AppendSubscriptions(dst []byte, names iter.Seq[string]) ([]byte, error) {
 	for name := range names {
 		if err := checkName(name); err != nil {

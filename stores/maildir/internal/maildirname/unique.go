@@ -28,9 +28,9 @@ type Generator struct {
 const maxHost = 100
 
 // NewGenerator makes a generator for a host and a process. What a name may not hold is
-// escaped in the host: "/" as \057 and ":" as \072, as the specification says, and in the same
-// way the comma and the backslash, which would begin a field or an escape, and all that
-// is not printable ASCII. A very long host is cut; an empty one is "localhost".
+// escaped in the host: "/" as \057 and ":" as \072, as the specification says, and in
+// the same way the comma and the backslash, which would begin a field or an escape, and
+// all that is not printable ASCII. A very long host is cut; an empty one is "localhost".
 func NewGenerator(host string, pid int, now func() time.Time) *Generator {
 	if host == "" {
 		host = "localhost"

@@ -22,7 +22,8 @@ const maxCourierKeywords = 1000
 // with numbers of keywords, the first being 0. Messages whose keywords changed of late
 // have a file of their own: see [NewestCourierUpdates]. Names that are no keywords, and
 // numbers that mean none, are left out; so are those over the limits, 1,000 keywords in
-// the list and [mailaccess.MaxKeywords] for a message. An error of r or of each ends reading.
+// the list and [mailaccess.MaxKeywords] for a message. An error of r or of each ends
+// reading.
 func ReadCourierKeywords(r io.Reader, each func(base string, keywords mailaccess.Keywords) error) (Report, error) {
 	var report Report
 	in := lines.NewReader(r, maxLine)
@@ -77,7 +78,8 @@ func ReadCourierKeywords(r io.Reader, each func(base string, keywords mailaccess
 }
 
 // ReadCourierUpdate reads a file of courierimapkeywords that is one message's: its
-// keywords, one in each line, instead of those in the list. An empty one takes them all away.
+// keywords, one in each line, instead of those in the list. An empty one takes them all
+// away.
 func ReadCourierUpdate(r io.Reader) (mailaccess.Keywords, Report, error) {
 	var report Report
 	var words []string

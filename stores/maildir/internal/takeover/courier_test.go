@@ -57,7 +57,7 @@ func TestReadCourierKeywords(t *testing.T) {
 		{"no messages", "a\nb\n", nil, 0},
 		{"no keywords", "\nx:0\n", map[string]string{"x": ""}, 1},
 		{"no keyword, with its number", "a\ntwo words\nc\n\nx:0 1 2\n", map[string]string{"x": "a c"}, 2},
-		{"too long, with its number", "a\n" + strings.Repeat("b", 5000) + "\nc\n\nx:0 1 2\n", map[string]string{"x": "a c"}, 2},
+		{"too long, with its number", "a\n" + strings.Repeat("b", 5000) + "\nc\n\nx:2\ny:1\n", map[string]string{"x": "c", "y": ""}, 2},
 		{"numbers", "a\nb\n\nx:1 7 -1 z 99999999999999999999\ny:\n", map[string]string{"x": "b", "y": ""}, 4},
 		{"broken lines", "a\n\nx\n:0\n../x:0\n.x:0\n\nok:0\n", map[string]string{"ok": "a"}, 5},
 		{"flags left in", "a\n\nx:2,S:0\n", map[string]string{"x": "a"}, 0},

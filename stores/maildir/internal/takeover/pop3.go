@@ -37,9 +37,9 @@ func CourierUIDL(n, validity uint64) string {
 }
 
 // CourierFileUIDL returns the UIDL that old versions of Courier gave a message, and
-// later ones keep: what identifies its file, with a plus sign and two hexadecimal digits for
-// octets that could be misunderstood. It may be longer than the 70 octets that RFC 1939, section 7
-// allows.
+// later ones keep: what identifies its file, with a plus sign and two hexadecimal
+// digits for octets that could be misunderstood. It may be longer than the 70 octets
+// that RFC 1939, section 7 allows.
 func CourierFileUIDL(base string) string {
 	var b strings.Builder
 	for i := range len(base) {

@@ -58,8 +58,8 @@ type UIDEntry struct {
 // with fields in any order, most of them missing, and others that are not known left
 // aside. A file name is the last known one; its flags mean nothing.
 //
-// What cannot be right is left out, and the message is one without a UID: UID 0 and the highest,
-// a UID that is not above those before, a name that can be none. A last line without
+// What cannot be right is left out, and the message is one without a UID: UID 0 and the
+// highest, a UID that is not above those before, a name that can be none. A last line without
 // its end is left out too, since Dovecot may be writing it, but Next is above its UID.
 // Without a header that makes sense there is no list: KindCorrupt. An error of r or of
 // each ends reading.
