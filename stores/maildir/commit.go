@@ -1,0 +1,342 @@
+package maildir
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/commitlog"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
+)
+
+// change is something that is done in an account. Changes are done in the order in which
+// they come, one after another, except that those that have nothing to do with each other
+// are written to the commit log together: whoever holds the lead does it for those who
+// wait.
+type change struct {
+	// op is for errors.
+	op string
+	// boxes are the mailboxes that it reads or changes. Nil: it has the account for itself.
+	boxes []mailaccess.MailboxID
+	// adds says that all that it does is to add messages to the mailboxes named, and that
+	// what is in them already does not matter to it.
+	adds bool
+	// plan says what is to be done; nil: nothing. a.mu is held. It changes nothing, and may
+	// fail.
+	plan func(p *planner) (*record, error)
+	// alone, instead of plan, does what needs the lead and nothing else: file names,
+	// checkpoints. The lead is held, a.mu is not.
+	alone func() error
+
+	record *record
+	pos    commitlog.Pos
+	err    error
+	turn   chan bool // true: it is done; false: take the lead
+}
+
+// lead is the right to change an account, and who waits for it.
+type lead struct {
+	mu      sync.Mutex
+	taken   bool
+	waiting []*change
+}
+
+// do does a change and returns when it is durable and in force, or failed.
+func (a *account) do(c *change) error {
+	l := &a.lead
+	l.mu.Lock()
+	l.waiting = append(l.waiting, c)
+	if l.taken {
+		c.turn = make(chan bool, 1)
+		l.mu.Unlock()
+		if <-c.turn {
+			return c.err
+		}
+		l.mu.Lock()
+	}
+	l.taken = true
+	batch := l.next()
+	l.mu.Unlock()
+
+	a.together(batch)
+
+	l.mu.Lock()
+	if len(l.waiting) > 0 {
+		l.waiting[0].turn <- false
+	} else {
+		l.taken = false
+	}
+	l.mu.Unlock()
+	for _, other := range batch {
+		if other != c {
+			other.turn <- true
+		}
+	}
+	return c.err
+}
+
+// next takes from those that wait the first one and whoever can be done with it. l.mu is held.
+func (l *lead) next() []*change {
+	batch := []*change{l.waiting[0]}
+	rest := l.waiting[:0]
+	// claimed says of each mailbox whether somebody does more in it than to add messages.
+	claimed := make(map[mailaccess.MailboxID]bool)
+	claim := func(c *change) {
+		for _, b := range c.boxes {
+			claimed[b] = claimed[b] || !c.adds
+		}
+	}
+	claim(batch[0])
+	open := batch[0].boxes != nil
+	for _, c := range l.waiting[1:] {
+		// Nobody passes one who wants the account for itself.
+		open = open && c.boxes != nil
+		free := open
+		for _, b := range c.boxes {
+			if more, ok := claimed[b]; ok && (more || !c.adds) {
+				free = false
+			}
+		}
+		// What has to wait keeps its mailboxes from those behind it.
+		claim(c)
+		if free {
+			batch = append(batch, c)
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	clear(l.waiting[len(rest):])
+	l.waiting = rest
+	return batch
+}
+
+// together does the changes of a batch: plan, write to the log, apply, work on files, ring.
+// The lead is held.
+func (a *account) together(batch []*change) {
+	if batch[0].alone != nil {
+		batch[0].err = batch[0].alone()
+		return
+	}
+	a.redoPending()
+	p := a.planAll(batch)
+	if len(p.entry.Records) == 0 {
+		return
+	}
+	err := a.reserve(p)
+	if err == nil {
+		err = a.write(p)
+	}
+	if err != nil {
+		for _, c := range batch {
+			if c.record != nil {
+				c.record, c.err = nil, failDisk(c.op, "", err)
+			}
+		}
+		return
+	}
+	var tasks []task
+	a.mu.Lock()
+	for i := range p.entry.Records {
+		tasks = append(tasks, a.apply(&p.entry.Records[i])...)
+	}
+	a.mu.Unlock()
+	a.work(tasks)
+	for _, c := range batch {
+		if c.record != nil {
+			a.ringRecord(c.record)
+		}
+	}
+}
+
+// planner collects what the changes of a batch are to do.
+type planner struct {
+	a          *account
+	entry      entry
+	modseq     mailaccess.ModSeq
+	lastEmail  uint32
+	lastThread uint32
+	next       map[*mailbox]mailaccess.UID
+	spooled    bool // some file is in the spool alone
+}
+
+func (a *account) planAll(batch []*change) *planner {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := &planner{
+		a: a, entry: entry{Account: a.key}, modseq: a.ModSeq,
+		lastEmail: a.LastEmail, lastThread: a.LastThread,
+		next: make(map[*mailbox]mailaccess.UID),
+	}
+	for _, c := range batch {
+		p.plan(c)
+	}
+	return p
+}
+
+// plan asks a change what it wants. What it took in vain is given back.
+func (p *planner) plan(c *change) {
+	before := *p
+	next := make(map[*mailbox]mailaccess.UID, len(p.next))
+	for b, uid := range p.next {
+		next[b] = uid
+	}
+	r, err := c.plan(p)
+	if err != nil || r == nil {
+		c.err = err
+		*p = before
+		p.next = next
+		return
+	}
+	if p.lastEmail != before.lastEmail || p.lastThread != before.lastThread {
+		r.LastEmail, r.LastThread = p.lastEmail, p.lastThread
+	}
+	for i := range r.Boxes {
+		for _, s := range r.Boxes[i].Sources {
+			p.spooled = p.spooled || s.Spool != ""
+		}
+	}
+	c.record = r
+	p.entry.Records = append(p.entry.Records, *r)
+}
+
+// number takes the number of the transaction.
+func (p *planner) number() mailaccess.ModSeq {
+	p.modseq++
+	return p.modseq
+}
+
+// uids takes n UIDs of b in a row, and returns the first.
+func (p *planner) uids(op string, b *mailbox, n int) (mailaccess.UID, error) {
+	first, ok := p.next[b]
+	if !ok {
+		first = b.ix.UIDNext()
+	}
+	// The highest UID is left out, so that UIDNEXT is one too.
+	if uint64(n) > math.MaxUint32-uint64(first) {
+		return 0, fail(op, mailaccess.KindLimit, string(b.ID), fmt.Errorf("the mailbox has used up its UIDs"))
+	}
+	p.next[b] = first + mailaccess.UID(n)
+	return first, nil
+}
+
+// email takes a number for a new content.
+func (p *planner) email(op string) (uint32, error) {
+	if p.lastEmail == math.MaxUint32 {
+		return 0, fail(op, mailaccess.KindLimit, "", fmt.Errorf("the account has used up its message ids"))
+	}
+	p.lastEmail++
+	return p.lastEmail, nil
+}
+
+// write writes the entry to the log.
+func (a *account) write(p *planner) error {
+	payload, err := a.store.codec.enc.Marshal(&p.entry)
+	if err != nil {
+		return err
+	}
+	// From here on, before there is a record that Trim could drop.
+	a.logged(a.store.commits.End())
+	_, err = a.store.commits.Commit(payload, p.spooled)
+	return err
+}
+
+// apply brings what is in memory to where the record says, and returns the work on files
+// that is left. a.mu is held. It never fails: what is in a record was planned here, or
+// checked when it was read.
+func (a *account) apply(r *record) []task {
+	a.ModSeq = max(a.ModSeq, r.ModSeq)
+	a.LastEmail, a.LastThread = max(a.LastEmail, r.LastEmail), max(a.LastThread, r.LastThread)
+	var tasks []task
+	for i := range r.Created {
+		tasks = append(tasks, a.applyCreated(r.ModSeq, &r.Created[i])...)
+	}
+	if len(r.Renamed) > 0 {
+		tasks = append(tasks, a.applyRenamed(r.ModSeq, r.Renamed)...)
+	}
+	for i := range r.Boxes {
+		tasks = append(tasks, a.applyBox(r.ModSeq, &r.Boxes[i])...)
+	}
+	for i := range r.Deleted {
+		tasks = append(tasks, a.applyDeleted(r.ModSeq, &r.Deleted[i])...)
+	}
+	if len(r.Subscribe) > 0 {
+		tasks = append(tasks, a.applySubscribe(r.ModSeq, r.Subscribe)...)
+	}
+	return tasks
+}
+
+// applyBox is apply for one mailbox, which is loaded if it is there.
+func (a *account) applyBox(n mailaccess.ModSeq, r *boxRecord) (tasks []task) {
+	b := a.boxes[r.Box]
+	if b == nil {
+		return nil // deleted since; only when going through the log again
+	}
+	if len(r.Rows) > 0 {
+		rows, names, err := r.rows()
+		if err != nil {
+			return nil // checked before
+		}
+		b.ix.Arrive(rows, names)
+		for i := range rows {
+			if len(r.Sources) > 0 {
+				tasks = append(tasks, task{kind: placeFile, box: b, uid: rows[i].UID, base: names[i].Base, suffix: names[i].Suffix, from: r.Sources[i]})
+			}
+		}
+	}
+	for _, t := range r.Threads {
+		a.threads.enter(t.Thread, t.Keys)
+	}
+	for _, g := range r.Flags {
+		uids, _ := g.UIDs.set()
+		b.ix.SetFlags(uids, flagsOf(g.System, g.Keywords), n)
+		b.lazy = b.lazy.Union(uids)
+	}
+	for _, m := range r.Removed {
+		uids, _ := m.UIDs.set()
+		if m.Keep {
+			for uid := range uids.All() {
+				if name, err := b.ix.FileName(uid); err == nil {
+					tasks = append(tasks, task{kind: keepFile, box: b, uid: uid, base: name.Base, suffix: name.Suffix, place: name.Place, time: m.Time})
+				}
+			}
+		}
+		b.ix.Remove(uids, n)
+		b.lazy = b.lazy.Minus(uids)
+	}
+	for _, c := range r.Names {
+		b.ix.SetFileName(c.UID, index.FileName{Base: c.Base, Suffix: c.Suffix, Place: c.Place})
+	}
+	for _, s := range r.Sizes {
+		b.ix.SetSize(s.UID, s.Size)
+	}
+	if r.Recent != 0 {
+		b.ix.SetRecent(max(b.ix.Recent(), r.Recent))
+	}
+	return tasks
+}
+
+// ringRecord rings for what a transaction changed.
+func (a *account) ringRecord(r *record) {
+	if r.ModSeq == 0 {
+		return
+	}
+	if len(r.Created)+len(r.Renamed)+len(r.Deleted)+len(r.Subscribe) > 0 {
+		a.ring("", r.ModSeq)
+	}
+	var boxes []mailaccess.MailboxID
+	for i := range r.Boxes {
+		boxes = append(boxes, r.Boxes[i].Box)
+	}
+	for _, x := range r.Renamed {
+		boxes = append(boxes, x.Box)
+	}
+	for _, x := range r.Deleted {
+		boxes = append(boxes, x.Box)
+	}
+	slices.Sort(boxes)
+	for _, box := range slices.Compact(boxes) {
+		a.ring(box, r.ModSeq)
+	}
+}

@@ -1,0 +1,258 @@
+package maildir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"syscall"
+
+	"go.uber.org/zap"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
+)
+
+// task is work on files that follows a commit. It may be done again: where the result is
+// there already, it is done. Tasks of an account are done in the order of the commits,
+// under the lead.
+type task struct {
+	kind taskKind
+	box  *mailbox
+	uid  mailaccess.UID
+	// base and suffix are the name of the message's file: the one that it gets
+	// (placeFile), or the one that it has (keepFile).
+	base, suffix string
+	place        index.Place // keepFile: where it is
+	from         source      // placeFile
+	time         int64       // keepFile: Unix seconds
+	run          func() error
+}
+
+type taskKind uint8
+
+const (
+	placeFile taskKind = iota // into cur
+	keepFile                  // to the expunged messages
+	runTask                   // whatever run does
+)
+
+// work does tasks. One that fails is kept and tried again before the next change; until
+// then its message is read from where its file still is.
+func (a *account) work(tasks []task) {
+	for i := range tasks {
+		t := &tasks[i]
+		if err := a.doTask(t); err != nil {
+			a.mu.Lock()
+			a.pending = append(a.pending, *t)
+			n := len(a.pending)
+			a.mu.Unlock()
+			if n == 1 {
+				a.store.log.Warn("a message file is not where it belongs yet", zap.String("account", a.key), zap.String("file", t.base), zap.Error(err))
+			}
+		}
+	}
+}
+
+// redoPending tries again what failed. The lead is held.
+func (a *account) redoPending() {
+	a.mu.Lock()
+	tasks := a.pending
+	a.pending = nil
+	a.mu.Unlock()
+	if len(tasks) > 0 {
+		a.work(tasks)
+	}
+}
+
+func (a *account) doTask(t *task) error {
+	switch t.kind {
+	case placeFile:
+		return a.place(t)
+	case keepFile:
+		return a.keep(t)
+	default:
+		return t.run()
+	}
+}
+
+// place puts the file of a message into cur.
+func (a *account) place(t *task) error {
+	if err := a.openDirs(t.box); err != nil {
+		return err
+	}
+	name := t.base + t.suffix
+	var err error
+	switch {
+	case t.from.Spool != "":
+		if err = a.link(a.store.spool, t.from.Spool, t.box, name); errors.Is(err, fs.ErrNotExist) {
+			err = a.placed(t, err)
+		}
+	default:
+		err = a.placeFrom(t, name)
+	}
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	t.box.ix.SetFileName(t.uid, index.FileName{Base: t.base, Suffix: t.suffix, Place: index.Cur})
+	if t.from.Spool != "" {
+		a.spent = append(a.spent, t.from.Spool)
+	}
+	a.dirtied(t.box.cur)
+	a.mu.Unlock()
+	return nil
+}
+
+// placeFrom links or renames a message's file from another place.
+func (a *account) placeFrom(t *task, name string) error {
+	a.mu.Lock()
+	src := a.boxes[t.from.Box]
+	a.mu.Unlock()
+	if src == nil {
+		// Deleted since; only when going through the log again.
+		return a.placed(t, fs.ErrNotExist)
+	}
+	if err := a.openDirs(src); err != nil {
+		return err
+	}
+	dir, have := src.at(t.from.Place), t.from.Base+t.from.Suffix
+	err := a.carry(t, dir, have, name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// Somebody else changed its name meanwhile, or it was done before.
+	if dir, have, err = a.find(src, t.from.Base); err != nil {
+		return a.placed(t, err)
+	}
+	return a.carry(t, dir, have, name)
+}
+
+// carry links or renames a file into cur.
+func (a *account) carry(t *task, dir fsys.Dir, have, name string) error {
+	if !t.from.Move {
+		return a.link(dir, have, t.box, name)
+	}
+	if err := dir.Rename(have, t.box.cur, name); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.dirtied(dir)
+	a.mu.Unlock()
+	return nil
+}
+
+// placed returns nil if the file is there already, under whatever suffix, else err.
+func (a *account) placed(t *task, err error) error {
+	if _, _, found := a.find(t.box, t.base); found == nil {
+		return nil
+	}
+	return err
+}
+
+// link gives a file a name in cur, or copies it where links cannot be made.
+func (a *account) link(from fsys.Dir, old string, b *mailbox, name string) error {
+	err := from.Link(old, b.cur, name)
+	switch {
+	case err == nil, errors.Is(err, fs.ErrExist):
+		return nil
+	case errors.Is(err, syscall.EXDEV), errors.Is(err, syscall.EMLINK), errors.Is(err, syscall.EPERM), errors.Is(err, errors.ErrUnsupported):
+		return a.copyFile(from, old, b, name)
+	}
+	return err
+}
+
+// copyFile copies a file into cur by way of tmp.
+func (a *account) copyFile(from fsys.Dir, old string, b *mailbox, name string) (err error) {
+	tmp, err := subdir(b.dir, "tmp")
+	if err != nil {
+		return err
+	}
+	defer tmp.Close()
+	src, err := from.Open(old)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	info, err := src.Info()
+	if err != nil {
+		return err
+	}
+	temporary := a.store.unique.Next()
+	dst, err := tmp.Create(temporary)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, tmp.Remove(temporary))
+		}
+	}()
+	_, err = io.Copy(dst, io.NewSectionReader(src, 0, info.Size))
+	if err == nil {
+		err = dst.SetModTime(info.ModTime)
+	}
+	if err == nil {
+		err = dst.Sync()
+	}
+	if err = errors.Join(err, dst.Close()); err != nil {
+		return err
+	}
+	return tmp.Rename(temporary, b.cur, name)
+}
+
+// find looks for a message's file by its base, in cur and new.
+func (a *account) find(b *mailbox, base string) (fsys.Dir, string, error) {
+	for _, dir := range []fsys.Dir{b.cur, b.new} {
+		for e, err := range dir.Names(0) {
+			if err != nil {
+				return nil, "", err
+			}
+			if baseOf(e.Name) == base {
+				return dir, e.Name, nil
+			}
+		}
+	}
+	return nil, "", fmt.Errorf("%s: %w", base, fs.ErrNotExist)
+}
+
+// at returns the directory of a place. The directories are open.
+func (b *mailbox) at(p index.Place) fsys.Dir {
+	if p == index.New {
+		return b.new
+	}
+	return b.cur
+}
+
+// openDirs opens the directories of a mailbox, if they are not open.
+func (a *account) openDirs(b *mailbox) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.openDirsLocked(b)
+}
+
+func (a *account) openDirsLocked(b *mailbox) (err error) {
+	if b.cur != nil {
+		return nil
+	}
+	dir := a.dir
+	if b.dirName != "" {
+		if dir, err = a.dir.Sub(b.dirName); err != nil {
+			return err
+		}
+	}
+	cur, err := subdir(dir, "cur")
+	if err != nil {
+		return err
+	}
+	fresh, err := subdir(dir, "new")
+	if err != nil {
+		return errors.Join(err, cur.Close())
+	}
+	b.dir, b.new, b.cur = dir, fresh, cur
+	return nil
+}
+
+// dirtied notes that a directory has to be synced before the next checkpoint. a.mu is held.
+func (a *account) dirtied(d fsys.Dir) { a.unsynced[d] = struct{}{} }

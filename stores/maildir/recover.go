@@ -1,0 +1,236 @@
+package maildir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/commitlog"
+)
+
+const (
+	stateFile   = "state"
+	runningFile = "running" // there while a process has the store open
+)
+
+// storeState is the file that counts what went wrong.
+type storeState struct {
+	// generation rises with each start after a stop that was not clean.
+	generation uint64
+	// lost is the generation in which the commit log was found damaged; accounts whose
+	// checkpoint is older may lack something that was acknowledged.
+	lost uint64
+}
+
+// logged is an entry of the log that no checkpoint may hold.
+type loggedEntry struct {
+	pos     commitlog.Pos
+	records []record
+}
+
+// recover opens the commit log and does again what is in it.
+func (s *Store) recover() error {
+	const op = "open store"
+	if err := s.readState(); err != nil {
+		return failDisk(op, "", err)
+	}
+	unclean, err := s.markRunning()
+	if err != nil {
+		return failDisk(op, "", err)
+	}
+	dir, err := subdir(s.own, "log")
+	if err != nil {
+		return failDisk(op, "", err)
+	}
+	entries := make(map[string][]loggedEntry)
+	var order []string
+	damaged := false
+	s.commits, err = commitlog.Open(dir, commitlog.Options{
+		Mode:       s.opts.Sync.mode(),
+		BeforeSync: s.spool.Sync,
+		OnDiscard: func(commitlog.Pos) {
+			s.log.Warn("the disk did not keep what was written to the commit log")
+		},
+		OnDamage: func(d *commitlog.Damage) {
+			damaged = true
+			s.log.Error("the commit log is damaged", zap.Error(d))
+		},
+	}, func(pos commitlog.Pos, payload []byte) error {
+		var e entry
+		if err := s.codec.dec.Unmarshal(payload, &e); err != nil {
+			damaged = true
+			s.log.Error("a record of the commit log cannot be read", zap.Stringer("position", pos), zap.Error(err))
+			return nil
+		}
+		if entries[e.Account] == nil {
+			order = append(order, e.Account)
+		}
+		entries[e.Account] = append(entries[e.Account], loggedEntry{pos, e.Records})
+		return nil
+	})
+	if err != nil {
+		return failDisk(op, "", err)
+	}
+	if unclean || damaged {
+		s.state.generation++
+		if damaged {
+			s.state.lost = s.state.generation
+		}
+		if err := s.writeState(); err != nil {
+			return failDisk(op, "", err)
+		}
+	}
+	if len(order) > 0 {
+		s.log.Info("the last stop was not clean", zap.Int("accounts", len(order)))
+	}
+	whole := true
+	for _, key := range order {
+		if err := s.recoverAccount(key, entries[key]); err != nil {
+			whole = false
+			s.log.Error("an account cannot be brought forward: the log is kept for it", zap.String("account", key), zap.Error(err))
+		}
+	}
+	if s.keepLog = !whole; s.keepLog {
+		return nil
+	}
+	if err := s.commits.Trim(s.commits.End()); err != nil {
+		return failDisk(op, "", err)
+	}
+	return s.emptySpool()
+}
+
+// recoverAccount does again what the log says of an account, and checkpoints it.
+func (s *Store) recoverAccount(key string, entries []loggedEntry) error {
+	a := &account{store: s, key: key, loading: make(chan struct{})}
+	close(a.loading)
+	defer a.closeDirs()
+	if err := a.load("recover", strings.Split(key, "/"), false); err != nil {
+		if errors.Is(err, mailaccess.KindNotFound) {
+			return nil // the operator removed it
+		}
+		return err
+	}
+	a.first = entries[0].pos
+	renamed := make(map[*mailbox]mailaccess.UIDSet)
+	for _, e := range entries {
+		for i := range e.records {
+			if err := a.redo(e.pos, &e.records[i], renamed); err != nil {
+				return err
+			}
+		}
+	}
+	for b, uids := range renamed {
+		if err := a.adopt(b, uids); err != nil {
+			return err
+		}
+	}
+	for _, b := range a.boxes {
+		b.ix.SetDirTimes(0, 0)
+	}
+	return a.checkpoint()
+}
+
+// redo applies a record that may have been applied before, and does its work on files.
+func (a *account) redo(pos commitlog.Pos, r *record, renamed map[*mailbox]mailaccess.UIDSet) error {
+	a.mu.Lock()
+	have := r.Boxes[:0:0]
+	for _, part := range r.Boxes {
+		b := a.boxes[part.Box]
+		if b == nil && !created(r, part.Box) {
+			continue
+		}
+		if b != nil {
+			if uint64(pos) < b.ix.LogPos() {
+				continue
+			}
+			if err := b.ix.Load(); err != nil {
+				a.mu.Unlock()
+				return err
+			}
+			for _, n := range part.Names {
+				renamed[b] = renamed[b].WithRange(n.UID, n.UID)
+			}
+		}
+		if _, _, err := part.rows(); err != nil {
+			a.mu.Unlock()
+			return err
+		}
+		have = append(have, part)
+	}
+	again := *r
+	again.Boxes = have
+	tasks := a.apply(&again)
+	a.mu.Unlock()
+	a.work(tasks)
+	return nil
+}
+
+func created(r *record, box mailaccess.MailboxID) bool {
+	for _, c := range r.Created {
+		if c.Box == box {
+			return true
+		}
+	}
+	return false
+}
+
+// emptySpool removes uploads that nobody committed, and what was linked elsewhere.
+func (s *Store) emptySpool() error {
+	for e, err := range s.spool.Names(0) {
+		if err != nil {
+			return failDisk("open store", "", err)
+		}
+		if err := s.spool.Remove(e.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.log.Warn("an old upload cannot be removed", zap.Error(err))
+		}
+	}
+	return nil
+}
+
+// markRunning leaves a mark until the store is closed, and reports whether there was one.
+func (s *Store) markRunning() (unclean bool, err error) {
+	f, err := s.own.Create(runningFile)
+	if errors.Is(err, fs.ErrExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, errors.Join(f.Close(), s.own.Sync())
+}
+
+// unmarkRunning says that the stop is clean.
+func (s *Store) unmarkRunning() error {
+	if err := s.own.Remove(runningFile); err != nil {
+		return err
+	}
+	return s.own.Sync()
+}
+
+func (s *Store) readState() error {
+	b, err := readSmall(s.own, stateFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return parseMeta(b, "mailaccess state 1", func(key, value string) (err error) {
+		switch key {
+		case "generation":
+			s.state.generation, err = strconv.ParseUint(value, 10, 64)
+		case "lost":
+			s.state.lost, err = strconv.ParseUint(value, 10, 64)
+		}
+		return err
+	})
+}
+
+func (s *Store) writeState() error {
+	return s.writeSmall(s.own, stateFile, fmt.Appendf(nil, "mailaccess state 1\ngeneration %d\nlost %d\n", s.state.generation, s.state.lost))
+}

@@ -1,0 +1,255 @@
+package maildir
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/hashmail/mailaccess/stores/maildir/internal/commitlog"
+)
+
+const (
+	upkeepEvery = time.Second
+	// idleFor is how long an account stays loaded that nobody has open.
+	idleFor = 5 * time.Minute
+	// sweepEvery is how often expunged messages are looked at whose time is over.
+	sweepEvery = time.Hour
+)
+
+// startUpkeep begins the work in the background: names of files, checkpoints, putting
+// away what nobody uses, sweeping.
+func (s *Store) startUpkeep() {
+	s.work.Go(func() {
+		t := time.NewTicker(upkeepEvery)
+		defer t.Stop()
+		for {
+			select {
+			case <-s.stop:
+				return
+			case <-t.C:
+				s.upkeep(s.now())
+			}
+		}
+	})
+}
+
+// upkeep does what is due.
+func (s *Store) upkeep(now time.Time) {
+	for _, a := range s.loadedAccounts() {
+		a.upkeep(now)
+	}
+	s.putAwayIdle(now)
+	if s.commits.Size() > s.opts.LogBytes/2 {
+		s.shortenLog()
+	}
+}
+
+// loadedAccounts returns the accounts that are loaded, those that were idle longest first.
+func (s *Store) loadedAccounts() []*account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*account
+	for _, a := range s.accounts {
+		select {
+		case <-a.loading:
+			if a.loadErr == nil && a.leaving == nil {
+				all = append(all, a)
+			}
+		default:
+		}
+	}
+	slices.SortFunc(all, func(x, y *account) int { return x.idleSince.Compare(y.idleSince) })
+	return all
+}
+
+// shortenLog checkpoints accounts, those first that keep the log long, until it is short.
+func (s *Store) shortenLog() {
+	all := s.loadedAccounts()
+	firsts := make(map[*account]commitlog.Pos, len(all))
+	for _, a := range all {
+		firsts[a] = a.needs()
+	}
+	slices.SortFunc(all, func(x, y *account) int {
+		switch {
+		case firsts[x] < firsts[y]:
+			return -1
+		case firsts[x] > firsts[y]:
+			return 1
+		}
+		return 0
+	})
+	for _, a := range all {
+		if firsts[a] == 0 {
+			continue
+		}
+		if err := a.checkpoint(); err != nil {
+			s.log.Error("the index of an account cannot be written", zap.String("account", a.key), zap.Error(err))
+		}
+		if err := s.trim(); err != nil {
+			s.log.Error("the commit log cannot be shortened", zap.Error(err))
+			return
+		}
+		if s.commits.Size() < s.opts.LogBytes/4 {
+			return
+		}
+	}
+}
+
+// needs returns from where on the account needs the log; 0: not at all.
+func (a *account) needs() commitlog.Pos {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.writing != 0 && (a.first == 0 || a.writing < a.first) {
+		return a.writing
+	}
+	return a.first
+}
+
+// trim drops what no account needs of the log.
+func (s *Store) trim() error {
+	if s.keepLog {
+		return nil
+	}
+	pos := s.commits.End()
+	s.mu.Lock()
+	all := make([]*account, 0, len(s.accounts))
+	for _, a := range s.accounts {
+		all = append(all, a)
+	}
+	s.mu.Unlock()
+	for _, a := range all {
+		if first := a.needs(); first != 0 && first < pos {
+			pos = first
+		}
+	}
+	return s.commits.Trim(pos)
+}
+
+// putAwayIdle puts away accounts that nobody has open: all that were idle for long, and as
+// many more as it takes to stay within the budget of memory.
+func (s *Store) putAwayIdle(now time.Time) {
+	all := s.loadedAccounts()
+	var total int64
+	sizes := make(map[*account]int64, len(all))
+	for _, a := range all {
+		sizes[a] = a.resident()
+		total += sizes[a]
+	}
+	for _, a := range all {
+		if total <= s.opts.Memory && now.Sub(a.idleSince) < idleFor {
+			continue
+		}
+		if s.putAway(a) {
+			total -= sizes[a]
+		} else if total > s.opts.Memory {
+			total -= a.unloadUnused(now)
+		}
+	}
+}
+
+// putAway writes an account's index and lets go of it, unless somebody has it open. On an
+// error it stays loaded.
+func (s *Store) putAway(a *account) bool {
+	s.mu.Lock()
+	if a.users > 0 || a.leaving != nil {
+		s.mu.Unlock()
+		return false
+	}
+	leaving := make(chan struct{})
+	a.leaving = leaving
+	s.mu.Unlock()
+	err := a.close()
+	s.mu.Lock()
+	a.leaving = nil
+	if err == nil {
+		delete(s.accounts, a.key)
+	}
+	s.mu.Unlock()
+	close(leaving)
+	if err != nil {
+		s.log.Error("the index of an account cannot be written", zap.String("account", a.key), zap.Error(err))
+	}
+	return err == nil
+}
+
+// close brings names of files and the index in line and closes what is open.
+func (a *account) close() error {
+	if err := a.finishNames(); err != nil {
+		return err
+	}
+	a.takeDirTimes()
+	if a.dirty() {
+		if err := a.checkpoint(); err != nil {
+			return err
+		}
+	}
+	a.unwatchAll()
+	a.closeDirs()
+	return nil
+}
+
+// dirty reports whether there is anything that the account's index does not have.
+func (a *account) dirty() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.first != 0 || a.fresh {
+		return true
+	}
+	for _, b := range a.boxes {
+		if b.ix.Dirty() {
+			return true
+		}
+	}
+	return false
+}
+
+// resident is about how many octets the account takes in memory.
+func (a *account) resident() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := int64(4096) + int64(len(a.threads.known))*24
+	for _, b := range a.boxes {
+		n += b.ix.Resident() + 512
+	}
+	return n
+}
+
+// unloadUnused lets go of the rows of mailboxes that nobody uses, and returns how many octets
+// that was.
+func (a *account) unloadUnused(now time.Time) (freed int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, b := range a.boxes {
+		if b.holds > 0 || !b.ix.Loaded() || now.Sub(b.used) < time.Minute {
+			continue
+		}
+		before := b.ix.Resident()
+		if b.ix.Unload() {
+			freed += before - b.ix.Resident()
+		}
+	}
+	return freed
+}
+
+// putAwayAll is for Close: everybody who still has an account open finds it closed.
+func (s *Store) putAwayAll() error {
+	var errs []error
+	for _, a := range s.loadedAccounts() {
+		errs = append(errs, a.close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return failDisk("close store", "", err)
+	}
+	if s.commits == nil {
+		return nil
+	}
+	s.mu.Lock()
+	clear(s.accounts)
+	s.mu.Unlock()
+	if err := s.trim(); err != nil {
+		return failDisk("close store", "", err)
+	}
+	return s.unmarkRunning()
+}
