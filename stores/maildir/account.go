@@ -16,6 +16,7 @@ import (
 	"github.com/hashmail/mailaccess/stores/maildir/internal/derived"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
 )
 
 // account is one Maildir, shared by everybody who opened it.
@@ -100,9 +101,11 @@ type mailbox struct {
 	holds              int
 
 	dir, cur, new fsys.Dir // opened when needed; see (*account).open
-	keywords      *letters // of file names; nil: to be read
+	keywords      *maildirname.Keywords // the letters of file names; nil: to be read
 	scan          scanState
 	lazy          mailaccess.UIDSet // messages whose file names lag behind their flags
+	adopt         mailaccess.UIDSet // see (*account).adopt
+	flagged       time.Time         // when flags changed last
 	used          time.Time         // when it was used last
 }
 

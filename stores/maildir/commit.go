@@ -280,6 +280,12 @@ func (a *account) applyBox(n mailaccess.ModSeq, r *boxRecord) (tasks []task) {
 		}
 		b.ix.Arrive(rows, names)
 		for i := range rows {
+			if names[i].Place == index.New || !rows[i].Flags.Keywords.IsEmpty() {
+				// It goes to cur, and its keywords get letters, some time.
+				b.lazy, b.flagged = b.lazy.WithRange(rows[i].UID, rows[i].UID), a.store.now()
+			}
+		}
+		for i := range rows {
 			if len(r.Sources) > 0 {
 				tasks = append(tasks, task{kind: placeFile, box: b, uid: rows[i].UID, base: names[i].Base, suffix: names[i].Suffix, from: r.Sources[i]})
 			}
@@ -291,7 +297,7 @@ func (a *account) applyBox(n mailaccess.ModSeq, r *boxRecord) (tasks []task) {
 	for _, g := range r.Flags {
 		uids, _ := g.UIDs.set()
 		b.ix.SetFlags(uids, flagsOf(g.System, g.Keywords), n)
-		b.lazy = b.lazy.Union(uids)
+		b.lazy, b.flagged = b.lazy.Union(uids), a.store.now()
 	}
 	for _, m := range r.Removed {
 		uids, _ := m.UIDs.set()

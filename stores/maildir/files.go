@@ -100,7 +100,7 @@ func (a *account) place(t *task) error {
 	if t.from.Spool != "" {
 		a.spent = append(a.spent, t.from.Spool)
 	}
-	a.dirtied(t.box.cur)
+	a.dirtied(t.box, t.box.cur)
 	a.mu.Unlock()
 	return nil
 }
@@ -118,7 +118,7 @@ func (a *account) placeFrom(t *task, name string) error {
 		return err
 	}
 	dir, have := src.at(t.from.Place), t.from.Base+t.from.Suffix
-	err := a.carry(t, dir, have, name)
+	err := a.carry(t, src, dir, have, name)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -126,11 +126,11 @@ func (a *account) placeFrom(t *task, name string) error {
 	if dir, have, err = a.find(src, t.from.Base); err != nil {
 		return a.placed(t, err)
 	}
-	return a.carry(t, dir, have, name)
+	return a.carry(t, src, dir, have, name)
 }
 
 // carry links or renames a file into cur.
-func (a *account) carry(t *task, dir fsys.Dir, have, name string) error {
+func (a *account) carry(t *task, src *mailbox, dir fsys.Dir, have, name string) error {
 	if !t.from.Move {
 		return a.link(dir, have, t.box, name)
 	}
@@ -138,7 +138,7 @@ func (a *account) carry(t *task, dir fsys.Dir, have, name string) error {
 		return err
 	}
 	a.mu.Lock()
-	a.dirtied(dir)
+	a.dirtied(src, dir)
 	a.mu.Unlock()
 	return nil
 }
@@ -255,4 +255,7 @@ func (a *account) openDirsLocked(b *mailbox) (err error) {
 }
 
 // dirtied notes that a directory has to be synced before the next checkpoint. a.mu is held.
-func (a *account) dirtied(d fsys.Dir) { a.unsynced[d] = struct{}{} }
+func (a *account) dirtied(b *mailbox, d fsys.Dir) {
+	a.unsynced[d] = struct{}{}
+	b.scan.ours++
+}
