@@ -100,7 +100,7 @@ type mailbox struct {
 	deleted            bool
 	holds              int
 
-	dir, cur, new fsys.Dir // opened when needed; see (*account).open
+	dir, cur, new fsys.Dir              // opened when needed; see (*account).open
 	keywords      *maildirname.Keywords // the letters of file names; nil: to be read
 	scan          scanState
 	lazy          mailaccess.UIDSet // messages whose file names lag behind their flags

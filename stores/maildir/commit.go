@@ -303,8 +303,9 @@ func (a *account) applyBox(n mailaccess.ModSeq, r *boxRecord) (tasks []task) {
 		uids, _ := m.UIDs.set()
 		if m.Keep {
 			for uid := range uids.All() {
-				if name, err := b.ix.FileName(uid); err == nil {
-					tasks = append(tasks, task{kind: keepFile, box: b, uid: uid, base: name.Base, suffix: name.Suffix, place: name.Place, time: m.Time})
+				row, ok := b.ix.Get(uid)
+				if name, err := b.ix.FileName(uid); ok && err == nil {
+					tasks = append(tasks, task{kind: keepFile, box: b, uid: uid, base: name.Base, suffix: name.Suffix, place: name.Place, email: row.Email, time: m.Time})
 				}
 			}
 		}

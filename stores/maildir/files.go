@@ -27,6 +27,7 @@ type task struct {
 	place        index.Place // keepFile: where it is
 	from         source      // placeFile
 	time         int64       // keepFile: Unix seconds
+	email        uint32      // keepFile: the number of the content
 	run          func() error
 }
 

@@ -22,6 +22,7 @@ import (
 type scanState struct {
 	forced  bool      // they have to be listed, whatever their times are
 	watched bool      // whatever happens in them is told
+	unseen  bool      // they were not compared since the watch began
 	looked  time.Time // when they were compared last
 	// cur and new are the times of the directories with which the index agrees; zero: not
 	// trusted.
@@ -37,7 +38,7 @@ const settled = 2 * time.Second
 func (a *account) refresh(op string, box mailaccess.MailboxID) error {
 	a.mu.Lock()
 	b, err := a.box(op, box)
-	known := err == nil && b.scan.watched && !b.scan.forced
+	known := err == nil && b.scan.watched && !b.scan.unseen && !b.scan.forced
 	a.mu.Unlock()
 	if err != nil || known {
 		return err
@@ -64,6 +65,9 @@ func (a *account) look(op string, b *mailbox) error {
 		if same {
 			b.scan.cur, b.scan.new = cur, fresh
 		}
+	}
+	if same {
+		b.scan.unseen = false
 	}
 	a.mu.Unlock()
 	if same {
@@ -127,7 +131,7 @@ func (a *account) rescan(op string, b *mailbox) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	b.scan.forced = false
+	b.scan.forced, b.scan.unseen = false, false
 	b.scan.cur, b.scan.new = time.Time{}, time.Time{}
 	if b.scan.ours == l.ours && l.begun.Sub(l.cur) >= settled && l.begun.Sub(l.new) >= settled {
 		b.scan.cur, b.scan.new = l.cur, l.new

@@ -36,9 +36,9 @@ type notifier struct {
 	done  sync.WaitGroup
 
 	mu    sync.Mutex
-	dirs  map[string]watched          // by path
+	dirs  map[string]watched     // by path
 	fresh map[*mailbox]*happened // what happened since it was looked at last
-	full  bool                        // the system has no more watches
+	full  bool                   // the system has no more watches
 }
 
 type watched struct {
@@ -262,7 +262,7 @@ func (a *account) watch(b *mailbox) {
 		n.dirs[path] = watched{a, b, at}
 	}
 	a.mu.Lock()
-	b.scan.watched = true
+	b.scan.watched, b.scan.unseen = true, true
 	a.mu.Unlock()
 }
 

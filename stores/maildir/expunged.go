@@ -1,0 +1,164 @@
+package maildir
+
+import (
+	"errors"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
+)
+
+// Messages that were expunged are kept for some time, in a directory that no client and no
+// other server looks into:
+//
+//	mailaccess-expunged/
+//	    MAILBOX-ID/              messages of that mailbox
+//	        name                 the mailbox's name when something was expunged last
+//	        TIME.EMAIL.BASE:2,FLAGS
+//	    TIME.MAILBOX-ID/         a mailbox that was deleted, whole
+//
+// TIME is when, in seconds since 1970; EMAIL is the number of the content, in base 36.
+
+const (
+	expungedDir  = "mailaccess-expunged"
+	expungedName = "name"
+)
+
+// keptName takes the name of a kept file apart.
+type keptName struct {
+	time  time.Time
+	email uint32
+	name  string // of the file before
+}
+
+func (k keptName) String() string {
+	return strconv.FormatInt(k.time.Unix(), 10) + "." + strconv.FormatUint(uint64(k.email), 36) + "." + k.name
+}
+
+func parseKept(name string) (k keptName, ok bool) {
+	seconds, rest, ok := strings.Cut(name, ".")
+	if !ok {
+		return k, false
+	}
+	email, rest, ok := strings.Cut(rest, ".")
+	if !ok || rest == "" {
+		return k, false
+	}
+	t, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil {
+		return k, false
+	}
+	n, err := strconv.ParseUint(email, 36, 32)
+	if err != nil {
+		return k, false
+	}
+	return keptName{time.Unix(t, 0), uint32(n), rest}, true
+}
+
+// keep moves the file of an expunged message to where it is kept. The lead is held.
+func (a *account) keep(t *task) error {
+	if err := a.openDirs(t.box); err != nil {
+		return err
+	}
+	kept, err := a.keptDir(t.box)
+	if err != nil {
+		return err
+	}
+	defer kept.Close()
+	to := keptName{time.Unix(t.time, 0), t.email, t.base + t.suffix}
+	if len(to.String()) > 255 { // NAME_MAX
+		to.name = a.store.unique.Next() + t.suffix
+	}
+	dir, have := t.box.at(t.place), t.base+t.suffix
+	err = dir.Rename(have, kept, to.String())
+	if errors.Is(err, fs.ErrNotExist) {
+		var other error
+		if dir, have, other = a.find(t.box, t.base); other != nil {
+			if errors.Is(other, fs.ErrNotExist) {
+				return nil // somebody else removed it, or it was done before
+			}
+			return other
+		}
+		err = dir.Rename(have, kept, to.String())
+	}
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.dirtied(t.box, dir)
+	a.mu.Unlock()
+	return kept.Sync()
+}
+
+// keptDir opens the directory of what was expunged from a mailbox.
+func (a *account) keptDir(b *mailbox) (fsys.Dir, error) {
+	all, err := subdir(a.dir, expungedDir)
+	if err != nil {
+		return nil, err
+	}
+	defer all.Close()
+	d, err := subdir(all, string(b.ID))
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	name := b.Name
+	a.mu.Unlock()
+	if was, err := readSmall(d, expungedName); err != nil || string(was) != name {
+		if err := a.store.writeSmall(d, expungedName, []byte(name)); err != nil {
+			return nil, errors.Join(err, d.Close())
+		}
+	}
+	return d, nil
+}
+
+// openKept opens the file of a content that no mailbox holds any more, for who had the
+// account open when it was expunged.
+func (h *handle) openKept(op string, email uint32) (fsys.File, error) {
+	gone := fail(op, mailaccess.KindContentGone, "", nil)
+	if h.store.opts.KeepExpunged < 0 {
+		return nil, gone
+	}
+	all, err := h.dir.Sub(expungedDir)
+	if err != nil {
+		return nil, gone
+	}
+	defer all.Close()
+	for box, err := range all.Names(0) {
+		if err != nil {
+			return nil, failDisk(op, "", err)
+		}
+		if !isID(box.Name) {
+			continue
+		}
+		f, err := h.openKeptIn(all, box.Name, email)
+		if f != nil || err != nil {
+			return f, err
+		}
+	}
+	return nil, gone
+}
+
+func (h *handle) openKeptIn(all fsys.Dir, box string, email uint32) (fsys.File, error) {
+	d, err := all.Sub(box)
+	if err != nil {
+		return nil, nil // no directory of ours
+	}
+	defer d.Close()
+	for e, err := range d.Names(0) {
+		if err != nil {
+			return nil, failDisk("content", box, err)
+		}
+		if k, ok := parseKept(e.Name); ok && k.email == email {
+			f, err := d.Open(e.Name)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			return f, err
+		}
+	}
+	return nil, nil
+}
