@@ -100,6 +100,7 @@ type mailbox struct {
 	deleted            bool
 	holds              int
 
+	kept          fsys.Dir // of expunged messages; opened when needed, under the lead
 	dir, cur, new fsys.Dir              // opened when needed; see (*account).open
 	keywords      *maildirname.Keywords // the letters of file names; nil: to be read
 	scan          scanState

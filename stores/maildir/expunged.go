@@ -67,7 +67,6 @@ func (a *account) keep(t *task) error {
 	if err != nil {
 		return err
 	}
-	defer kept.Close()
 	to := keptName{time.Unix(t.time, 0), t.email, t.base + t.suffix}
 	if len(to.String()) > 255 { // NAME_MAX
 		to.name = a.store.unique.Next() + t.suffix
@@ -89,12 +88,16 @@ func (a *account) keep(t *task) error {
 	}
 	a.mu.Lock()
 	a.dirtied(t.box, dir)
+	a.dirtied(t.box, kept)
 	a.mu.Unlock()
-	return kept.Sync()
+	return nil
 }
 
-// keptDir opens the directory of what was expunged from a mailbox.
+// keptDir returns the directory of what was expunged from a mailbox. The lead is held.
 func (a *account) keptDir(b *mailbox) (fsys.Dir, error) {
+	if b.kept != nil {
+		return b.kept, nil
+	}
 	all, err := subdir(a.dir, expungedDir)
 	if err != nil {
 		return nil, err
@@ -112,6 +115,7 @@ func (a *account) keptDir(b *mailbox) (fsys.Dir, error) {
 			return nil, errors.Join(err, d.Close())
 		}
 	}
+	b.kept = d
 	return d, nil
 }
 

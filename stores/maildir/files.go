@@ -44,7 +44,11 @@ const (
 func (a *account) work(tasks []task) {
 	for i := range tasks {
 		t := &tasks[i]
-		if err := a.doTask(t); err != nil {
+		err := errPending
+		if !a.blocked(t) {
+			err = a.doTask(t)
+		}
+		if err != nil {
 			a.mu.Lock()
 			a.pending = append(a.pending, *t)
 			n := len(a.pending)
@@ -54,6 +58,18 @@ func (a *account) work(tasks []task) {
 			}
 		}
 	}
+}
+
+// blocked reports whether an earlier task of the same message has yet to be done.
+func (a *account) blocked(t *task) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range a.pending {
+		if p := &a.pending[i]; p.kind != runTask && p.box == t.box && p.uid == t.uid {
+			return true
+		}
+	}
+	return false
 }
 
 // redoPending tries again what failed. The lead is held.

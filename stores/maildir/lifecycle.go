@@ -334,18 +334,17 @@ func (a *account) closeDirs() {
 // closeBox closes the directories of a mailbox; they are opened again when needed.
 func (a *account) closeBox(b *mailbox) {
 	b.ix.Release()
-	if b.cur == nil {
-		return
-	}
-	dirs := []fsys.Dir{b.cur, b.new}
+	dirs := []fsys.Dir{b.cur, b.new, b.kept}
 	if b.dir != a.dir {
 		dirs = append(dirs, b.dir)
 	}
 	for _, d := range dirs {
-		delete(a.unsynced, d)
-		a.quietly("close", d.Close())
+		if d != nil {
+			delete(a.unsynced, d)
+			a.quietly("close", d.Close())
+		}
 	}
-	b.dir, b.cur, b.new = nil, nil, nil
+	b.dir, b.cur, b.new, b.kept = nil, nil, nil, nil
 }
 
 // quietly notes an error that changes nothing for anybody.
