@@ -6,12 +6,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir"
 	"github.com/hashmail/mailaccess/stores/memory"
 )
 
@@ -19,6 +22,12 @@ import (
 type Options struct {
 	// Logger is for stores that have something to tell; nil: silence.
 	Logger *zap.Logger
+	// KeepExpunged is how long a store that can bring back expunged messages keeps them;
+	// 0: its default, negative: not at all.
+	KeepExpunged time.Duration
+	// Memory is how many octets a store that keeps mail elsewhere may hold of it; 0: its
+	// default.
+	Memory int64
 }
 
 // Scheme is a kind of store.
@@ -35,6 +44,7 @@ type Scheme struct {
 // Schemes returns the kinds of stores that there are, ascending by name.
 func Schemes() []Scheme {
 	return []Scheme{
+		{Name: "maildir", Usage: "maildir:PATH[?sync=full|normal|off]", Open: openMaildir},
 		{Name: "memory", Usage: "memory:", Open: openMemory},
 	}
 }
@@ -72,6 +82,33 @@ func OpenWith(ctx context.Context, url string, opts *Options, schemes []Scheme) 
 		what = fmt.Sprintf("unknown scheme %q", name)
 	}
 	return nil, invalid(fmt.Errorf("%s in the store's URL; there are %s", what, strings.Join(usages, ", ")))
+}
+
+// openMaildir opens PATH?sync=MODE; see package maildir for both. A path may not hold a question
+// mark; %% stands for a percent sign.
+func openMaildir(_ context.Context, rest string, opts *Options) (mailaccess.Store, error) {
+	path, query, _ := strings.Cut(rest, "?")
+	o := maildir.Options{Logger: opts.Logger, KeepExpunged: opts.KeepExpunged, Memory: opts.Memory}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, invalid(errors.New("maildir: what follows the question mark is no query"))
+	}
+	for key, v := range values {
+		if key != "sync" || len(v) != 1 {
+			return nil, invalid(fmt.Errorf("maildir: %q after the question mark; there is sync=full, normal or off, once", key))
+		}
+		switch v[0] {
+		case "full":
+			o.Sync = maildir.SyncFull
+		case "normal":
+			o.Sync = maildir.SyncNormal
+		case "off":
+			o.Sync = maildir.SyncOff
+		default:
+			return nil, invalid(fmt.Errorf("maildir: sync=%s; there are full, normal and off", v[0]))
+		}
+	}
+	return maildir.New(path, &o)
 }
 
 func openMemory(_ context.Context, rest string, _ *Options) (mailaccess.Store, error) {

@@ -63,7 +63,8 @@ type account struct {
 	spent    []string               // names in the spool that are linked elsewhere
 	pending  []task                 // work on files that failed, in order
 	forget   []mailaccess.MailboxID // whose index goes
-	listed   time.Time              // the directory's time when its folders were listed; zero: not trusted
+	swept    time.Time
+	listed   time.Time // the directory's time when its folders were listed; zero: not trusted
 }
 
 // accountState is what a checkpoint of the account holds, apart from its mailboxes.
@@ -100,7 +101,7 @@ type mailbox struct {
 	deleted            bool
 	holds              int
 
-	kept          fsys.Dir // of expunged messages; opened when needed, under the lead
+	kept          fsys.Dir              // of expunged messages; opened when needed, under the lead
 	dir, cur, new fsys.Dir              // opened when needed; see (*account).open
 	keywords      *maildirname.Keywords // the letters of file names; nil: to be read
 	scan          scanState

@@ -9,6 +9,7 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/content"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
 )
 
 // staged is an upload: a file in the spool. It is a content once it was appended.
@@ -185,7 +186,7 @@ func (ap *appending) plan(p *planner) (*record, error) {
 		if row.Email, row.Thread, err = ap.identify(p, s); err != nil {
 			return nil, err
 		}
-		name := index.FileName{Base: maildirname.WithSizes(a.store.unique.Next(), s.Size(), s.Size()), Suffix: a.suffix(b, flags), Place: index.Spool}
+		name := index.FileName{Base: maildirname.WithSizes(a.store.unique.Next(), s.Size(), s.Size()), Suffix: a.suffix(b, flags), Place: index.PlaceSpool}
 		into.Rows = index.AppendRow(into.Rows, row, name)
 		into.Sources = append(into.Sources, source{Spool: s.name})
 		into.Threads = append(into.Threads, threadKeys{Thread: row.Thread, Keys: s.keys})

@@ -280,7 +280,7 @@ func (a *account) applyBox(n mailaccess.ModSeq, r *boxRecord) (tasks []task) {
 		}
 		b.ix.Arrive(rows, names)
 		for i := range rows {
-			if names[i].Place == index.New || !rows[i].Flags.Keywords.IsEmpty() {
+			if names[i].Place == index.PlaceNew || !rows[i].Flags.Keywords.IsEmpty() {
 				// It goes to cur, and its keywords get letters, some time.
 				b.lazy, b.flagged = b.lazy.WithRange(rows[i].UID, rows[i].UID), a.store.now()
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"iter"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/content"
@@ -99,7 +100,7 @@ func (h *handle) whereIs(op string, email uint32) (place, fsys.Dir, string, erro
 		return place{}, nil, "", failDisk(op, string(b.ID), err)
 	}
 	at := place{box: b, uid: uid, size: row.Size}
-	if name.Place != index.Spool {
+	if name.Place != index.PlaceSpool {
 		return at, b.at(name.Place), name.Base + name.Suffix, nil
 	}
 	for i := range h.pending {
@@ -138,7 +139,7 @@ func (a *account) findEmail(op string, email uint32) (*mailbox, mailaccess.UID, 
 }
 
 // Locate yields every place of every message in ids.
-func (h *handle) Locate(ctx context.Context, ids []mailaccess.EmailID) func(yield func(mailaccess.Location, error) bool) {
+func (h *handle) Locate(ctx context.Context, ids []mailaccess.EmailID) iter.Seq2[mailaccess.Location, error] {
 	const op = "locate"
 	return func(yield func(mailaccess.Location, error) bool) {
 		for _, id := range ids {

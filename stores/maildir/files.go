@@ -113,7 +113,7 @@ func (a *account) place(t *task) error {
 		return err
 	}
 	a.mu.Lock()
-	t.box.ix.SetFileName(t.uid, index.FileName{Base: t.base, Suffix: t.suffix, Place: index.Cur})
+	t.box.ix.SetFileName(t.uid, index.FileName{Base: t.base, Suffix: t.suffix, Place: index.PlaceCur})
 	if t.from.Spool != "" {
 		a.spent = append(a.spent, t.from.Spool)
 	}
@@ -236,7 +236,7 @@ func (a *account) find(b *mailbox, base string) (fsys.Dir, string, error) {
 
 // at returns the directory of a place. The directories are open.
 func (b *mailbox) at(p index.Place) fsys.Dir {
-	if p == index.New {
+	if p == index.PlaceNew {
 		return b.new
 	}
 	return b.cur

@@ -3,6 +3,8 @@ package maildir
 import (
 	"crypto/rand"
 	"errors"
+	"hash/fnv"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -100,6 +102,9 @@ func (a *account) load(op string, parts []string, create bool) error {
 	if err := a.loadSubscriptions(); err != nil {
 		return failDisk(op, "", err)
 	}
+	if err := a.openDerived(); err != nil {
+		return failDisk(op, "", err)
+	}
 	return nil
 }
 
@@ -132,19 +137,20 @@ func (a *account) openMaildir(parts []string, create bool) (err error) {
 		}
 	}
 	a.indexDir, err = subdir(a.dir, indexDir)
-	if err != nil {
-		return err
-	}
-	a.derived, err = a.openDerived()
 	return err
 }
 
-func (a *account) openDerived() (*derived.Cache, error) {
+// openDerived opens the cache of what front-ends derived. It belongs to the epoch's
+// numbers of contents.
+func (a *account) openDerived() error {
 	d, err := subdir(a.indexDir, "derived")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return derived.Open(d, &derived.Options{Budget: a.store.opts.DerivedBytes}), nil
+	epoch := fnv.New64a()
+	io.WriteString(epoch, a.Tag) //nolint:errcheck // a hash takes everything
+	a.derived = derived.Open(d, &derived.Options{Budget: a.store.opts.DerivedBytes, Epoch: epoch.Sum64()})
+	return nil
 }
 
 // accountCheckpoint is the file of the account's index.
@@ -213,14 +219,26 @@ func (a *account) loadBoxes(boxes []boxState) error {
 	return nil
 }
 
+// distrust begins anew with a mailbox whose index turned out to be damaged. The calls that
+// need it fail until the account was put away and opened again. a.mu is held.
+func (a *account) distrust(b *mailbox) {
+	a.store.log.Error("the index of a mailbox is damaged", zap.String("account", a.key), zap.String("mailbox", b.Name))
+	a.Epoch, a.Floor = rand.Text(), a.ModSeq
+	b.ix = a.anew(string(b.ID), b.reserved)
+	b.scan.forced = true
+}
+
 // anew returns an empty index for a mailbox whose own is lost. What is in its directories
 // arrives with the next scan, under UIDs that were never given out.
 func (a *account) anew(id string, reserved mailaccess.UID) *index.Mailbox {
 	ix := index.New(a.indexDir, id, a.indexOptions())
 	a.ModSeq++
 	ix.SetCreated(a.ModSeq)
-	ix.RaiseUIDNext(max(reserved, 1))
-	ix.RaiseFloor(a.ModSeq)
+	if reserved > 1 {
+		// There was something in it, of which nothing is known.
+		ix.RaiseUIDNext(reserved)
+		ix.RaiseFloor(a.ModSeq)
+	}
 	return ix
 }
 

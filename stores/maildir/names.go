@@ -222,7 +222,7 @@ func (a *account) renamings(b *mailbox, k *maildirname.Keywords) (todo []renamin
 		if err != nil {
 			return nil, err
 		}
-		if from.Place == index.Spool {
+		if from.Place == index.PlaceSpool {
 			continue // it is placed under another name, or not yet
 		}
 		_, without := k.Letters(row.Flags)
@@ -237,7 +237,7 @@ func (a *account) renamings(b *mailbox, k *maildirname.Keywords) (todo []renamin
 		// Letters that mean nothing to us are another program's.
 		_, unknown := k.Flags(m.Flags)
 		letters.Keywords |= unknown
-		to := index.FileName{Base: from.Base, Suffix: m.WithFlags(letters)[len(from.Base):], Place: index.Cur}
+		to := index.FileName{Base: from.Base, Suffix: m.WithFlags(letters)[len(from.Base):], Place: index.PlaceCur}
 		if to != from {
 			todo = append(todo, renaming{uid, from, to})
 		}

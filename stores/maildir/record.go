@@ -2,6 +2,7 @@ package maildir
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -151,6 +152,16 @@ func (r ranges) set() (mailaccess.UIDSet, error) {
 		b.AddRange(r[i], r[i+1])
 	}
 	return b.Set(), nil
+}
+
+// flagsOf returns the flags of a record.
+func flagsOf(system mailaccess.SystemFlags, keywords string) mailaccess.Flags {
+	flags := mailaccess.Flags{System: system}
+	if keywords != "" {
+		// They were a set before they were written.
+		flags.Keywords, _ = mailaccess.NewKeywords(strings.Fields(keywords)...)
+	}
+	return flags
 }
 
 var errRecord = fmt.Errorf("a record that cannot be: %w", index.ErrCorrupt)

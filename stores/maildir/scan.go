@@ -179,7 +179,7 @@ func (a *account) listing(op string, b *mailbox) (*listing, error) {
 		if err != nil {
 			return nil, failDisk(op, string(b.ID), err)
 		}
-		if e.Place != index.Spool {
+		if e.Place != index.PlaceSpool {
 			l.known = append(l.known, knownName{l.hash(e.Place, e.Base, e.Suffix), e.UID})
 		}
 	}
@@ -205,7 +205,7 @@ func (l *listing) hash(p index.Place, parts ...string) uint64 {
 func (l *listing) compare(b *mailbox) (odd []found, missing mailaccess.UIDSet, err error) {
 	seen := make([]bool, len(l.known))
 	// new before cur: what is moved meanwhile is seen at least once.
-	for _, at := range []index.Place{index.New, index.Cur} {
+	for _, at := range []index.Place{index.PlaceNew, index.PlaceCur} {
 		for e, err := range b.at(at).Names(0) {
 			if err != nil {
 				return nil, missing, err
@@ -337,7 +337,7 @@ func (a *account) difference(op string, b *mailbox, odd []found, missing mailacc
 		if have == now {
 			continue
 		}
-		if _, twice := d.names[uid]; twice || have.Place != index.Spool && exists(b, have) {
+		if _, twice := d.names[uid]; twice || have.Place != index.PlaceSpool && exists(b, have) {
 			// Two files of one base: somebody copied one. The other stays as it is.
 			a.foreign(b, f.name)
 			continue
@@ -353,7 +353,7 @@ func (a *account) difference(op string, b *mailbox, odd []found, missing mailacc
 		if err != nil {
 			return nil, failDisk(op, string(b.ID), err)
 		}
-		if have.Place != index.Spool && !exists(b, have) {
+		if have.Place != index.PlaceSpool && !exists(b, have) {
 			d.gone = d.gone.WithRange(uid, uid)
 		}
 	}
@@ -392,7 +392,7 @@ func (d *difference) confirmGone() error {
 		bases[name.Base] = uid
 	}
 	d.a.mu.Unlock()
-	for _, at := range []index.Place{index.New, index.Cur} {
+	for _, at := range []index.Place{index.PlaceNew, index.PlaceCur} {
 		for e, err := range d.b.at(at).Names(0) {
 			if err != nil {
 				return err
@@ -437,7 +437,7 @@ func (d *difference) planKnown(p *planner) (*record, error) {
 		if err != nil {
 			return nil, failDisk(d.op, string(b.ID), err)
 		}
-		if b.adopt.Contains(uid) || have.Place == index.Spool {
+		if b.adopt.Contains(uid) || have.Place == index.PlaceSpool {
 			continue // whatever the name says is ours
 		}
 		if to := b.merged(row.Flags, have, name); to != row.Flags {

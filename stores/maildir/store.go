@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"github.com/hashmail/mailaccess/stores/internal/bell"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/commitlog"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
 )
 
 // Options say how a Store behaves. The zero value of each field is its default.
@@ -145,6 +147,15 @@ func open(root fsys.Dir, p pattern, opts *Options, now func() time.Time) (*Store
 	if s.log = s.opts.Logger; s.log == nil {
 		s.log = zap.NewNop()
 	}
+	var err error
+	if s.codec, err = newCodec(); err != nil {
+		return nil, fail(op, mailaccess.KindInternal, "", err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "" // only part of unique names
+	}
+	s.unique = maildirname.NewGenerator(host, os.Getpid(), now)
 	if err := s.openOwn(op); err != nil {
 		s.release()
 		return nil, err

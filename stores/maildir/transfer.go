@@ -127,7 +127,7 @@ func (t *portion) plan(p *planner) (*record, error) {
 		if err != nil {
 			return nil, failDisk(t.op, string(t.src), err)
 		}
-		if name.Place == index.Spool {
+		if name.Place == index.PlaceSpool {
 			return nil, fail(t.op, mailaccess.KindUnavailable, string(t.src), errors.New("a message is not in its folder yet"))
 		}
 		t.source.AddUID(row.UID)
@@ -137,7 +137,7 @@ func (t *portion) plan(p *planner) (*record, error) {
 		}
 		row.UID, row.ModSeq, row.Created, row.Saved = uid, n, n, now
 		into.Rows = index.AppendRow(into.Rows, *row, index.FileName{
-			Base: a.baseLike(name.Base), Suffix: a.suffix(dst, row.Flags), Place: index.Spool,
+			Base: a.baseLike(name.Base), Suffix: a.suffix(dst, row.Flags), Place: index.PlaceSpool,
 		})
 		into.Sources = append(into.Sources, source{Box: t.src, Base: name.Base, Suffix: name.Suffix, Place: name.Place, Move: t.move})
 		uid++

@@ -213,7 +213,7 @@ func (a *account) concerning(op string, b *mailbox, h *happened) (odd []found, m
 		}
 		if have.Base+have.Suffix != f.name || have.Place != f.place {
 			odd = append(odd, f)
-		} else if have.Place != index.Spool && !exists(b, have) {
+		} else if have.Place != index.PlaceSpool && !exists(b, have) {
 			missing = missing.WithRange(uid, uid)
 		}
 	}
@@ -249,7 +249,7 @@ func (a *account) watch(b *mailbox) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, at := range []index.Place{index.New, index.Cur} {
+	for _, at := range []index.Place{index.PlaceNew, index.PlaceCur} {
 		path := b.at(at).Path()
 		if err := n.w.Add(path); err != nil {
 			if !n.full {
@@ -268,7 +268,7 @@ func (a *account) watch(b *mailbox) {
 
 // drop ends the watch of a mailbox. n.mu is held.
 func (n *notifier) drop(b *mailbox) {
-	for _, at := range []index.Place{index.New, index.Cur} {
+	for _, at := range []index.Place{index.PlaceNew, index.PlaceCur} {
 		path := b.at(at).Path()
 		if n.dirs[path].box == b {
 			delete(n.dirs, path)
