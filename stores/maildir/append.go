@@ -99,7 +99,7 @@ func (h *handle) seal(op string, box mailaccess.MailboxID, msgs []mailaccess.New
 			return nil, fail(op, mailaccess.KindInvalid, string(box), errors.New("the message was not staged here"))
 		}
 		if s.keys == nil {
-			if err := s.seal(m.Received, h.store.opts.Sync == SyncFull); err != nil {
+			if err := s.seal(m.Received, h.store.opts.Sync != SyncOff); err != nil {
 				return nil, failDisk(op, string(box), err)
 			}
 		}
@@ -154,6 +154,9 @@ func (ap *appending) plan(p *planner) (*record, error) {
 	uid, err := p.uids(ap.op, b, len(ap.msgs))
 	if err != nil {
 		return nil, err
+	}
+	if err := a.loadThreads(); err != nil {
+		return nil, failDisk(ap.op, string(ap.box), err)
 	}
 	now := a.store.now()
 	n := p.number()

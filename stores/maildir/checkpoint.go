@@ -32,10 +32,13 @@ func (a *account) logged(pos commitlog.Pos) {
 
 // checkpoint writes the account's index, so that the log before it is not needed any more.
 // All that is slow happens while others go on.
-func (a *account) checkpoint() error {
-	var c capture
+func (a *account) checkpoint() error { return a.checkpointAs(false) }
+
+// checkpointAs is checkpoint; the last one is followed by no change, unless it fails.
+func (a *account) checkpointAs(last bool) error {
+	c := capture{last: last}
 	err := a.do(&change{op: "checkpoint", alone: func() error { return c.take(a) }})
-	if err != nil {
+	if err != nil || c.clean {
 		return err
 	}
 	err = c.write(a)
@@ -53,6 +56,9 @@ func (a *account) checkpoint() error {
 		a.threads.fresh = append(c.threads, a.threads.fresh...)
 		if c.first != 0 {
 			a.first = c.first
+		}
+		if last {
+			a.lead.close(false)
 		}
 	} else {
 		a.fresh = false
@@ -83,7 +89,9 @@ type capture struct {
 	tag     string
 	first   commitlog.Pos
 	forget  []mailaccess.MailboxID // mailboxes that are no more
-	weak    bool
+
+	last  bool // nothing is changed afterwards
+	clean bool // there was nothing to do
 }
 
 // take captures the account. The lead is held.
@@ -94,6 +102,13 @@ func (c *capture) take(a *account) error {
 	if len(a.pending) > 0 {
 		return errPending
 	}
+	if c.last {
+		a.lead.close(true)
+		if c.clean = !a.dirty(); c.clean {
+			return nil
+		}
+	}
+	a.Generation = a.store.state.generation
 	end := uint64(a.store.commits.End())
 	state := checkpointState{Version: 1, State: a.accountState}
 	for _, b := range a.boxes {
@@ -211,18 +226,20 @@ func appendThreads(d fsys.Dir, tag string, threads []threadKeys) error {
 	return errors.Join(err, f.Close())
 }
 
-// loadThreads reads the keys. a.mu is held.
+// loadThreads reads the keys, if they were not read. a.mu is held.
 func (a *account) loadThreads() error {
-	if a.threads.known != nil {
+	t := &a.threads
+	if t.known != nil {
 		return nil
 	}
-	a.threads.known = make(map[uint64]uint32)
+	known := make(map[uint64]uint32)
+	enter := func(k uint64, thread uint32) {
+		if known[k] == 0 {
+			known[k] = thread
+		}
+	}
 	b, err := readAll(a.indexDir, threadsFile(a.Tag))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		a.threads.known = nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for len(b) >= 8 {
@@ -233,9 +250,15 @@ func (a *account) loadThreads() error {
 			break
 		}
 		for body := b[:n]; len(body) >= 12; body = body[12:] {
-			a.threads.known[binary.LittleEndian.Uint64(body)] = binary.LittleEndian.Uint32(body[8:])
+			enter(binary.LittleEndian.Uint64(body), binary.LittleEndian.Uint32(body[8:]))
 		}
 		b = b[n:]
 	}
+	for _, f := range t.fresh {
+		for _, k := range f.Keys {
+			enter(k, f.Thread)
+		}
+	}
+	t.known = known
 	return nil
 }

@@ -1,6 +1,7 @@
 package maildir
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -40,6 +41,7 @@ type change struct {
 type lead struct {
 	mu      sync.Mutex
 	taken   bool
+	closed  bool // nothing is changed any more
 	waiting []*change
 }
 
@@ -47,6 +49,10 @@ type lead struct {
 func (a *account) do(c *change) error {
 	l := &a.lead
 	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return errPutAway(c.op)
+	}
 	l.waiting = append(l.waiting, c)
 	if l.taken {
 		c.turn = make(chan bool, 1)
@@ -93,7 +99,7 @@ func (l *lead) next() []*change {
 	for _, c := range l.waiting[1:] {
 		// Nobody passes one who wants the account for itself.
 		open = open && c.boxes != nil
-		free := open
+		free := open && c.alone == nil && batch[0].alone == nil
 		for _, b := range c.boxes {
 			if more, ok := claimed[b]; ok && (more || !c.adds) {
 				free = false
@@ -112,9 +118,32 @@ func (l *lead) next() []*change {
 	return batch
 }
 
+func (l *lead) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// close makes every change fail from now on, or no longer.
+func (l *lead) close(closed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = closed
+}
+
+func errPutAway(op string) error {
+	return fail(op, mailaccess.KindUnavailable, "", errors.New("the account is being closed"))
+}
+
 // together does the changes of a batch: plan, write to the log, apply, work on files, ring.
 // The lead is held.
 func (a *account) together(batch []*change) {
+	if a.lead.isClosed() {
+		for _, c := range batch {
+			c.err = errPutAway(c.op)
+		}
+		return
+	}
 	if batch[0].alone != nil {
 		batch[0].err = batch[0].alone()
 		return

@@ -41,7 +41,12 @@ func (s *Store) acquire(op, name string, create bool) (*account, error) {
 			a = &account{store: s, key: key, loading: make(chan struct{}), users: 1}
 			s.accounts[key] = a
 			s.mu.Unlock()
-			a.loadErr = a.load(op, parts, create)
+			if a.loadErr = a.load(op, parts, create); a.loadErr == nil && a.fresh {
+				// What it is called from now on, and its epoch, must not depend on the log.
+				if err := a.checkpoint(); err != nil {
+					a.loadErr = failDisk(op, "", err)
+				}
+			}
 			if a.loadErr != nil {
 				a.closeDirs()
 				s.mu.Lock()

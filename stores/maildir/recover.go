@@ -54,7 +54,9 @@ func (s *Store) recover() error {
 		Mode:       s.opts.Sync.mode(),
 		BeforeSync: s.spool.Sync,
 		OnDiscard: func(commitlog.Pos) {
-			s.log.Warn("the disk did not keep what was written to the commit log")
+			// Notes of names are among it, which nobody waited for.
+			s.discarded.Store(true)
+			s.log.Error("the disk did not keep what was written to the commit log")
 		},
 		OnDamage: func(d *commitlog.Damage) {
 			damaged = true

@@ -46,7 +46,7 @@ type Options struct {
 	// its messages, in octets; 0: 1 GiB.
 	DerivedBytes int64
 	// LogBytes is how long the commit log may get before what is in it is written to the
-	// indexes, in octets; 0: 32 MiB. It bounds the work of the next start after a crash.
+	// indexes, in octets; 0: 16 MiB. It bounds the work of the next start after a crash.
 	LogBytes int64
 	// Logger hears of what an operator should know; nil: silence.
 	Logger *zap.Logger
@@ -97,9 +97,10 @@ type Store struct {
 	state            storeState
 	keepLog          bool // an account could not be brought forward
 
-	closed atomic.Bool
-	stop   chan struct{}
-	work   sync.WaitGroup // what runs in the background
+	closed    atomic.Bool
+	discarded atomic.Bool // the commit log lost what nobody waited for
+	stop      chan struct{}
+	work      sync.WaitGroup // what runs in the background
 
 	mu       sync.Mutex // guards what follows
 	accounts map[string]*account
@@ -143,7 +144,7 @@ func open(root fsys.Dir, p pattern, opts *Options, now func() time.Time) (*Store
 	setDefault(&s.opts.HistoryLimit, 1<<16)
 	setDefault(&s.opts.Memory, 256<<20)
 	setDefault(&s.opts.DerivedBytes, 1<<30)
-	setDefault(&s.opts.LogBytes, 32<<20)
+	setDefault(&s.opts.LogBytes, 16<<20)
 	if s.log = s.opts.Logger; s.log == nil {
 		s.log = zap.NewNop()
 	}

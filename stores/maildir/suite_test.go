@@ -20,8 +20,7 @@ func TestSuite(t *testing.T) {
 		return storetest.Harness{
 			Store:   open(t),
 			Account: "ann", Patience: 3e9,
-			Reopen:  func(t testing.TB) mailaccess.Store { return open(t) },
+			Reopen: func(t testing.TB) mailaccess.Store { return open(t) },
 		}
 	})
 }
-

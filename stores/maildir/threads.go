@@ -36,7 +36,9 @@ func (t *threads) of(keys []uint64) uint32 {
 // enter makes keys known that are not.
 func (t *threads) enter(thread uint32, keys []uint64) {
 	if t.known == nil {
-		t.known = make(map[uint64]uint32)
+		// Not read yet; see loadThreads.
+		t.fresh = append(t.fresh, threadKeys{Thread: thread, Keys: keys})
+		return
 	}
 	var fresh []uint64
 	for _, k := range keys {

@@ -41,8 +41,8 @@ func (s *Store) upkeep(now time.Time) {
 		a.upkeep(now)
 	}
 	s.putAwayIdle(now)
-	if s.commits.Size() > s.opts.LogBytes/2 {
-		s.shortenLog()
+	if lost := s.discarded.Swap(false); lost || s.commits.Size() > s.opts.LogBytes/2 {
+		s.shortenLog(lost)
 	}
 }
 
@@ -64,8 +64,9 @@ func (s *Store) loadedAccounts() []*account {
 	return all
 }
 
-// shortenLog checkpoints accounts, those first that keep the log long, until it is short.
-func (s *Store) shortenLog() {
+// shortenLog checkpoints accounts, those first that keep the log long, until it is short;
+// or all of them.
+func (s *Store) shortenLog(whole bool) {
 	all := s.loadedAccounts()
 	firsts := make(map[*account]commitlog.Pos, len(all))
 	for _, a := range all {
@@ -91,7 +92,7 @@ func (s *Store) shortenLog() {
 			s.log.Error("the commit log cannot be shortened", zap.Error(err))
 			return
 		}
-		if s.commits.Size() < s.opts.LogBytes/4 {
+		if !whole && s.commits.Size() < s.opts.LogBytes/4 {
 			return
 		}
 	}
@@ -180,20 +181,17 @@ func (a *account) close() error {
 		return err
 	}
 	a.takeDirTimes()
-	if a.dirty() {
-		if err := a.checkpoint(); err != nil {
-			return err
-		}
+	if err := a.checkpointAs(true); err != nil {
+		return err
 	}
 	a.unwatchAll()
 	a.closeDirs()
 	return nil
 }
 
-// dirty reports whether there is anything that the account's index does not have.
+// dirty reports whether there is anything that the account's index does not have. a.mu is
+// held.
 func (a *account) dirty() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if a.first != 0 || a.fresh {
 		return true
 	}
