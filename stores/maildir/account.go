@@ -37,6 +37,9 @@ type account struct {
 	loadErr error
 	meta    accountMeta // under the lead
 	fresh   bool        // no checkpoint was ever written
+	// taking: what another server left is being taken over; renaming: its lists are being
+	// renamed. See takeover.go. Both are set while loading only.
+	taking, renaming bool
 
 	// Guarded by the store's lock.
 	users     int           // handles and others who acquired it
@@ -50,6 +53,7 @@ type account struct {
 	sorted []mailaccess.Mailbox // by name, never changed once made; nil: to be made
 
 	subscribed map[string]struct{}
+	listSeen   fsys.Info // the file of subscriptions as it was read or written last
 	threads    threads
 
 	// opened are the handles, in the order of opening.
@@ -65,12 +69,14 @@ type account struct {
 	forget   []mailaccess.MailboxID // whose index goes
 	swept    time.Time
 	listed   time.Time // the directory's time when its folders were listed; zero: not trusted
+	refused  map[string]string // folders that are left alone, and why
 }
 
 // accountState is what a checkpoint of the account holds, apart from its mailboxes.
 type accountState struct {
 	// Generation is the store's, at the time of the checkpoint; see storeState.
 	Generation   uint64
+	LogPos       uint64 // up to where the checkpoint holds, of what is not in a mailbox
 	Epoch        string
 	Tag          string // part of every EmailID and ThreadID; another one in each epoch
 	ModSeq       mailaccess.ModSeq
@@ -94,8 +100,10 @@ type tombstone struct {
 
 // mailbox is guarded by the lock of its account.
 type mailbox struct {
-	mailaccess.Mailbox // Rights are not set: they are the identity's
-	dirName            string
+	mailaccess.Mailbox        // Rights are not set: they are the identity's
+	dirName            string // where it is on the disk; "" is the account's own directory
+	moveTo             string // the name that the directory is to get; "": it has it
+	warned             bool   // of another server's list; see warnOfLists
 	ix                 *index.Mailbox
 	reserved           mailaccess.UID // UIDs below it may be given out; see meta.go
 	deleted            bool

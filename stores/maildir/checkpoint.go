@@ -111,6 +111,7 @@ func (c *capture) take(a *account) error {
 	a.Generation = a.store.state.generation
 	end := uint64(a.store.commits.End())
 	state := checkpointState{Version: 1, State: a.accountState}
+	state.State.LogPos = end
 	for _, b := range a.boxes {
 		state.Boxes = append(state.Boxes, boxState{Box: b.ID, Name: b.Name, Dir: b.dirName, UIDValidity: b.UIDValidity, Use: b.Use, Reserved: b.reserved})
 		// One that is not dirty holds whatever the log says.

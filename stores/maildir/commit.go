@@ -30,6 +30,11 @@ type change struct {
 	// alone, instead of plan, does what needs the lead and nothing else: file names,
 	// checkpoints. The lead is held, a.mu is not.
 	alone func() error
+	// before, when boxes is nil, does what has to be on the disk before the change may be in
+	// the log, and what only the disk can tell. The lead is held, a.mu is not. undo takes it
+	// back when the change is not in the log; nil: nothing to take back.
+	before func() error
+	undo   func()
 
 	record *record
 	pos    commitlog.Pos
@@ -149,6 +154,19 @@ func (a *account) together(batch []*change) {
 		return
 	}
 	a.redoPending()
+	first := batch[0]
+	if first.before != nil {
+		if first.err = first.before(); first.err != nil {
+			return
+		}
+	}
+	if first.undo != nil {
+		defer func() {
+			if first.record == nil && !errors.Is(first.err, mailaccess.KindUncertain) {
+				first.undo()
+			}
+		}()
+	}
 	p := a.planAll(batch)
 	if len(p.entry.Records) == 0 {
 		return
@@ -278,17 +296,17 @@ func (a *account) apply(r *record) []task {
 	a.ModSeq = max(a.ModSeq, r.ModSeq)
 	a.LastEmail, a.LastThread = max(a.LastEmail, r.LastEmail), max(a.LastThread, r.LastThread)
 	var tasks []task
-	for i := range r.Created {
-		tasks = append(tasks, a.applyCreated(r.ModSeq, &r.Created[i])...)
+	for i := range r.Deleted {
+		tasks = append(tasks, a.applyDeleted(r.ModSeq, &r.Deleted[i])...)
 	}
 	if len(r.Renamed) > 0 {
 		tasks = append(tasks, a.applyRenamed(r.ModSeq, r.Renamed)...)
 	}
+	for i := range r.Created {
+		tasks = append(tasks, a.applyCreated(r.ModSeq, &r.Created[i])...)
+	}
 	for i := range r.Boxes {
 		tasks = append(tasks, a.applyBox(r.ModSeq, &r.Boxes[i])...)
-	}
-	for i := range r.Deleted {
-		tasks = append(tasks, a.applyDeleted(r.ModSeq, &r.Deleted[i])...)
 	}
 	if len(r.Subscribe) > 0 {
 		tasks = append(tasks, a.applySubscribe(r.ModSeq, r.Subscribe)...)

@@ -84,6 +84,9 @@ func (a *account) redoPending() {
 }
 
 func (a *account) doTask(t *task) error {
+	if t.box != nil && t.box.deleted {
+		return nil // its directory went as it was
+	}
 	switch t.kind {
 	case placeFile:
 		return a.place(t)
@@ -249,23 +252,22 @@ func (a *account) openDirs(b *mailbox) error {
 	return a.openDirsLocked(b)
 }
 
-func (a *account) openDirsLocked(b *mailbox) (err error) {
+func (a *account) openDirsLocked(b *mailbox) error {
 	if b.cur != nil {
 		return nil
 	}
-	dir := a.dir
-	if b.dirName != "" {
-		if dir, err = a.dir.Sub(b.dirName); err != nil {
-			return err
-		}
-	}
-	cur, err := subdir(dir, "cur")
+	dir, err := a.openFolder(b)
 	if err != nil {
 		return err
 	}
+	a.warnOfLists(b, dir)
+	cur, err := subdir(dir, "cur")
+	if err != nil {
+		return errors.Join(err, a.closeFolder(dir))
+	}
 	fresh, err := subdir(dir, "new")
 	if err != nil {
-		return errors.Join(err, cur.Close())
+		return errors.Join(err, cur.Close(), a.closeFolder(dir))
 	}
 	b.dir, b.new, b.cur = dir, fresh, cur
 	return nil

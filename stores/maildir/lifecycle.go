@@ -107,6 +107,9 @@ func (a *account) load(op string, parts []string, create bool) error {
 	if err := a.loadSubscriptions(); err != nil {
 		return failDisk(op, "", err)
 	}
+	if err := a.finishTakeover(); err != nil {
+		return failDisk(op, "", err)
+	}
 	if err := a.openDerived(); err != nil {
 		return failDisk(op, "", err)
 	}
@@ -187,7 +190,15 @@ type boxState struct {
 func (a *account) loadCheckpoint() error {
 	var c checkpointState
 	err := a.readCheckpoint(&c)
+	if err == nil && !a.taking {
+		a.subscribed = make(map[string]struct{}, len(c.Subscribed))
+		for _, name := range c.Subscribed {
+			a.subscribed[name] = struct{}{}
+		}
+	}
 	switch {
+	case a.taking:
+		return a.newEpoch(nil)
 	case err == nil && (a.meta.weak != 0 && a.meta.weak-1 != a.store.state.generation || c.State.Generation < a.store.state.lost):
 		a.store.log.Warn("something may be lost that was not on disk: every message takes a new number", zap.String("account", a.key))
 		return a.newEpoch(&c)

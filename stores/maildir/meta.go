@@ -36,6 +36,8 @@ type accountMeta struct {
 	// origin is the server that kept the Maildir before, as "dovecot" or "courier"; it
 	// says which separator and prefix the clients know. Empty: ours from the beginning.
 	origin string
+	// unfinished: what that server left was taken over, and its lists have yet to be renamed.
+	unfinished bool
 	// weak is one more than the store's generation in which something was acknowledged
 	// without being on disk, 0 if all was.
 	weak uint64
@@ -53,6 +55,9 @@ func (m *accountMeta) text() []byte {
 	b := fmt.Appendf(nil, "mailaccess account 1\nnext-uidvalidity %d\nnumbers-reserved %d\nnames %s\n", m.nextValidity, m.reserved, m.encoding)
 	if m.origin != "" {
 		b = fmt.Appendf(b, "origin %s\n", m.origin)
+	}
+	if m.unfinished {
+		b = append(b, "takeover unfinished\n"...)
 	}
 	if m.weak != 0 {
 		b = fmt.Appendf(b, "weak %d\n", m.weak)
@@ -82,6 +87,8 @@ func parseAccountMeta(b []byte) (m accountMeta, err error) {
 			}
 		case "origin":
 			m.origin = value
+		case "takeover":
+			m.unfinished = value == "unfinished"
 		case "weak":
 			m.weak, err = strconv.ParseUint(value, 10, 64)
 		}

@@ -166,6 +166,9 @@ func (a *account) redo(pos commitlog.Pos, r *record, renamed map[*mailbox]mailac
 	}
 	again := *r
 	again.Boxes = have
+	if uint64(pos) < a.LogPos {
+		again.Created, again.Renamed, again.Deleted, again.Subscribe = nil, nil, nil, nil
+	}
 	tasks := a.apply(&again)
 	a.mu.Unlock()
 	a.work(tasks)
