@@ -68,7 +68,7 @@ type account struct {
 	pending  []task                 // work on files that failed, in order
 	forget   []mailaccess.MailboxID // whose index goes
 	swept    time.Time
-	listed   time.Time // the directory's time when its folders were listed; zero: not trusted
+	listed   time.Time         // the directory's time when its folders were listed; zero: not trusted
 	refused  map[string]string // folders that are left alone, and why
 }
 

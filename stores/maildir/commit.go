@@ -100,7 +100,7 @@ func (l *lead) next() []*change {
 		}
 	}
 	claim(batch[0])
-	open := batch[0].boxes != nil
+	open := batch[0].boxes != nil && batch[0].alone == nil
 	for _, c := range l.waiting[1:] {
 		// Nobody passes one who wants the account for itself.
 		open = open && c.boxes != nil

@@ -127,12 +127,12 @@ func (h *handle) RenameMailbox(ctx context.Context, box mailaccess.MailboxID, na
 	if err := h.lookForFolders(op); err != nil {
 		return err
 	}
-	r := renaming{a: h.account, op: op, box: box, name: name}
+	r := boxRenaming{a: h.account, op: op, box: box, name: name}
 	return h.do(&change{op: op, before: r.before, plan: r.plan})
 }
 
-// renaming is a call of RenameMailbox.
-type renaming struct {
+// boxRenaming is a call of RenameMailbox.
+type boxRenaming struct {
 	a     *account
 	op    string
 	box   mailaccess.MailboxID
@@ -142,7 +142,7 @@ type renaming struct {
 
 // before finds out whether it can be done, on the disk too: the directories are renamed when
 // the log says so, since there may be many. The lead is held.
-func (r *renaming) before() error {
+func (r *boxRenaming) before() error {
 	a := r.a
 	a.mu.Lock()
 	dirs, err := r.collect()
@@ -172,7 +172,7 @@ func (r *renaming) before() error {
 }
 
 // collect fills in the moves, and returns the directories that they are of. a.mu is held.
-func (r *renaming) collect() (dirs []string, err error) {
+func (r *boxRenaming) collect() (dirs []string, err error) {
 	a := r.a
 	b, err := a.box(r.op, r.box)
 	if err != nil {
@@ -210,7 +210,7 @@ func (r *renaming) collect() (dirs []string, err error) {
 	return dirs, nil
 }
 
-func (r *renaming) plan(p *planner) (*record, error) {
+func (r *boxRenaming) plan(p *planner) (*record, error) {
 	return &record{ModSeq: p.number(), Renamed: r.moves}, nil
 }
 

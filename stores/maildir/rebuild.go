@@ -5,12 +5,10 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
-	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/takeover"
 )

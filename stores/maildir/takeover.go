@@ -17,7 +17,6 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/takeover"
 )
 
