@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores"
+	"github.com/hashmail/mailaccess/stores/maildir"
 	"github.com/hashmail/mailaccess/stores/memory"
 )
 
@@ -23,6 +24,27 @@ func TestOpen(t *testing.T) {
 		}
 		if err := s.Close(); err != nil {
 			t.Errorf("%s: close: %v", url, err)
+		}
+	}
+}
+
+func TestOpenMaildir(t *testing.T) {
+	dir := t.TempDir()
+	for _, query := range []string{"", "?sync=full", "?sync=normal", "?sync=off"} {
+		s, err := stores.Open(context.Background(), "maildir:"+dir+query, nil)
+		if err != nil {
+			t.Fatalf("%q: %v", query, err)
+		}
+		if _, ok := s.(*maildir.Store); !ok {
+			t.Errorf("%q: opened a %T", query, s)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("%q: close: %v", query, err)
+		}
+	}
+	for _, rest := range []string{"", "?sync=full", dir + "?sync=maybe", dir + "?sync=off&sync=full", dir + "?cache=1", dir + "?%zz", dir + "/%x"} {
+		if _, err := stores.Open(context.Background(), "maildir:"+rest, nil); !errors.Is(err, mailaccess.KindInvalid) {
+			t.Errorf("maildir:%s: %v, want KindInvalid", rest, err)
 		}
 	}
 }
@@ -65,5 +87,5 @@ func TestOpenWith(t *testing.T) {
 func ExampleOpen() {
 	_, err := stores.Open(context.Background(), "floppy:A", nil)
 	fmt.Println(err)
-	// Output: open store: invalid: unknown scheme "floppy" in the store's URL; there are memory:
+	// Output: open store: invalid: unknown scheme "floppy" in the store's URL; there are maildir:PATH[?sync=full|normal|off], memory:
 }
