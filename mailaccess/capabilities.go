@@ -250,6 +250,21 @@ type DerivedCache interface {
 // "mime/1": another version is another kind. 1 to 32 octets of A-Z a-z 0-9 / _ -.
 type DerivedKind string
 
+// Valid reports whether k has that form.
+func (k DerivedKind) Valid() bool {
+	if len(k) < 1 || len(k) > 32 {
+		return false
+	}
+	for i := range len(k) {
+		switch c := k[i]; {
+		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '/', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // Derived is a derived value, at most [MaxDerived] octets.
 type Derived struct {
 	ID    EmailID

@@ -149,3 +149,16 @@ func TestAuthenticatorFunc(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestDerivedKindValid(t *testing.T) {
+	for _, k := range []mailaccess.DerivedKind{"mime/1", "A-b_c/9", "/", mailaccess.DerivedKind(strings.Repeat("z", 32))} {
+		if !k.Valid() {
+			t.Errorf("%q is not valid", k)
+		}
+	}
+	for _, k := range []mailaccess.DerivedKind{"", "mime.1", "a b", "a\x00", "ü", "a+b", mailaccess.DerivedKind(strings.Repeat("z", 33))} {
+		if k.Valid() {
+			t.Errorf("%q is valid", k)
+		}
+	}
+}

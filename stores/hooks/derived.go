@@ -71,22 +71,8 @@ func (h *handle) derive(ctx context.Context, op string, kind mailaccess.DerivedK
 	if err := h.begin(ctx, op, mailaccess.RightRead); err != nil {
 		return err
 	}
-	if !validKind(kind) {
+	if !kind.Valid() {
 		return fail(op, mailaccess.KindInvalid, "", errors.New("a kind has 1 to 32 octets of A-Z a-z 0-9 / _ -"))
 	}
 	return nil
-}
-
-func validKind(kind mailaccess.DerivedKind) bool {
-	if len(kind) < 1 || len(kind) > 32 {
-		return false
-	}
-	for i := range len(kind) {
-		switch c := kind[i]; {
-		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '/', c == '_', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
 }

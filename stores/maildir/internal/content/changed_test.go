@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -233,6 +234,46 @@ func TestChangedWhileMeasured(t *testing.T) {
 	if _, err := content.Open(t.Context(), file, nil); !errors.Is(err, mailaccess.KindUnavailable) {
 		t.Errorf("Open of a file that keeps growing: %v", err)
 	}
+}
+
+// What is known may be of a file that was changed without a trace: same size, same time.
+// Reading all of it, or reading past where the table says something else, finds out.
+func TestKnownWrongly(t *testing.T) {
+	b := letter(200<<10, "\n")
+	want := canonical(t, b)
+	f := newFolder(t, b)
+	whole := func(what string, opts *content.Options, want []byte) {
+		t.Helper()
+		c := f.open(t, opts)
+		var got bytes.Buffer
+		n, err := c.WriteRange(plainWriter{&got}, 0, c.Size())
+		if n >= c.Size() || !errors.Is(err, mailaccess.KindCorrupt) || !bytes.HasPrefix(want, got.Bytes()) {
+			t.Errorf("%s: wrote %d of %d, %v", what, n, c.Size(), err)
+		}
+		p := make([]byte, c.Size())
+		if n, err := c.ReadAt(p, 0); n != 0 || !errors.Is(err, mailaccess.KindCorrupt) {
+			t.Errorf("%s: ReadAt: %d, %v", what, n, err)
+		}
+	}
+	m := f.open(t, nil).Measured()
+	for _, d := range []int64{-1000, -1, +1, +1000} {
+		wrong := content.Measured{FileSize: m.FileSize, Size: m.Size + d}
+		whole("another size", &content.Options{Known: wrong}, want)
+	}
+	// As many lines, but others: the short ones come first now.
+	lines := bytes.SplitAfter(b, []byte("\n"))
+	slices.SortFunc(lines, func(a, b []byte) int { return len(a) - len(b) })
+	other := bytes.Join(lines, nil)
+	f.put(t, other)
+	if err := os.Chtimes(f.path, time.Time{}, time.Unix(m.ModTime, 0)); err != nil {
+		t.Fatal(err)
+	}
+	f2 := newFolder(t, b)
+	if err := os.Chtimes(f2.path, time.Time{}, time.Unix(m.ModTime, 0)); err != nil {
+		t.Fatal(err)
+	}
+	before := f2.open(t, nil)
+	whole("other lines", &content.Options{Known: before.Measured(), Table: before.Table()}, canonical(t, other))
 }
 
 // brokenFile fails with err.

@@ -106,7 +106,7 @@ type table struct {
 
 // use returns the table of a kind: nil when there is none, and none is to be made.
 func (c *Cache) use(op string, kind mailaccess.DerivedKind, create bool) (*table, error) {
-	if !valid(kind) {
+	if !kind.Valid() {
 		return nil, fail(op, mailaccess.KindInvalid, errors.New("a kind has 1 to 32 octets of A-Z a-z 0-9 / _ -"))
 	}
 	t, old, err := c.lookup(kind, create)

@@ -40,9 +40,9 @@ func (s slot) size() int { return recordHead + s.length() }
 // end is where the record ends.
 func (s slot) end() int64 { return s.off() + int64(s.size()) }
 
-// A record is the CRC-32C of what follows, which begins with kind and epoch; number of the
-// content, length of the value and number of the segment, of 4 octets each; the value.
-const recordHead = 16
+// A record is the CRC-32C of epoch, kind and what follows; number of the content and length
+// of the value, of 4 octets each; the value.
+const recordHead = 12
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -50,41 +50,25 @@ func seed(kind mailaccess.DerivedKind, epoch uint64) uint32 {
 	return crc32.Checksum(append(binary.LittleEndian.AppendUint64(nil, epoch), kind...), castagnoli)
 }
 
-func appendRecord(b []byte, seed, number, email uint32, value []byte) []byte {
+func appendRecord(b []byte, seed, email uint32, value []byte) []byte {
 	at := len(b)
 	b = binary.LittleEndian.AppendUint32(b, 0)
 	b = binary.LittleEndian.AppendUint32(b, email)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(value)))
-	b = binary.LittleEndian.AppendUint32(b, number)
 	b = append(b, value...)
 	binary.LittleEndian.PutUint32(b[at:], crc32.Update(seed, castagnoli, b[at+4:]))
 	return b
 }
 
 // recordValue returns the value of the record that is b, if it is the one looked for.
-func recordValue(b []byte, seed, number, email uint32) ([]byte, bool) {
+func recordValue(b []byte, seed, email uint32) ([]byte, bool) {
 	if len(b) < recordHead ||
 		binary.LittleEndian.Uint32(b[4:]) != email ||
 		binary.LittleEndian.Uint32(b[8:]) != uint32(len(b)-recordHead) ||
-		binary.LittleEndian.Uint32(b[12:]) != number ||
 		binary.LittleEndian.Uint32(b) != crc32.Update(seed, castagnoli, b[4:]) {
 		return nil, false
 	}
 	return b[recordHead:len(b):len(b)], true
-}
-
-func valid(kind mailaccess.DerivedKind) bool {
-	if len(kind) < 1 || len(kind) > 32 {
-		return false
-	}
-	for _, c := range []byte(kind) {
-		switch {
-		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '/', c == '_', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 const (
@@ -99,7 +83,7 @@ func tableName(kind mailaccess.DerivedKind) string {
 func tableKind(name string) (mailaccess.DerivedKind, bool) {
 	name, ok := strings.CutSuffix(name, tableSuffix)
 	kind := mailaccess.DerivedKind(strings.ReplaceAll(name, "+", "/"))
-	return kind, ok && !strings.Contains(name, "/") && valid(kind)
+	return kind, ok && !strings.Contains(name, "/") && kind.Valid()
 }
 
 func segmentName(number uint32) string {

@@ -133,7 +133,7 @@ func (r *reader) group(c *Cache, t *table, emails []uint32, at, end int, yield f
 		if to > len(b) {
 			break
 		}
-		if value, ok := recordValue(b[from:to], t.seed, seg.number, emails[f.i]); ok && !yield(f.i, value) {
+		if value, ok := recordValue(b[from:to], t.seed, emails[f.i]); ok && !yield(f.i, value) {
 			return at, false
 		}
 	}

@@ -112,7 +112,7 @@ func (w *writer) values(c *Cache, t *table, items []Item, size int64) error {
 		var s slot
 		if c.kept(i) > 0 {
 			s = newSlot(at.number, at.size+int64(len(w.data)), len(i.Value))
-			w.data = appendRecord(w.data, t.seed, at.number, i.Email, i.Value)
+			w.data = appendRecord(w.data, t.seed, i.Email, i.Value)
 		}
 		w.ready = append(w.ready, ready{i.Email, s})
 	}

@@ -92,7 +92,7 @@ func (c *Cache) gone(number uint32) {
 }
 
 // find returns the segment of whose number a slot has the lower bits. If there are two,
-// one is as good as the other: the values know theirs.
+// one is as good as the other: the values know whose they are.
 func (c *Cache) find(low uint32) (segment, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
