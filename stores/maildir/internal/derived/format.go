@@ -92,10 +92,10 @@ func segmentName(number uint32) string {
 	return digits[len(s):] + s + segmentSuffix
 }
 
-// segmentNumber passes over numbers so high that none would be left: no cache counts so
-// far.
+// segmentNumber passes over numbers so high that there might be none left above them: no
+// cache counts so far.
 func segmentNumber(name string) (uint32, bool) {
 	hex, ok := strings.CutSuffix(name, segmentSuffix)
-	n, err := strconv.ParseUint(hex, 16, 31)
+	n, err := strconv.ParseUint(hex, 16, 30)
 	return uint32(n), ok && err == nil && segmentName(uint32(n)) == name
 }
