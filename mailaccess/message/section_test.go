@@ -2,7 +2,9 @@ package message
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -262,5 +264,26 @@ func TestRanges(t *testing.T) {
 	}
 	if b, err := io.ReadAll(Ranges{{5, 30}}.Reader(strings.NewReader(src))); string(b) != "56789" || err != io.ErrUnexpectedEOF {
 		t.Errorf("Reader beyond the end: %q, %v, want io.ErrUnexpectedEOF", b, err)
+	}
+}
+
+// Many names are looked up and not compared one by one: fields and names are both the
+// client's to choose. What is found is the same.
+func TestManyFieldNames(t *testing.T) {
+	long := strings.Repeat("x", 100)
+	header := Header("Subject: s\r\nTo: t\r\n more\r\n" + long + ": l\r\nOther: o\r\n\r\n")
+	few := []string{"TO", strings.ToUpper(long), "absent"}
+	many := slices.Clone(few)
+	for i := range manyNames {
+		many = append(many, fmt.Sprint("absent-", i))
+	}
+	for _, not := range []bool{false, true} {
+		want := header.AppendSubset(nil, 7, few, not)
+		if got := header.AppendSubset(nil, 7, many, not); !slices.Equal(got, want) {
+			t.Errorf("not %t: %v of many names, %v of few", not, got, want)
+		}
+	}
+	if s := newSubset(nil, Range{}, many, false); len(s.set) != len(many) {
+		t.Errorf("%d of %d names can be looked up", len(s.set), len(many))
 	}
 }
