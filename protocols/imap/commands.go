@@ -28,8 +28,8 @@ var commands = map[string]command{
 	"LOGIN":        {in: notAuthenticated, parse: parseLogin},
 
 	// RFC 3501, section 6.3: authenticated.
-	"ENABLE":         {in: loggedIn, parse: parseEnable},        // RFC 5161
-	"NAMESPACE":      {in: loggedIn, parse: without(namespace)}, // RFC 2342
+	"ENABLE":         {in: loggedIn, parse: parseEnable},            // RFC 5161
+	"NAMESPACE":      {in: loggedIn, parse: without(tellNamespace)}, // RFC 2342
 	"SELECT":         {in: loggedIn, parse: parseSelect(false)},
 	"EXAMINE":        {in: loggedIn, parse: parseSelect(true)},
 	"CREATE":         {in: loggedIn, parse: parseCreate},

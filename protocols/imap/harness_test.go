@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -84,6 +85,8 @@ func hooked(t testing.TB) testStore {
 //	max-line=N max-literal=N bad-commands=N per-user=N connections=N
 //	                      the limits of the server
 //	message-limit=N       how many messages one command processes
+//	prefix=TEXT separator=C
+//	                      how clients see names
 //	max-upload=N          the largest message, in octets
 //	errors=yes            the log may hold errors, though no panic
 //
@@ -147,7 +150,15 @@ func startServer(t testing.TB, fx prototest.Fixture, store testStore) *server {
 	if fx.Options["rights"] == "read" {
 		authenticator = readOnly{authenticator}
 	}
-	var err error
+	ns := imap.Namespace{Prefix: fx.Options["prefix"]}
+	ns.Separator, _ = utf8.DecodeRuneInString(fx.Options["separator"])
+	if fx.Options["separator"] == "" {
+		ns.Separator = 0
+	}
+	err := ns.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.engine, err = engine.New(engine.Options{
 		Store: store.served, Authenticator: authenticator, Logger: log, MaxUpload: s.number(t, "max-upload"),
 	})
@@ -160,6 +171,7 @@ func startServer(t testing.TB, fx prototest.Fixture, store testStore) *server {
 			AllowPlaintext:      fx.Options["plaintext"] == "yes",
 			PlaintextOnLoopback: fx.Options["loopback"] == "yes",
 			Unauthenticate:      fx.Options["unauthenticate"] == "yes",
+			Namespace:           ns,
 			Adjustments:         []imap.Adjustment{{Client: "broken mail", Without: []string{"IDLE", "esearch"}}},
 			Version:             fx.Options["version"],
 			LiteralMinus:        fx.Options["literal-minus"] == "yes",

@@ -14,7 +14,7 @@ import (
 // messageURL is what a relative IMAP URL names: a message or a part of one (RFC 5092,
 // section 6).
 type messageURL struct {
-	mailbox     string // in UTF-8; empty: the selected one
+	mailbox     string // in UTF-8, in the form of the wire; empty: the selected one
 	uidValidity uint32 // 0: not said
 	uid         mailaccess.UID
 	section     message.Section

@@ -47,8 +47,8 @@ func parseList(c *conn) (action, error) {
 			return nil
 		}
 		// The separator and the root are asked for.
-		_, err := c.w.WriteString("* LIST (\\Noselect) \"/\" \"\"\r\n")
-		return err
+		b := c.appendSeparator(append(c.w.Begin(), `* LIST (\Noselect) `...))
+		return c.w.End(append(b, " \"\"\r\n"...))
 	}, c.r.CRLF()
 }
 
@@ -186,15 +186,16 @@ func (c *conn) lsub(ctx context.Context, pattern string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range withLevels(names) {
-		if !matches(pattern, name) || !names[name] && !strings.HasSuffix(pattern, "%") {
+	shown := c.srv.names.allShown(names)
+	for _, name := range withLevels(shown) {
+		if !matches(pattern, name) || !shown[name] && !strings.HasSuffix(pattern, "%") {
 			continue
 		}
 		b := append(c.w.Begin(), "* LSUB ("...)
-		if !names[name] {
+		if !shown[name] {
 			b = append(b, `\Noselect`...)
 		}
-		b = c.appendMailbox(append(b, ") \"/\" "...), name)
+		b = c.appendShown(append(c.appendSeparator(append(b, ") "...)), ' '), name)
 		if err := c.w.End(append(b, "\r\n"...)); err != nil {
 			return err
 		}

@@ -12,7 +12,8 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess"
 )
 
-// listing is every name of an account, at one time.
+// listing is every name of an account, at one time, as the client sees it: in the form
+// of the tree (see [namespace]).
 type listing struct {
 	// names are those of mailboxes, those that are subscribed to when they were
 	// asked for, and the levels above either, ascending.
@@ -38,24 +39,40 @@ func (c *conn) listing(ctx context.Context, subscriptions bool) (*listing, error
 			return nil, err
 		}
 	}
-	return newListing(boxes, subscribed), nil
+	return newListing(&c.srv.names, boxes, subscribed), nil
 }
 
-func newListing(boxes []*mailaccess.Mailbox, subscribed map[string]bool) *listing {
-	l := &listing{boxes: make(map[string]*mailaccess.Mailbox), parents: make(map[string]bool), subscribed: subscribed}
-	known := maps.Clone(subscribed)
+// newListing makes a listing of mailboxes and of names that are subscribed to, in the form
+// of the store.
+func newListing(ns *namespace, boxes []*mailaccess.Mailbox, subscribed map[string]bool) *listing {
+	l := &listing{boxes: make(map[string]*mailaccess.Mailbox), parents: make(map[string]bool), subscribed: ns.allShown(subscribed)}
+	known := maps.Clone(l.subscribed)
 	if known == nil {
 		known = make(map[string]bool)
 	}
 	for _, m := range boxes {
-		l.boxes[m.Name] = m
-		known[m.Name] = true
-		above(m.Name, func(level string) { l.parents[level] = true })
+		name := ns.shown(m.Name)
+		l.boxes[name] = m
+		known[name] = true
+		above(name, func(level string) { l.parents[level] = true })
 	}
 	l.names = withLevels(known)
 	return l
 }
 
+// allShown turns names into the form of the tree; nil stays nil.
+func (n *namespace) allShown(names map[string]bool) map[string]bool {
+	if n.plain() || names == nil {
+		return names
+	}
+	shown := make(map[string]bool, len(names))
+	for name := range names {
+		shown[n.shown(name)] = true
+	}
+	return shown
+}
+
+// subscriptions are the names that are subscribed to, in the form of the store.
 func (c *conn) subscriptions(ctx context.Context) (map[string]bool, error) {
 	names := make(map[string]bool)
 	for name, err := range c.sess.Subscriptions(ctx) {
@@ -132,8 +149,8 @@ func (l *listing) below(patterns []string, o *listOptions) map[string]below {
 
 // listed is what a LIST response says of a name beyond what the listing knows.
 type listed struct {
-	name     string
-	extended bool // the client knows of \NonExistent
+	name     string // like oldName in the form of the tree
+	extended bool   // the client knows of \NonExistent
 	noSelect bool
 	noAccess bool // RFC 5465, section 3.1
 	below    below
@@ -170,12 +187,12 @@ func (c *conn) appendListed(b []byte, l *listing, r *listed, o *listOptions) []b
 	if r.noAccess {
 		b = append(b, ` \NoAccess`...)
 	}
-	b = c.appendMailbox(append(b, ") \"/\" "...), r.name)
+	b = c.appendShown(append(c.appendSeparator(append(b, ") "...)), ' '), r.name)
 	if r.below.chosen {
 		b = appendChildInfo(b, o)
 	}
 	if r.oldName != "" {
-		b = c.appendMailbox(append(b, " (\"OLDNAME\" ("...), r.oldName)
+		b = c.appendShown(append(b, " (\"OLDNAME\" ("...), r.oldName)
 		b = append(b, "))"...)
 	}
 	return append(b, "\r\n"...)

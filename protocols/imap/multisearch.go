@@ -18,6 +18,8 @@ type multiSearch struct {
 }
 
 // searchSources are the mailboxes that are searched (RFC 7377, section 2.2).
+//
+// Names are in the form of the tree (see [namespace]).
 type searchSources struct {
 	selected   bool
 	personal   bool
@@ -107,12 +109,11 @@ func (c *conn) readSources() (in searchSources, err error) {
 		if to == nil {
 			return nil
 		}
-		return c.readSourceNames(func(name string) error {
+		return c.readSourceNames(func(name string, ok bool) error {
 			if names++; names > maxSourceNames {
 				return bad("more mailboxes than are taken")
 			}
-			// What can be the name of no mailbox names none.
-			if name, err := engine.NormalizeName(strings.TrimSuffix(name, "/")); err == nil {
+			if ok { // what can be the name of no mailbox names none
 				*to = append(*to, name)
 			}
 			return nil
@@ -125,16 +126,16 @@ func (c *conn) readSources() (in searchSources, err error) {
 }
 
 // readSourceNames reads a space and a name, or several in parentheses.
-func (c *conn) readSourceNames(add func(name string) error) error {
+func (c *conn) readSourceNames(add func(name string, ok bool) error) error {
 	if err := c.r.SP(); err != nil {
 		return err
 	}
 	one := func() error {
-		name, err := c.r.ReadMailbox()
+		name, ok, err := c.readBranch()
 		if err != nil {
 			return err
 		}
-		return add(name)
+		return add(name, ok)
 	}
 	if next, err := c.r.Peek(); err != nil {
 		return err
@@ -153,7 +154,8 @@ func (in *searchSources) onlySelected() bool {
 	return in.selected && !in.personal && !in.subscribed && len(in.named)+len(in.subtrees)+len(in.children) == 0
 }
 
-// has reports whether a mailbox is among the sources.
+// has reports whether a mailbox is among the sources; subscribed is in the form of the
+// tree too.
 func (in *searchSources) has(name string, subscribed map[string]bool) bool {
 	if in.personal || subscribed[name] || slices.Contains(in.named, name) {
 		return true
@@ -186,12 +188,13 @@ func (in *searchSources) boxes(ctx context.Context, c *conn) (boxes []mailaccess
 		if subscribed, err = c.subscriptions(ctx); err != nil {
 			return nil, err
 		}
+		subscribed = c.srv.names.allShown(subscribed)
 	}
 	for m, err := range c.sess.Mailboxes(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if in.has(m.Name, subscribed) && !(in.selected && m.ID == boxes[0]) {
+		if in.has(c.srv.names.shown(m.Name), subscribed) && !(in.selected && m.ID == boxes[0]) {
 			boxes = append(boxes, m.ID)
 		}
 	}

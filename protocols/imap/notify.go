@@ -14,6 +14,7 @@ import (
 // notification is what a client wants to be told of without asking, and what it was
 // told (RFC 5465). It is given up with the session.
 type notification struct {
+	names    *namespace
 	selected *notifyGroup // nil: nothing of the selected mailbox
 	groups   []notifyGroup
 
@@ -100,7 +101,7 @@ func (s *notifySet) run(ctx context.Context, c *conn) error {
 	if s.unsupported {
 		return no(codeBadEvent, "unknown event")
 	}
-	n := &notification{selected: s.selected, groups: s.groups}
+	n := &notification{names: &c.srv.names, selected: s.selected, groups: s.groups}
 	if s.selected != nil {
 		n.fetches.plan = s.selected.items
 	}

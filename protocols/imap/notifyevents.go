@@ -13,11 +13,12 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess"
 )
 
-// events are what the client wants to be told of a mailbox that is not selected.
+// events are what the client wants to be told of a mailbox that is not selected, whose
+// name is in the form of the store, as are all names that changed.
 func (n *notification) events(name string) notifyEvents {
 	var e notifyEvents
 	for i := range n.groups {
-		if g := &n.groups[i]; g.matches(name, n.subscribed) {
+		if g := &n.groups[i]; g.matches(n.names.shown(name), n.subscribed[name]) {
 			e |= g.events
 		}
 	}
@@ -25,12 +26,12 @@ func (n *notification) events(name string) notifyEvents {
 }
 
 // matches is RFC 5465, sections 6.2 to 6.6.
-func (g *notifyGroup) matches(name string, subscribed map[string]bool) bool {
+func (g *notifyGroup) matches(name string, subscribed bool) bool {
 	switch g.filter {
 	case filterPersonal:
 		return true
 	case filterSubscribed:
-		return subscribed[name]
+		return subscribed
 	case filterMailboxes:
 		return slices.Contains(g.names, name)
 	}
@@ -48,11 +49,11 @@ func (n *notification) greet(ctx context.Context, c *conn, status bool) error {
 		if box == nil {
 			continue
 		}
-		e := n.events(name) & messageEvents
+		e := n.events(box.Name) & messageEvents
 		switch {
 		case e == 0, c.isSelected(box.ID):
 		case !readable(box):
-			if err := n.list(c, l, name, ""); err != nil {
+			if err := n.list(c, l, box.Name, ""); err != nil {
 				return err
 			}
 		case status:
@@ -88,7 +89,7 @@ func (n *notification) listing() *listing {
 	for _, st := range n.boxes {
 		boxes = append(boxes, &st.Mailbox)
 	}
-	return newListing(boxes, n.subscribed)
+	return newListing(n.names, boxes, n.subscribed)
 }
 
 // notifyRetry is after how long a store that could not say what changed is asked again.
@@ -149,7 +150,7 @@ func (n *notification) tell(ctx context.Context, c *conn, changes *mailaccess.Ac
 	for _, d := range changes.Deleted {
 		if st, known := n.boxes[d.ID]; known {
 			delete(n.boxes, d.ID)
-			affect(names, st.Name)
+			n.affect(names, st.Name)
 		}
 	}
 	was := make(map[mailaccess.MailboxID]*mailaccess.Status, len(changes.Mailboxes))
@@ -167,7 +168,7 @@ func (n *notification) tell(ctx context.Context, c *conn, changes *mailaccess.Ac
 		n.boxes[st.ID], was[st.ID] = st, old
 		switch {
 		case !known:
-			affect(names, st.Name)
+			n.affect(names, st.Name)
 		case old.Name != st.Name:
 			names[st.Name] = nameEvent{old: old.Name}
 		case readable(&old.Mailbox) != readable(&st.Mailbox):
@@ -202,12 +203,16 @@ type nameEvent struct {
 
 // affect notes a mailbox that was created or deleted, and its parent (RFC 5465,
 // section 5.4).
-func affect(names map[string]nameEvent, name string) {
+func (n *notification) affect(names map[string]nameEvent, name string) {
 	names[name] = nameEvent{}
-	if i := strings.LastIndexByte(name, '/'); i > 0 {
-		if _, noted := names[name[:i]]; !noted {
-			names[name[:i]] = nameEvent{}
-		}
+	name = n.names.shown(name)
+	i := strings.LastIndexByte(name, '/')
+	if i <= 0 {
+		return
+	}
+	parent := n.names.known(name[:i])
+	if _, noted := names[parent]; !noted && parent != nowhere {
+		names[parent] = nameEvent{}
 	}
 }
 
@@ -325,8 +330,11 @@ func (n *notification) status(ctx context.Context, c *conn, st *mailaccess.Statu
 
 // list writes the LIST response of a name (RFC 5465, sections 5.4 and 5.5).
 func (n *notification) list(c *conn, l *listing, name, old string) error {
-	r := listed{name: name, extended: true, oldName: old}
-	if box := l.boxes[name]; box != nil {
+	r := listed{name: n.names.shown(name), extended: true}
+	if old != "" {
+		r.oldName = n.names.shown(old)
+	}
+	if box := l.boxes[r.name]; box != nil {
 		r.noAccess = !readable(box)
 	}
 	return c.w.End(c.appendListed(c.w.Begin(), l, &r, nil))

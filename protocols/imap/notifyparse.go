@@ -2,8 +2,6 @@ package imap
 
 import (
 	"strings"
-
-	"github.com/hashmail/mailaccess/mailaccess/engine"
 )
 
 // notifyEvents is a set of events (RFC 5465, section 5).
@@ -59,7 +57,7 @@ var notifyFilters = map[string]mailboxFilter{
 // notifyGroup is a group of events for some mailboxes.
 type notifyGroup struct {
 	filter mailboxFilter
-	names  []string // of SUBTREE and MAILBOXES
+	names  []string // of SUBTREE and MAILBOXES, in the form of the tree
 	events notifyEvents
 	items  *fetchPlan // what MessageNew tells of a message in the selected mailbox
 }
@@ -211,14 +209,11 @@ func (p *notifyParser) filter() error {
 // name reads the name of a mailbox. One that there can be no mailbox with is ignored
 // (RFC 5465, section 3.1).
 func (p *notifyParser) name() error {
-	name, err := p.c.r.ReadMailbox()
-	if err != nil {
-		return err
-	}
-	if name, err = engine.NormalizeName(strings.TrimSuffix(name, "/")); err == nil {
+	name, ok, err := p.c.readBranch()
+	if ok {
 		p.group.names = append(p.group.names, name)
 	}
-	return nil
+	return err
 }
 
 // event reads an event, or the items that belong to the MessageNew before.

@@ -26,7 +26,7 @@ const matchesNothing = ""
 
 // readPatterns reads a reference name and a pattern, or several in parentheses
 // (RFC 5258, section 6, mbox-or-pat), and joins the reference with each. Empty
-// patterns are left out: in the basic syntax that is a question of its own, in the
+// patterns are left out, the others in the form of the tree: in the basic syntax that is a question of its own, in the
 // extended one they mean nothing (section 3).
 func (c *conn) readPatterns() (patterns []string, extended bool, err error) {
 	ref, refErr := c.r.ReadMailbox()
@@ -48,7 +48,7 @@ func (c *conn) readPatterns() (patterns []string, extended bool, err error) {
 			return err
 		}
 		// Names are kept in this form; see [engine.NormalizeName].
-		pattern = norm.NFC.String(ref + pattern)
+		pattern = c.srv.names.read(norm.NFC.String(ref + pattern))
 		if err != nil || refErr != nil || len(pattern) > maxPattern || strings.Count(pattern, "*")+strings.Count(pattern, "%") > maxWildcards {
 			pattern = matchesNothing
 		}

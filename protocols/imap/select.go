@@ -36,14 +36,6 @@ type selecting struct {
 	resync    *resync // nil: not asked for
 }
 
-// readMailbox reads a space and a mailbox name.
-func (c *conn) readMailbox() (string, error) {
-	if err := c.r.SP(); err != nil {
-		return "", err
-	}
-	return c.r.ReadMailbox()
-}
-
 func (s *selecting) run(ctx context.Context, c *conn) error {
 	// The mailbox selected before is left even when this fails.
 	if err := c.leave(); err != nil {

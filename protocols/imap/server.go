@@ -33,6 +33,8 @@ type Options struct {
 	// client names, searches or appends (RFC 9738: MESSAGELIMIT); 0: any number. Less than
 	// 1000 is more than RFC 9738, section 3 wants clients to bear.
 	MessageLimit int
+	// Namespace is how clients see the names of mailboxes. It must pass its Check.
+	Namespace Namespace
 	// Adjustments are made for clients that err.
 	Adjustments []Adjustment
 	// Version goes into the answer to ID (RFC 2971); empty: none.
@@ -43,15 +45,16 @@ type Options struct {
 
 // Server serves IMAP; it is a [protocols.Protocol].
 type Server struct {
-	opts Options
-	log  *zap.Logger
+	opts  Options
+	names namespace
+	log   *zap.Logger
 }
 
 var _ protocols.Protocol = (*Server)(nil)
 
 // New makes a server.
 func New(o Options) *Server {
-	s := &Server{opts: o, log: o.Logger}
+	s := &Server{opts: o, names: o.Namespace.compiled(), log: o.Logger}
 	s.opts.MessageLimit = int(min(int64(o.MessageLimit), math.MaxUint32)) // as clients count
 	if s.log == nil {
 		s.log = zap.NewNop()

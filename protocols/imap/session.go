@@ -292,9 +292,3 @@ func parseEnable(c *conn) (action, error) {
 		return c.enable(want)
 	}, c.r.CRLF()
 }
-
-// namespace is RFC 2342, section 5: one personal namespace, nobody else's.
-func namespace(_ context.Context, c *conn) error {
-	_, err := c.w.WriteString("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n")
-	return err
-}

@@ -39,6 +39,9 @@ type Options struct {
 	// AllowPlaintext permits passwords over a channel that others can listen to;
 	// PlaintextOnLoopback permits them to clients on this machine.
 	AllowPlaintext, PlaintextOnLoopback bool
+	// Namespace is how IMAP clients see the names of mailboxes; the zero value: as they
+	// are in the store.
+	Namespace imap.Namespace
 	// MaxUpload is the largest message taken in, in octets; 0:
 	// [engine.DefaultMaxUpload].
 	MaxUpload int64
@@ -58,10 +61,14 @@ type Server struct {
 }
 
 // New makes a server over a store. The caller keeps the store, and closes it after
-// the server.
+// the server. It fails when the store cannot be watched, or there can be no such
+// namespace.
 func New(store mailaccess.Store, a mailaccess.Authenticator, o *Options) (*Server, error) {
 	if o == nil {
 		o = &Options{}
+	}
+	if err := o.Namespace.Check(); err != nil {
+		return nil, err
 	}
 	e, err := engine.New(engine.Options{
 		Store: store, Authenticator: auth.Logged(a, o.Logger), Logger: o.Logger, MaxUpload: o.MaxUpload,
@@ -78,7 +85,7 @@ func New(store mailaccess.Store, a mailaccess.Authenticator, o *Options) (*Serve
 		engine: e,
 		IMAP: serve(imap.New(imap.Options{
 			Engine: e, AllowPlaintext: o.AllowPlaintext, PlaintextOnLoopback: o.PlaintextOnLoopback,
-			Version: o.Version, Logger: o.Logger,
+			Namespace: o.Namespace, Version: o.Version, Logger: o.Logger,
 		})),
 		POP3: serve(pop3.New(pop3.Options{
 			Engine: e, AllowPlaintext: o.AllowPlaintext, PlaintextOnLoopback: o.PlaintextOnLoopback,

@@ -15,6 +15,7 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/auth"
 	"github.com/hashmail/mailaccess/protocols"
+	"github.com/hashmail/mailaccess/protocols/imap"
 	"github.com/hashmail/mailaccess/protocols/mailserver"
 	"github.com/hashmail/mailaccess/stores/memory"
 )
@@ -128,5 +129,25 @@ func (c *conversation) expect(say, hear string) {
 	}
 	if line, err := c.r.ReadString('\n'); err != nil || !strings.HasPrefix(line, hear) {
 		c.t.Fatalf("said %q, heard %q, %v; want %q", say, line, err, hear)
+	}
+}
+
+// A namespace that cannot be is refused at the start, and not by clients.
+func TestNamespace(t *testing.T) {
+	store := memory.New(nil)
+	defer store.Close()
+	for _, test := range []struct {
+		ns imap.Namespace
+		ok bool
+	}{{imap.Namespace{Prefix: "INBOX.", Separator: '.'}, true}, {imap.Namespace{Prefix: "INBOX", Separator: '.'}, false}} {
+		s, err := mailserver.New(store, auth.Static(nil), &mailserver.Options{Namespace: test.ns})
+		if (err == nil) != test.ok {
+			t.Errorf("%+v: %v", test.ns, err)
+		}
+		if err == nil {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
