@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"iter"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -125,6 +126,86 @@ func TestSearchesOneAfterAnother(t *testing.T) {
 				client = converses(t, client, "", "LOGIN demo demo", "SELECT INBOX", line)
 				converses(t, client, "SEARCH BODY x", "NOOP", "SEARCH BODY y", "UID SEARCH SUBJECT z", "NOOP", "IDLE")
 				client.Close()
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// slowNames is a store that takes long to name mailboxes and subscriptions, or until
+// nobody wants to know any more.
+type slowNames struct{ mailaccess.Store }
+
+func (s slowNames) Open(ctx context.Context, account string, who mailaccess.Identity) (mailaccess.Account, error) {
+	a, err := s.Store.Open(ctx, account, who)
+	return slowNamesAccount{a}, err
+}
+
+type slowNamesAccount struct{ mailaccess.Account }
+
+func (a slowNamesAccount) Mailboxes(ctx context.Context) iter.Seq2[mailaccess.Mailbox, error] {
+	return func(yield func(mailaccess.Mailbox, error) bool) {
+		if err := ended(ctx, time.Hour); err != nil {
+			yield(mailaccess.Mailbox{}, err)
+		}
+	}
+}
+
+func (a slowNamesAccount) Capabilities() mailaccess.Capabilities {
+	caps := a.Account.Capabilities()
+	caps.Subscriptions = slowSubscriptions{caps.Subscriptions}
+	return caps
+}
+
+type slowSubscriptions struct{ mailaccess.Subscriber }
+
+func (slowSubscriptions) Subscriptions(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if err := ended(ctx, time.Hour); err != nil {
+			yield("", err)
+		}
+	}
+}
+
+// ended waits, and returns an error when ctx ends first.
+func ended(ctx context.Context, wait time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return &mailaccess.Error{Kind: mailaccess.KindUnavailable, Op: "names", Err: ctx.Err()}
+	case <-time.After(wait):
+		return nil
+	}
+}
+
+// TestListOfClientThatLeft: as with a search, nobody looks for the names that a client
+// wanted who has closed the connection, and who waits hears that it goes on.
+func TestListOfClientThatLeft(t *testing.T) {
+	for _, command := range []string{"LIST \"\" *", "LSUB \"\" *"} {
+		t.Run(command, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := inMemory(memory.New(nil))
+				store.served = slowNames{store.served}
+				s := startServer(t, fuzzFixture(), store)
+				client, err := s.Dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				converses(t, client, "", "LOGIN demo demo")
+				if _, err := io.WriteString(client, "c "+command+"\r\n"); err != nil {
+					t.Fatal(err)
+				}
+				line, err := bufio.NewReader(client).ReadString('\n')
+				if want := "* OK [INPROGRESS (\"c\" NIL NIL)]"; err != nil || !strings.HasPrefix(line, want) {
+					t.Errorf("heard %q, %v; want %s", line, err, want)
+				}
+				begun := time.Now()
+				client.Close()
+				s.wg.Wait()
+				if took := time.Since(begun); took != 0 { // fake time
+					t.Errorf("ended after %v", took)
+				}
 				if err := s.Close(); err != nil {
 					t.Error(err)
 				}

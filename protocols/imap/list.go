@@ -128,16 +128,27 @@ func (c *conn) readReturnOptions(o *listOptions) error {
 
 // list writes a LIST response for each name that is selected, in the order of names.
 func (c *conn) list(ctx context.Context, patterns []string, o *listOptions) error {
-	l, err := c.listing(ctx, o.subscribed || o.withSubscribed)
+	var l *listing
+	var matched []bool
+	var below map[string]below
+	// Names and patterns may be many and long.
+	err := c.attended(ctx, func(ctx context.Context) (err error) {
+		if l, err = c.listing(ctx, o.subscribed || o.withSubscribed); err != nil {
+			return err
+		}
+		if matched, err = matchAll(ctx, patterns, l.names); err == nil {
+			below = l.below(matched, o)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	below := l.below(patterns, o)
-	for _, name := range l.names {
+	for i, name := range l.names {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !matchesAny(patterns, name) {
+		if !matched[i] {
 			continue
 		}
 		r := listed{name: name, extended: o.extended, below: below[name]}
@@ -182,13 +193,24 @@ func parseLSub(c *conn) (action, error) {
 // itself is shown as \Noselect when the pattern stops there (RFC 3501, section
 // 6.3.9).
 func (c *conn) lsub(ctx context.Context, pattern string) error {
-	names, err := c.subscriptions(ctx)
+	var shown map[string]bool
+	var names []string
+	var matched []bool
+	err := c.attended(ctx, func(ctx context.Context) error {
+		subscribed, err := c.subscriptions(ctx)
+		if err != nil {
+			return err
+		}
+		shown = c.srv.names.allShown(subscribed)
+		names = withLevels(shown)
+		matched, err = matchAll(ctx, []string{pattern}, names)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	shown := c.srv.names.allShown(names)
-	for _, name := range withLevels(shown) {
-		if !matches(pattern, name) || !shown[name] && !strings.HasSuffix(pattern, "%") {
+	for i, name := range names {
+		if !matched[i] || !shown[name] && !strings.HasSuffix(pattern, "%") {
 			continue
 		}
 		b := append(c.w.Begin(), "* LSUB ("...)

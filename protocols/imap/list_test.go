@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -55,7 +56,7 @@ func TestMatches(t *testing.T) {
 		{"%/inbox", "a/INBOX", false},
 		{"INBO\x18", "INBOX", false},
 	} {
-		if got := matches(test.pattern, test.name); got != test.want {
+		if got := newMatcher([]string{test.pattern}).match(test.name); got != test.want {
 			t.Errorf("matches(%q, %q) = %v, want %v", test.pattern, test.name, got, test.want)
 		}
 	}
@@ -67,7 +68,7 @@ func TestMatchesLikeTheDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pattern := rapid.StringOfN(rapid.RuneFrom([]rune("ab/*%é")), 0, 10, -1).Draw(t, "pattern")
 		name := rapid.StringOfN(rapid.RuneFrom([]rune("ab/é")), 0, 12, -1).Draw(t, "name")
-		if got, want := matches(pattern, name), matchesNaively(pattern, name); got != want {
+		if got, want := newMatcher([]string{pattern}).match(name), matchesNaively(pattern, name); got != want {
 			t.Fatalf("matches(%q, %q) = %v, want %v", pattern, name, got, want)
 		}
 	})
@@ -91,15 +92,41 @@ func matchesNaively(pattern, name string) bool {
 	return name != "" && name[0] == pattern[0] && matchesNaively(pattern[1:], name[1:])
 }
 
-// A pattern that a backtracking matcher would take ages for.
-func TestMatchesInBoundedTime(t *testing.T) {
+// TestMatchesAnyOfSome: several patterns at once are each of them, wherever in a word of
+// bits it lies, for one name after the other.
+func TestMatchesAnyOfSome(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pattern := rapid.StringOfN(rapid.RuneFrom([]rune("ab/*%")), 0, 40, -1)
+		patterns := rapid.SliceOfN(pattern, 1, 8).Draw(t, "patterns")
+		m := newMatcher(patterns)
+		for _, name := range rapid.SliceOfN(rapid.StringOfN(rapid.RuneFrom([]rune("ab/")), 0, 8, -1), 1, 5).Draw(t, "names") {
+			want := slices.ContainsFunc(patterns, func(p string) bool { return newMatcher([]string{p}).match(name) })
+			if got := m.match(name); got != want {
+				t.Fatalf("%q match %q: %t, want %t", patterns, name, got, want)
+			}
+		}
+	})
+}
+
+// TestMatchesInFewSteps: however bad the patterns, each octet of a name takes no more
+// than their length divided by the bits of a word.
+func TestMatchesInFewSteps(t *testing.T) {
 	pattern := strings.Repeat("*a", maxWildcards)
 	name := strings.Repeat("a", mailaccess.MaxMailboxName-1)
-	if !matches(pattern, name) {
+	bad := pattern + strings.Repeat("a", maxPattern-len(pattern)-1) + "x"
+	patterns := []string{bad, bad, bad, bad}
+	if len(bad) != maxPattern || len(patterns)*len(bad) != maxPatternOctets {
+		t.Fatalf("%d octets are not as bad as it gets", len(bad))
+	}
+	m := newMatcher(append(patterns, pattern))
+	if !m.match(name) {
 		t.Error("does not match")
 	}
-	if matches(pattern, name+"b") {
+	if m.match(name + "b") {
 		t.Error("matches")
+	}
+	if most := 80 * (2*len(name) + 1); m.steps > most {
+		t.Errorf("%d steps for %d octets", m.steps, 2*len(name)+1)
 	}
 }
 
@@ -147,7 +174,11 @@ func TestSelectionLikeTheDefinition(t *testing.T) {
 			return (!o.specialUse || box != nil && box.Use != 0) && (!o.subscribed || l.subscribed[n]) &&
 				(box != nil || l.subscribed[n] && o.subscribed || level && !o.subscribed && !o.specialUse)
 		}
-		below := l.below(patterns, o)
+		matched, err := matchAll(t.Context(), patterns, l.names)
+		if err != nil {
+			t.Fatal(err)
+		}
+		below := l.below(matched, o)
 		for _, n := range l.names {
 			var want belowMet
 			for _, m := range l.names {
@@ -168,3 +199,12 @@ func TestSelectionLikeTheDefinition(t *testing.T) {
 
 // belowMet is what TestSelectionLikeTheDefinition finds below a name.
 type belowMet struct{ some, hidden bool }
+
+// Nobody waits for the names of a client that has left.
+func TestMatchAllEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := matchAll(ctx, []string{"*"}, []string{"a"}); err == nil {
+		t.Error("it went on")
+	}
+}

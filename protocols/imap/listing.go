@@ -129,17 +129,17 @@ type below struct {
 }
 
 // below looks for what RECURSIVEMATCH makes known of each name (RFC 5258, section
-// 3.5).
-func (l *listing) below(patterns []string, o *listOptions) map[string]below {
+// 3.5); matched says which of them match a pattern.
+func (l *listing) below(matched []bool, o *listOptions) map[string]below {
 	if !o.recursive {
 		return nil
 	}
 	found := make(map[string]below)
-	for _, name := range l.names {
+	for i, name := range l.names {
 		if !l.chosen(name, o) {
 			continue
 		}
-		hidden := !matchesAny(patterns, name)
+		hidden := !matched[i]
 		above(name, func(level string) {
 			found[level] = below{chosen: true, hidden: found[level].hidden || hidden}
 		})

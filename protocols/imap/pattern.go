@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -10,8 +11,8 @@ import (
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
 
-// Bounds on the work of matching: a pattern with more wildcards is not accepted, nor
-// one that is longer than any name that it could match.
+// Bounds on patterns: one with more wildcards is not accepted, nor one that is longer than
+// any name that it could match.
 const (
 	maxWildcards = 64
 	maxPattern   = mailaccess.MaxMailboxName + maxWildcards
@@ -80,68 +81,149 @@ func isNameError(err error) bool {
 	return errors.As(err, &wrong)
 }
 
-// matchesAny reports whether a name matches one of some patterns.
-func matchesAny(patterns []string, name string) bool {
+// matchAll says which of some names match a pattern.
+func matchAll(ctx context.Context, patterns, names []string) ([]bool, error) {
+	m := newMatcher(patterns)
+	matched := make([]bool, len(names))
+	for i, name := range names {
+		if i%256 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		matched[i] = m.match(name)
+	}
+	return matched, nil
+}
+
+// matcher matches names against patterns, in which * stands for anything and % for
+// anything without a separator (RFC 3501, section 6.3.8). INBOX, also as the first level
+// of a name, is matched in any case (section 5.1).
+//
+// It goes through a name once. The places that are reached in all patterns are a set of
+// bits, each octet of a name a few operations on its words: whatever the patterns are, that
+// is less than 80 for each octet.
+type matcher struct {
+	// literal are, by octet, the places before which that octet takes to the next one.
+	literal [256][]uint64
+	// star and percent are the places of wildcards, starts and ends those where patterns
+	// begin and end.
+	star, percent, starts, ends []uint64
+	reached                     []uint64
+	steps                       int // words gone through
+}
+
+func newMatcher(patterns []string) *matcher {
+	places := 0
 	for _, p := range patterns {
-		if matches(p, name) {
+		places += len(p) + 1
+	}
+	words := (places + 63) / 64
+	sets := make([]uint64, 5*words)
+	next := func() (set []uint64) { set, sets = sets[:words], sets[words:]; return set }
+	m := &matcher{star: next(), percent: next(), starts: next(), ends: next(), reached: next()}
+	at := 0
+	for _, p := range patterns {
+		setBit(m.starts, at)
+		p = collapse(p)
+		for i := range len(p) {
+			switch c := p[i]; c {
+			case '*':
+				setBit(m.star, at)
+			case '%':
+				setBit(m.percent, at)
+			default:
+				if m.literal[c] == nil {
+					m.literal[c] = make([]uint64, words)
+				}
+				setBit(m.literal[c], at)
+			}
+			at++
+		}
+		setBit(m.ends, at)
+		at++
+	}
+	return m
+}
+
+func setBit(set []uint64, i int) { set[i/64] |= 1 << (i % 64) }
+
+// collapse makes one wildcard of several that stand together.
+func collapse(pattern string) string {
+	var b []byte
+	for i := range len(pattern) {
+		c := pattern[i]
+		if n := len(b); n > 0 && isWildcard(c) && isWildcard(b[n-1]) {
+			if c == '*' {
+				b[n-1] = c
+			}
+			continue
+		}
+		b = append(b, c)
+	}
+	return string(b)
+}
+
+func isWildcard(c byte) bool { return c == '*' || c == '%' }
+
+// match reports whether a name matches one of the patterns.
+func (m *matcher) match(name string) bool {
+	fold := 0
+	if name == mailaccess.Inbox || strings.HasPrefix(name, mailaccess.Inbox+"/") {
+		fold = len(mailaccess.Inbox)
+	}
+	copy(m.reached, m.starts)
+	m.pass()
+	for i := range len(name) {
+		c := name[i]
+		var folded []uint64
+		if i < fold {
+			folded = m.literal[c+('a'-'A')]
+		}
+		if !m.step(m.literal[c], folded, c != '/') {
+			return false
+		}
+	}
+	for i, r := range m.reached {
+		if r&m.ends[i] != 0 {
 			return true
 		}
 	}
 	return false
 }
 
-// matches reports whether a name matches a pattern, in which * stands for
-// anything and % for anything without a separator (RFC 3501, section 6.3.8).
-// INBOX, also as the first level of a name, is matched in any case (section 5.1).
-func matches(pattern, name string) bool {
-	fold := 0
-	if name == mailaccess.Inbox || strings.HasPrefix(name, mailaccess.Inbox+"/") {
-		fold = len(mailaccess.Inbox)
+// step takes an octet, which takes on from the places in literal and folded. It reports
+// whether any place is reached.
+func (m *matcher) step(literal, folded []uint64, percent bool) bool {
+	var carry, any uint64
+	m.steps += len(m.reached)
+	for i, r := range m.reached {
+		stay := m.star[i]
+		if percent {
+			stay |= m.percent[i]
+		}
+		on := uint64(0)
+		if literal != nil {
+			on = r & literal[i]
+		}
+		if folded != nil {
+			on |= r & folded[i]
+		}
+		r = r&stay | on<<1 | carry
+		carry = on >> 63
+		m.reached[i] = r
+		any |= r
 	}
-	return wildcard(pattern, name, fold)
+	if any != 0 {
+		m.pass()
+	}
+	return any != 0
 }
 
-// wildcard matches with work bounded by the product of the lengths, and by the length
-// of the name where there is no wildcard: it keeps the set of places in the pattern that
-// are reached so far, all of them between low and high. The first fold octets of the
-// name are ASCII capitals that stand for small letters too.
-func wildcard(pattern, name string, fold int) bool {
-	at := make([]bool, len(pattern)+1)
-	next := make([]bool, len(pattern)+1)
-	low, high := 0, reach(at, pattern, 0)
-	for i := range len(name) {
-		from, to := low, min(high, len(pattern)-1)
-		newLow, newHigh := len(pattern)+1, -1
-		for p := from; p <= to; p++ {
-			if !at[p] {
-				continue
-			}
-			place := p + 1
-			switch c := pattern[p]; {
-			case c == '*', c == '%' && name[i] != '/':
-				place = p
-			case c == name[i], i < fold && c == name[i]+('a'-'A'):
-			default:
-				continue
-			}
-			newLow, newHigh = min(newLow, place), max(newHigh, reach(next, pattern, place))
-		}
-		if newHigh < 0 {
-			return false
-		}
-		clear(at[low : high+1])
-		at, next = next, at
-		low, high = newLow, newHigh
+// pass passes wildcards, which may stand for nothing. After one comes none.
+func (m *matcher) pass() {
+	var carry uint64
+	for i, r := range m.reached {
+		at := r & (m.star[i] | m.percent[i])
+		m.reached[i] = r | at<<1 | carry
+		carry = at >> 63
 	}
-	return at[len(pattern)]
-}
-
-// reach marks a place in the pattern, and those behind wildcards that may stand
-// for nothing. It returns the last of them.
-func reach(at []bool, pattern string, p int) int {
-	for at[p] = true; p < len(pattern) && (pattern[p] == '*' || pattern[p] == '%'); {
-		p++
-		at[p] = true
-	}
-	return p
 }
