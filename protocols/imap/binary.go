@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"math"
+	"slices"
 	"sync"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -28,8 +29,7 @@ func (c *conn) parseFetchBinary(plan *fetchPlan, name string) error {
 	if name == "BINARY.SIZE" {
 		item.kind = fetchBinarySize
 		item.label = string(imapwire.AppendSection([]byte(name), &s))
-		plan.add(item)
-		return nil
+		return plan.addBinary(item)
 	}
 	label := imapwire.AppendSection([]byte("BINARY"), &s)
 	off, n, limited, err := c.r.ReadPartial()
@@ -42,7 +42,29 @@ func (c *conn) parseFetchBinary(plan *fetchPlan, name string) error {
 	}
 	item.label = string(label)
 	plan.sees = plan.sees || name == "BINARY"
-	plan.add(item)
+	return plan.addBinary(item)
+}
+
+// maxBinaryOfPart is how many items of BINARY and BINARY.SIZE a FETCH may have of one part,
+// which is decoded for each up to where it ends.
+const maxBinaryOfPart = 8
+
+// addBinary adds an item of BINARY.
+func (p *fetchPlan) addBinary(item fetchItem) error {
+	n := 0
+	for i := range p.items {
+		have := &p.items[i]
+		if have.kind != fetchBinary && have.kind != fetchBinarySize || !slices.Equal(have.section.Path, item.section.Path) {
+			continue
+		}
+		if n++; have.partial == item.partial && item.alike == 0 {
+			item.alike = i + 1
+		}
+	}
+	if n >= maxBinaryOfPart {
+		return no(goimap.ResponseCodeLimit, "more of one part in BINARY than is taken")
+	}
+	p.add(item)
 	return nil
 }
 

@@ -35,7 +35,8 @@ type fetch struct {
 	// present message.
 	rendered *renderings
 	open     opened
-	found    []section // of the present message
+	found    []section      // of the present message
+	spare    message.Ranges // of one section after the other
 	clean    cleans
 	// flushed is when what waited was last sent because of its age.
 	flushed time.Time
@@ -254,7 +255,7 @@ func (f *fetch) message(ctx context.Context, m *engine.Numbered, i int) error {
 		case fetchEnvelope, fetchBody, fetchBodyStructure, fetchPreview:
 			b = f.rendered.append(b, item.kind, i)
 		case fetchSection:
-			if b, err = f.writeSection(b, item, sections[j]); err != nil {
+			if b, err = f.writeSection(ctx, b, item, &sections[j]); err != nil {
 				return err
 			}
 		case fetchBinary:
@@ -299,7 +300,11 @@ const flushAfter = 100 * time.Millisecond
 
 // section is where a section lies; absent when the message has none such.
 type section struct {
-	ranges  message.Ranges
+	ranges message.Ranges
+	size   int64
+	// again: there are so many ranges in the response that they are found anew when
+	// they are needed.
+	again   bool
 	absent  bool
 	decoded decoded // of BINARY
 }
@@ -312,13 +317,16 @@ func (f *fetch) sections(ctx context.Context, open *opened) ([]section, error) {
 	if f.found == nil {
 		f.found = make([]section, len(f.plan.items))
 	}
+	kept := 0
 	for i := range f.plan.items {
 		item := &f.plan.items[i]
 		s := &f.found[i]
 		var err error
 		switch item.kind {
 		case fetchBinary, fetchBinarySize:
-			if s.decoded, err = open.decoded(ctx, item); err != nil {
+			if item.alike != 0 {
+				s.decoded = f.found[item.alike-1].decoded
+			} else if s.decoded, err = open.decoded(ctx, item); err != nil {
 				return nil, err
 			}
 			continue
@@ -326,19 +334,48 @@ func (f *fetch) sections(ctx context.Context, open *opened) ([]section, error) {
 		default:
 			continue
 		}
-		if s.ranges, s.absent, err = open.section(ctx, s.ranges[:0], item.section); err != nil {
+		s.again = kept > maxRangesKept
+		into := s.ranges[:0]
+		if s.again {
+			into, s.ranges = f.spare[:0], nil
+		} else if cap(into) > maxRangesSpare {
+			into = nil // the next message may have many ranges elsewhere
+		}
+		var ranges message.Ranges
+		if ranges, s.absent, err = open.ranges(ctx, into, item); err != nil {
 			return nil, err
 		}
-		if item.partial.n != 0 {
-			s.ranges = s.ranges.Partial(item.partial.off, item.partial.n)
+		s.size = ranges.Size()
+		if s.again {
+			f.spare = ranges
+		} else {
+			s.ranges = ranges
+			kept += len(ranges)
 		}
 	}
 	return f.found, nil
 }
 
+// A header has as many ranges as fields, and a response perhaps many subsets of it: of
+// those of one response so many are kept until it is written, and one subset more. What is
+// kept of a section for the next message is little.
+const (
+	maxRangesKept  = 10_000
+	maxRangesSpare = 64
+)
+
+// ranges finds the part of a section that is asked for.
+func (o *opened) ranges(ctx context.Context, into message.Ranges, item *fetchItem) (message.Ranges, bool, error) {
+	ranges, absent, err := o.section(ctx, into, item.section)
+	if item.partial.n != 0 {
+		ranges = ranges.Partial(item.partial.off, item.partial.n)
+	}
+	return ranges, absent, err
+}
+
 // writeSection writes a section as a literal, straight from the store. It takes b
 // as from Begin and returns the like.
-func (f *fetch) writeSection(b []byte, item *fetchItem, s section) ([]byte, error) {
+func (f *fetch) writeSection(ctx context.Context, b []byte, item *fetchItem, s *section) ([]byte, error) {
 	b = append(append(b, item.label...), ' ')
 	if s.absent {
 		return imapwire.AppendNil(b), nil
@@ -351,11 +388,19 @@ func (f *fetch) writeSection(b []byte, item *fetchItem, s section) ([]byte, erro
 	if f.clean.known[id] {
 		kind = imapwire.LiteralClean
 	}
-	err := f.c.w.WriteLiteral(s.ranges.Size(), kind, func(w io.Writer) error {
-		_, err := s.ranges.WriteTo(w, content)
+	err := f.c.w.WriteLiteral(s.size, kind, func(w io.Writer) error {
+		ranges := s.ranges
+		if s.again {
+			var err error
+			if ranges, _, err = f.open.ranges(ctx, f.spare[:0], item); err != nil {
+				return err
+			}
+			f.spare = ranges
+		}
+		_, err := ranges.WriteTo(w, content)
 		return err
 	})
-	if size := s.ranges.Size(); err == nil && kind == imapwire.LiteralText && size >= cleanFrom && size == content.Size() && !f.c.w.NUL() {
+	if size := s.size; err == nil && kind == imapwire.LiteralText && size >= cleanFrom && size == content.Size() && !f.c.w.NUL() {
 		f.clean.found(id)
 	}
 	return f.c.w.Begin(), err

@@ -37,6 +37,9 @@ type fetchItem struct {
 	section message.Section
 	partial partial
 	label   string // how the answer names it, as "BODY[1.MIME]<0>"
+	// alike is the place, from 1 on, of an item before of which the same must be known
+	// of the part, decoded; 0: there is none.
+	alike int
 }
 
 // partial is the part of a section that is asked for, in octets; n is 0 when all
