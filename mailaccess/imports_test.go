@@ -41,6 +41,7 @@ var rooms = []struct {
 	{"stores/hooks/hookstest", []string{"mailaccess", "stores/hooks"}, nil},
 	{"stores/internal/...", []string{"mailaccess"}, nil},
 	{"stores/memory", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "stores/internal/..."}, []string{"any"}},
+	{"stores/maildir", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "mailaccess/utf7", "stores/internal/...", "stores/maildir/internal/..."}, []string{"any"}},
 	{"stores/maildir/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "mailaccess/utf7", "stores/internal/...", "stores/maildir/internal/..."}, []string{"any"}},
 	{"stores/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query"}, []string{"any"}},
 	{"cmd/...", []string{"..."}, []string{"any"}},
