@@ -166,36 +166,3 @@ func (h *handle) openKeptIn(all fsys.Dir, box string, email uint32) (fsys.File, 
 	}
 	return nil, nil
 }
-
-// sweep removes what was kept for long enough, and nothing that somebody may still read who
-// had the account open when it was expunged.
-func (a *account) sweep(now time.Time) {
-	before := now.Add(-max(a.store.opts.KeepExpunged, 0))
-	a.mu.Lock()
-	for h := range a.opened {
-		if h.since.Before(before) {
-			before = h.since
-		}
-	}
-	a.mu.Unlock()
-	all, err := a.dir.Sub(expungedDir)
-	if err != nil {
-		return // nothing was ever expunged
-	}
-	defer all.Close()
-	for box := range all.Names(0) {
-		if !isID(box.Name) {
-			continue
-		}
-		d, err := all.Sub(box.Name)
-		if err != nil {
-			continue
-		}
-		for e := range d.Names(0) {
-			if k, ok := parseKept(e.Name); ok && k.time.Before(before) {
-				a.quietly("remove an expunged message", d.Remove(e.Name))
-			}
-		}
-		a.quietly("close", d.Close())
-	}
-}
