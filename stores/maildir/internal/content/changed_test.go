@@ -3,7 +3,9 @@ package content_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"io"
 	"net"
 	"os"
@@ -274,6 +276,36 @@ func TestKnownWrongly(t *testing.T) {
 	}
 	before := f2.open(t, nil)
 	whole("other lines", &content.Options{Known: before.Measured(), Table: before.Table()}, canonical(t, other))
+}
+
+// A table of any entries leads to right octets or to an error.
+func FuzzTable(f *testing.F) {
+	b := letter(200<<10, "\n")
+	want := canonical(f, b)
+	file := newFolder(f, b)
+	c := file.open(f, nil)
+	known, table := c.Measured(), c.Table()
+	n := 1 // the version, and what says whose table it is
+	for range 3 {
+		_, k := binary.Varint(table[n:])
+		n += k
+	}
+	head := table[:n]
+	f.Add(table[len(head):len(table)-4], 1000)
+	f.Add([]byte{2, 3, 4}, 150_000)
+	f.Add(bytes.Repeat([]byte{0xff}, 20), 0)
+	f.Fuzz(func(t *testing.T, entries []byte, off int) {
+		bad := append(bytes.Clone(head), entries...)
+		bad = binary.LittleEndian.AppendUint32(bad, crc32.Checksum(bad, crc32.MakeTable(crc32.Castagnoli)))
+		c := file.open(t, &content.Options{Known: known, Table: bad})
+		c.ReadAt(make([]byte, 1000), int64(min(max(off, 0), len(want)))) // where it may be led astray
+		got := make([]byte, len(want))
+		if _, err := c.ReadAt(got, 0); err == nil && !bytes.Equal(got, want) {
+			t.Error("wrong octets")
+		} else if err != nil && !errors.Is(err, mailaccess.KindCorrupt) {
+			t.Error(err)
+		}
+	})
 }
 
 // brokenFile fails with err.

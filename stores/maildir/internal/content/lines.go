@@ -114,6 +114,9 @@ func (l *lines) save(was fsys.Info, m Measured) []byte {
 
 // load takes a saved table, if it is one of this file. Nobody else uses l yet.
 func (l *lines) load(b []byte, was fsys.Info, m Measured) {
+	if len(b) == 0 {
+		return
+	}
 	head := tableHead(was, m)
 	end := len(b) - 4
 	if end < len(head) || string(b[:len(head)]) != string(head) || binary.LittleEndian.Uint32(b[end:]) != crc32.Checksum(b[:end], castagnoli) {
