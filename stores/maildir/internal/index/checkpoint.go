@@ -123,10 +123,12 @@ func (m *Mailbox) Done(c *Checkpoint, err error) {
 		m.suffixes = nil
 		m.placeAll(c)
 	}
+	// A row that went and is there again gets the slot of what it was, which does no harm:
+	// it is dirty, and its name is in memory.
 	for i := range c.rows {
 		_, x := m.table.get(c.rows[i].uid)
-		if x == nil || x.state&cellFlying == 0 {
-			continue // it went, or it went and is there again
+		if x == nil {
+			continue
 		}
 		if !fresh {
 			x.slot = c.base.slots + uint32(i)
@@ -163,11 +165,8 @@ func (m *Mailbox) giveUp(c *Checkpoint, fresh bool) {
 // was captured.
 func (m *Mailbox) placeAll(c *Checkpoint) {
 	m.table.walk(c.head.uids, func(_ *chunk, x *cell) {
-		// A row that went and is there again has neither, and its record is another's.
-		if x.slot != noSlot || x.state&cellFlying != 0 {
-			rank, _ := c.places.find(x.uid)
-			x.slot = uint32(rank)
-		}
+		rank, _ := c.places.find(x.uid)
+		x.slot = uint32(rank)
 	})
 }
 

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,6 +50,15 @@ func script() []mutation {
 		remove{mailaccess.UIDSetRange(20, 36), 13},
 		setSize{2, 99},
 	}
+}
+
+// prepare plays the first part of the script and makes half of the records superseded.
+func prepare(t *testing.T, m *Mailbox, w *model) {
+	t.Helper()
+	play(m, w, script()[:4])
+	mustCheckpoint(t, m, 0)
+	play(m, w, []mutation{setFlags{mailaccess.UIDSetRange(1, 45), mailaccess.Flags{System: mailaccess.FlagFlagged}, 12}})
+	mustCheckpoint(t, m, 1)
 }
 
 func play(m *Mailbox, w *model, log []mutation) {
@@ -169,12 +179,16 @@ func TestFull(t *testing.T) {
 					opts.minDead = 3
 				}
 				m, w := New(disk.Root(), "box", opts), newModel(defaultHistory)
-				play(m, w, log[:4])
-				mustCheckpoint(t, m, 1)
+				prepare(t, m, w)
 				before := w.clone()
 				play(m, w, log[4:])
 				disk.Fail(k, syscall.ENOSPC, &o)
-				err := checkpoint(m, 2)
+				c := m.Capture(2)
+				if (c.slots != nil) != generation {
+					t.Fatal("it writes a new generation, or it does not")
+				}
+				err := c.Write()
+				m.Done(c, err)
 				done := disk.Failed() == 0
 				disk.Clear()
 				found, foundErr := Open(disk.Root(), "box", opts)
@@ -223,8 +237,7 @@ func TestPowerLoss(t *testing.T) {
 		seen := 0
 		disk := memfs.New(nil)
 		m, w := New(disk.Root(), "box", opts), newModel(defaultHistory)
-		play(m, w, log[:4])
-		mustCheckpoint(t, m, 1)
+		prepare(t, m, w)
 		before := w.clone()
 		play(m, w, log[4:])
 		c := m.Capture(2)
@@ -255,6 +268,123 @@ func TestPowerLoss(t *testing.T) {
 		if seen < 30 {
 			t.Errorf("the new state was seen %d times", seen)
 		}
+	}
+}
+
+// It is not known whether a head came to the disk, and the next checkpoint is broken off:
+// there is still one of them.
+func TestUncertain(t *testing.T) {
+	log := script()
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, minDead := range []int{3, 100} {
+		for k := 1; k < 14; k++ {
+			for j := 1; j < 14; j++ {
+				disk := memfs.New(nil)
+				m, w := New(disk.Root(), "box", &Options{minDead: minDead}), newModel(defaultHistory)
+				prepare(t, m, w)
+				states := []*model{w.clone()}
+				play(m, w, log[4:])
+				states = append(states, w.clone())
+				disk.Fail(k, syscall.EIO, nil)
+				first := checkpoint(m, 2)
+				disk.Clear()
+				rows, names := sample(m.UIDNext(), 9, 30)
+				play(m, w, []mutation{remove{mailaccess.UIDSetRange(1, 2), 29}, arrive{rows, names}})
+				states = append(states, w.clone())
+				disk.Fail(j, syscall.EIO, &fsys.FaultOptions{Sticky: true})
+				second := checkpoint(m, 3)
+				for range 4 {
+					found := disk.Crash(rng, memfs.Some).Root()
+					head, err := Open(found, "box", nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					pos := head.LogPos()
+					if first == nil && pos < 2 || second == nil && pos < 3 {
+						t.Fatalf("%d and %d: a checkpoint that was durable is not there", k, j)
+					}
+					if err := readBack(found, states[pos-1]); err != nil {
+						t.Fatalf("operations %d and %d fail: %v", k, j, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A message that went, came again and went: as a log does that is played again.
+func TestAgain(t *testing.T) {
+	for _, minDead := range []int{1, 1000} {
+		d := memfs.New(nil).Root()
+		m, w := New(d, "box", &Options{minDead: minDead}), newModel(defaultHistory)
+		rows, names := sample(1, 9, 1)
+		one, oneName := sample(5, 1, 3)
+		oneName[0].Base = "another"
+		var c *Checkpoint
+		for i, step := range []mutation{
+			arrive{rows, names},
+			remove{mailaccess.UIDSetOf(5), 13},
+			arrive{one, oneName},
+			remove{mailaccess.UIDSetOf(6), 14},
+			remove{mailaccess.UIDSetOf(5), 20},
+			remove{mailaccess.UIDSetOf(7), 21},
+			// While a checkpoint that has them is written.
+			setFlags{mailaccess.UIDSetOf(1, 2), mailaccess.Flags{}, 22}, nil,
+			remove{mailaccess.UIDSetOf(1), 23},
+			arrive{rows[:1], names[1:2]},
+		} {
+			if step == nil {
+				c = m.Capture(1)
+				continue
+			}
+			if play(m, w, []mutation{step}); c != nil && i < 9 {
+				continue
+			}
+			if c != nil {
+				m.Done(c, c.Write())
+			}
+			mustCheckpoint(t, m, 1)
+			if err := differs(m, w); err != nil {
+				t.Fatalf("step %d: %v", i, err)
+			}
+			if err := readBack(d, w); err != nil {
+				t.Fatalf("step %d, from the disk: %v", i, err)
+			}
+		}
+	}
+}
+
+// What is whole but at the wrong place is damage.
+func TestExchanged(t *testing.T) {
+	d := memfs.New(nil).Root()
+	m := New(d, "box", nil)
+	rows, names := sample(1, 2, 1)
+	names[0].Base, names[1].Base = "a name of 20 octets.", "a name of 20 octets:"
+	m.Arrive(rows, names)
+	mustCheckpoint(t, m, 1)
+	w := newModel(defaultHistory)
+	play(New(memfs.New(nil).Root(), "", nil), w, []mutation{arrive{rows, names}})
+	for name, width := range map[string]int{rowsName("box", 1): recordSize, namesName("box", 1): stringHeader + 20} {
+		good, err := readAll(d, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := 0
+		second := width
+		if width != recordSize {
+			first, second = bytes.Index(good, []byte(names[0].Base))-stringHeader, bytes.Index(good, []byte(names[1].Base))-stringHeader
+		}
+		bad := bytes.Clone(good)
+		copy(bad[first:], good[second:second+width])
+		copy(bad[second:], good[first:first+width])
+		write(t, d, name, bad)
+		if err := readBack(d, w); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+		write(t, d, name, good)
+	}
+	if err := readBack(d, w); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -335,6 +465,56 @@ func TestRemoveFiles(t *testing.T) {
 	}
 	if m, err := Open(d, "a1", nil); err != nil || m.UIDs().Len() != 3 {
 		t.Errorf("the other one: %v", err)
+	}
+}
+
+// A head that tells of other rows than there are is damage, though both are whole.
+func TestDisagree(t *testing.T) {
+	words, _ := mailaccess.NewKeywords("$Junk", "other")
+	for what, bend := range map[string]func(h *head){
+		"number":   func(h *head) { h.modseq, h.created, h.changed = 9, 0, 0 },
+		"size":     func(h *head) { h.size++ },
+		"unknown":  func(h *head) { h.unknown++ },
+		"keyword":  func(h *head) { h.keywords = words },
+		"keywords": func(h *head) { h.keywords = mailaccess.Keywords{} },
+		"removals": func(h *head) { h.gone-- },
+		"unseen":   func(h *head) { h.unseen = h.unseen.Without(h.unseen.Min()) },
+		"deleted":  func(h *head) { h.trashed = h.trashed.With(h.uids.Max()) },
+		"more":     func(h *head) { h.uids = h.uids.With(25) },
+		"fewer": func(h *head) {
+			h.uids = h.uids.Minus(mailaccess.UIDSetOf(2))
+			h.unseen = h.unseen.Minus(mailaccess.UIDSetOf(2))
+		},
+		"above":   func(h *head) { h.uidNext = 3 },
+		"others":  func(h *head) { h.unseen = h.unseen.With(25) },
+		"counts":  func(h *head) { h.disk.slots = 3 },
+		"records": func(h *head) { h.disk.slots++ },
+	} {
+		d := memfs.New(nil).Root()
+		m, w := New(d, "box", nil), newModel(defaultHistory)
+		play(m, w, script())
+		mustCheckpoint(t, m, 1)
+		h := m.head
+		h.disk, h.gone = m.disk, len(w.gone)
+		b, _ := appendHead(nil, "box", &h)
+		write(t, d, headName("box"), b)
+		if err := readBack(d, w); err != nil {
+			t.Fatal(err)
+		}
+		bend(&h)
+		b, _ = appendHead(nil, "box", &h)
+		write(t, d, headName("box"), b)
+		if err := readBack(d, w); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", what, err)
+		}
+		m, err := Open(d, "box", nil)
+		if err != nil {
+			continue
+		}
+		// Such a head is not written again as if it were right.
+		if m.UIDs(); m.lazy.err != nil && !errors.Is(checkpoint(m, 2), ErrCorrupt) {
+			t.Errorf("%s: it is written again", what)
+		}
 	}
 }
 

@@ -209,6 +209,9 @@ func differs(m *Mailbox, w *model) error {
 			return fmt.Errorf("message %d has name %+v, want %+v", u, name, w.names[u])
 		}
 	}
+	if err := leftOver(m); err != nil {
+		return err
+	}
 	if gone := m.Vanished(0); !slices.Equal(gone, w.gone) {
 		return fmt.Errorf("gone\n%v, want\n%v", gone, w.gone)
 	}
@@ -260,6 +263,26 @@ func headDiffers(m *Mailbox, w *model) error {
 	want := []any{w.modseq, w.uidNext, w.recent, w.created, w.changed, w.floor, w.cur, w.new, w.meta}
 	if !slices.Equal(have, want) {
 		return fmt.Errorf("ModSeq, UIDNext, Recent, Created, Changed, Floor, times, meta:\n%v, want\n%v", have, want)
+	}
+	return nil
+}
+
+// leftOver reports what is in memory for a message that has no use for it.
+func leftOver(m *Mailbox) error {
+	for uid := range m.names {
+		if !m.UIDs().Contains(uid) || !m.Dirty() && m.pending == nil {
+			return fmt.Errorf("there is a name of message %d", uid)
+		}
+	}
+	for uid := range m.large {
+		if _, x := m.table.get(uid); x == nil || x.size != sizeElsewhere {
+			return fmt.Errorf("there is a size of message %d", uid)
+		}
+	}
+	for uid := range m.kw.late {
+		if _, x := m.table.get(uid); x == nil || x.keywords != keywordsLate {
+			return fmt.Errorf("there are keywords of message %d", uid)
+		}
 	}
 	return nil
 }

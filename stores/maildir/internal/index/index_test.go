@@ -60,6 +60,30 @@ func TestChangedSince(t *testing.T) {
 	}
 }
 
+// A change of the past is played again: the log of changes is not misled.
+func TestChangedSinceReplay(t *testing.T) {
+	m, w := New(memfs.New(nil).Root(), "box", nil), newModel(defaultHistory)
+	rows, names := sample(1, 3, 1)
+	play(m, w, []mutation{
+		arrive{rows, names},
+		setFlags{mailaccess.UIDSetOf(1), mailaccess.Flags{}, 100},
+		setFlags{mailaccess.UIDSetOf(2), mailaccess.Flags{}, 50},
+		setFlags{mailaccess.UIDSetOf(3), mailaccess.Flags{}, 60},
+	})
+	for since := range mailaccess.ModSeq(101) {
+		buf := make([]Row, 4)
+		n := 0
+		for _, r := range w.rows {
+			if r.ModSeq > since {
+				n++
+			}
+		}
+		if got := m.Next(1, m.ChangedSince(since), since, buf); got != n {
+			t.Errorf("%d changed since %d, want %d", got, since, n)
+		}
+	}
+}
+
 func TestSpelled(t *testing.T) {
 	m := New(memfs.New(nil).Root(), "box", nil)
 	rows, names := sample(1, 1, 1)
@@ -242,7 +266,11 @@ func TestNotLoaded(t *testing.T) {
 	d := memfs.New(nil).Root()
 	m := New(d, "box", nil)
 	mustCheckpoint(t, m, 1)
-	if !m.Unload() {
+	c := m.Capture(2)
+	if m.Unload() {
+		t.Error("unloads while a checkpoint is under way")
+	}
+	if m.Done(c, c.Write()); !m.Unload() {
 		t.Fatal("does not unload")
 	}
 	defer func() {
@@ -251,6 +279,37 @@ func TestNotLoaded(t *testing.T) {
 		}
 	}()
 	m.Get(1)
+}
+
+// Base names with the same hash are told apart.
+func TestSameHash(t *testing.T) {
+	seen := make(map[uint32]string)
+	var a, b string
+	for i := 0; b == ""; i++ {
+		s := fmt.Sprintf("name %d", i)
+		if other, ok := seen[hashOf(s)]; ok {
+			a, b = other, s
+		}
+		seen[hashOf(s)] = s
+	}
+	d := memfs.New(nil).Root()
+	m, w := New(d, "box", nil), newModel(defaultHistory)
+	rows, names := sample(1, 3, 1)
+	names[0].Base, names[2].Base = a, b
+	play(m, w, []mutation{arrive{rows, names}})
+	mustCheckpoint(t, m, 1)
+	for range 2 {
+		bases := map[string]mailaccess.UID{a: 0, b: 0}
+		if err := m.FindBases(bases); err != nil || bases[a] != 1 || bases[b] != 3 {
+			t.Errorf("found %v, %v", bases, err)
+		}
+		if err := readBack(d, w); err != nil {
+			t.Error(err)
+		}
+		a, b = b, a
+		play(m, w, []mutation{setFileName{1, FileName{Base: a}}, setFileName{3, FileName{Base: b}}})
+		mustCheckpoint(t, m, 2)
+	}
 }
 
 // What is too long is refused before anything is written.

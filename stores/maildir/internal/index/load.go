@@ -139,7 +139,7 @@ func (m *Mailbox) agree() error {
 	}
 	if rows != said.uids.Len() || unseen != said.unseen.Len() || trashed != said.trashed.Len() ||
 		m.size != said.size || m.unknown != said.unknown ||
-		len(m.history.gone) != said.gone || !m.kw.complete() {
+		len(m.history.gone) != said.gone || m.kw.all != said.keywords || !m.kw.complete() {
 		return fmt.Errorf("%w: the records are not those that the head counts", ErrCorrupt)
 	}
 	return nil

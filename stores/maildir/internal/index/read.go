@@ -54,8 +54,6 @@ func (m *Mailbox) Next(from mailaccess.UID, in mailaccess.UIDSet, since mailacce
 				if j < len(c.cells) {
 					break
 				}
-			} else if c.last() > r.Last {
-				break
 			}
 		}
 		if i == len(t.chunks) {

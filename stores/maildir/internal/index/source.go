@@ -93,7 +93,7 @@ func (s *source) record(slot uint32, uid mailaccess.UID) (record, error) {
 	if err != nil {
 		return rec, err
 	}
-	if !rec.decode(b, slot) || rec.uid != uid || rec.gone() {
+	if !rec.decode(b, slot) || rec.uid != uid {
 		return rec, damaged("record", int64(slot))
 	}
 	return rec, nil
