@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
+	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 )
 
@@ -121,8 +123,10 @@ func (a *account) moveFolder(b *mailbox) error {
 	if err != nil {
 		return err
 	}
-	if here && from != to {
+	if from != to {
 		a.unwatch(b)
+	}
+	if here && from != to {
 		if err := a.dir.Rename(from, a.dir, to); err != nil {
 			return err
 		}
@@ -147,7 +151,15 @@ func (a *account) buryFolder(b *mailbox, d *deletedBox) error {
 	if err != nil {
 		return err
 	}
-	if here && !d.Gone {
+	if d.Gone && here {
+		// Unless it was made again, when the log is gone through.
+		id, err := a.folderID(b.dirName)
+		if err != nil {
+			return err
+		}
+		here = id == b.ID
+	}
+	if here {
 		if err := a.moveToExpunged(b, fmt.Sprintf("%d.%s", d.Time, b.ID)); err != nil {
 			return err
 		}
@@ -163,6 +175,27 @@ func (a *account) buryFolder(b *mailbox, d *deletedBox) error {
 		}
 	}
 	return nil
+}
+
+// buried reports whether the directory of a mailbox is among the expunged messages.
+func (a *account) buried(id mailaccess.MailboxID) (bool, error) {
+	d, err := a.dir.Sub(expungedDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer d.Close()
+	for e, err := range d.Names(0) {
+		if err != nil {
+			return false, err
+		}
+		if strings.HasSuffix(e.Name, "."+string(id)) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // settleFolder syncs what the next checkpoint would have.

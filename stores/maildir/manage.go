@@ -107,8 +107,12 @@ func (a *account) applyCreated(n mailaccess.ModSeq, c *createdBox) []task {
 	}
 	a.addBox(boxState{Box: c.Box, Name: c.Name, Dir: c.Dir, UIDValidity: c.UIDValidity, Use: c.Use, Reserved: c.UIDNext}, ix)
 	return []task{{kind: runTask, base: c.Dir, run: func() error {
-		// It is there, but after a loss of power in the weaker modes.
-		if _, err := a.dir.Lstat(c.Dir); !errors.Is(err, fs.ErrNotExist) {
+		// It is there, but when the log is gone through again.
+		_, err := a.dir.Lstat(c.Dir)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if buried, err := a.buried(c.Box); buried || err != nil {
 			return err
 		}
 		return a.makeFolder(c)

@@ -3,6 +3,7 @@ package maildir
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"path/filepath"
 	"sync"
 	"time"
@@ -37,6 +38,7 @@ type notifier struct {
 
 	mu    sync.Mutex
 	dirs  map[string]watched     // by path
+	paths map[*mailbox][]string  // of each mailbox that is watched
 	fresh map[*mailbox]*happened // what happened since it was looked at last
 	full  bool                   // the system has no more watches
 }
@@ -61,7 +63,7 @@ func (s *Store) startWatching() {
 		s.log.Warn("directories cannot be watched: mailboxes in use are looked at every second", zap.Error(err))
 		return
 	}
-	n := &notifier{store: s, w: w, dirs: make(map[string]watched), fresh: make(map[*mailbox]*happened)}
+	n := &notifier{store: s, w: w, dirs: make(map[string]watched), paths: make(map[*mailbox][]string), fresh: make(map[*mailbox]*happened)}
 	s.notify = n
 	n.done.Go(n.listen)
 }
@@ -243,16 +245,18 @@ func (a *account) watch(b *mailbox) {
 	}
 	a.mu.Lock()
 	on := b.scan.watched || b.deleted
+	// Not that of the open directories: a mailbox may have been renamed since.
+	folder := filepath.Join(a.dir.Path(), b.dirName)
 	a.mu.Unlock()
 	if on {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, at := range []index.Place{index.PlaceNew, index.PlaceCur} {
-		path := b.at(at).Path()
+	for at, name := range map[index.Place]string{index.PlaceNew: "new", index.PlaceCur: "cur"} {
+		path := filepath.Join(folder, name)
 		if err := n.w.Add(path); err != nil {
-			if !n.full {
+			if !n.full && !errors.Is(err, fs.ErrNotExist) {
 				n.full = true
 				a.store.log.Warn("no more directories can be watched: others are looked at every second while they are in use", zap.Error(err))
 			}
@@ -260,6 +264,7 @@ func (a *account) watch(b *mailbox) {
 			return
 		}
 		n.dirs[path] = watched{a, b, at}
+		n.paths[b] = append(n.paths[b], path)
 	}
 	a.mu.Lock()
 	b.scan.watched, b.scan.unseen = true, true
@@ -268,8 +273,7 @@ func (a *account) watch(b *mailbox) {
 
 // drop ends the watch of a mailbox. n.mu is held.
 func (n *notifier) drop(b *mailbox) {
-	for _, at := range []index.Place{index.PlaceNew, index.PlaceCur} {
-		path := b.at(at).Path()
+	for _, path := range n.paths[b] {
 		if n.dirs[path].box == b {
 			delete(n.dirs, path)
 			if err := n.w.Remove(path); err != nil && !errors.Is(err, fsnotify.ErrNonExistentWatch) {
@@ -278,6 +282,7 @@ func (n *notifier) drop(b *mailbox) {
 			n.full = false
 		}
 	}
+	delete(n.paths, b)
 	delete(n.fresh, b)
 }
 
