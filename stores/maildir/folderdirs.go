@@ -177,8 +177,18 @@ func (a *account) buryFolder(b *mailbox, d *deletedBox) error {
 	return nil
 }
 
-// buried reports whether the directory of a mailbox is among the expunged messages.
-func (a *account) buried(id mailaccess.MailboxID) (bool, error) {
+// hasFolder reports whether the directory of a mailbox is anywhere, with the expunged
+// messages too.
+func (a *account) hasFolder(id mailaccess.MailboxID) (bool, error) {
+	l, err := a.listFolders()
+	if err != nil {
+		return false, err
+	}
+	for _, dir := range l.dirs {
+		if have, err := a.folderID(dir); err == nil && have == id {
+			return true, nil
+		}
+	}
 	d, err := a.dir.Sub(expungedDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil

@@ -112,7 +112,7 @@ func (a *account) applyCreated(n mailaccess.ModSeq, c *createdBox) []task {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if buried, err := a.buried(c.Box); buried || err != nil {
+		if elsewhere, err := a.hasFolder(c.Box); elsewhere || err != nil {
 			return err
 		}
 		return a.makeFolder(c)

@@ -127,7 +127,7 @@ func (a *account) rescan(op string, b *mailbox) error {
 		return a.reconcile(op, b, odd, missing)
 	}})
 	if err != nil {
-		return err
+		return a.lost(op, b, err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -243,14 +243,14 @@ func (a *account) reconcile(op string, b *mailbox, odd []found, missing mailacce
 	b.keywords = nil // whoever changed names may have given letters too
 	a.mu.Unlock()
 	if err := a.loadKeywords(b); err != nil {
-		return a.lost(op, b, err)
+		return failDisk(op, string(b.ID), err)
 	}
 	d, err := a.difference(op, b, odd, missing)
 	if err != nil {
 		return err
 	}
 	if err := d.confirmGone(); err != nil {
-		return a.lost(op, b, err)
+		return failDisk(op, string(b.ID), err)
 	}
 	if err := d.changeKnown(); err != nil {
 		return err

@@ -171,13 +171,17 @@ func (a *account) told(b *mailbox, h *happened) error {
 		a.mu.Unlock()
 		return a.rescan(op, b)
 	}
-	return a.do(&change{op: op, boxes: []mailaccess.MailboxID{b.ID}, alone: func() error {
+	err := a.do(&change{op: op, boxes: []mailaccess.MailboxID{b.ID}, alone: func() error {
 		odd, missing, err := a.concerning(op, b, h)
 		if err != nil {
 			return err
 		}
 		return a.reconcile(op, b, odd, missing)
 	}})
+	if err != nil {
+		return a.lost(op, b, err)
+	}
+	return nil
 }
 
 // concerning returns which of the names are unknown to the index, and which messages may
