@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -304,24 +306,55 @@ func TestCommitDuringTrim(t *testing.T) {
 	})
 }
 
-// What a process that was killed had not synced is on disk before anything follows it.
+// What a process that was killed had not synced, or failed to, is on disk before
+// anything follows it.
 func TestKilledThenPowerLoss(t *testing.T) {
-	disk := memfs.New(nil)
-	killed, _ := open(t, disk.Root(), commitlog.Options{})
-	pos, err := killed.Append([]byte("not synced"))
-	if err != nil {
-		t.Fatal(err)
+	lose := func(kinds ...fsys.Kind) *fsys.FaultOptions {
+		o := only(kinds...)
+		o.Lose, o.Sticky = true, true
+		return o
 	}
-	want := []record{{pos, "not synced"}}
-	l, got := open(t, disk.Root(), commitlog.Options{})
-	same(t, got, want)
-	want = append(want, commit(t, l, "next"))
-	left := disk.Crash(nil, memfs.Nothing)
-	killed.Close()
-	l.Close()
-	l, got = open(t, left.Root(), commitlog.Options{})
-	same(t, got, want)
-	closeLog(t, l)
+	tests := []struct {
+		name string
+		last func(*memfs.FS, *commitlog.Log) // what the killed process does at last
+		want []string
+	}{
+		{"not synced", func(_ *memfs.FS, l *commitlog.Log) { l.Append([]byte("two")) }, []string{"one", "two"}},
+		{"sync failed", func(disk *memfs.FS, l *commitlog.Log) {
+			disk.Fail(1, syscall.EIO, lose(fsys.OpSyncData, fsys.OpCreate))
+			_, err := l.Commit([]byte("two"), false)
+			wantErr(t, "the sync", err, commitlog.ErrUncertain, syscall.EIO)
+		}, []string{"one", "two"}},
+		{"sync of a header failed", func(disk *memfs.FS, l *commitlog.Log) {
+			disk.Fail(1, syscall.EIO, lose(fsys.OpSyncData, fsys.OpSyncFile))
+			_, err := l.Commit([]byte("two"), false)
+			wantErr(t, "the sync", err, commitlog.ErrUncertain, syscall.EIO)
+		}, []string{"one"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			disk := memfs.New(nil)
+			killed, _ := open(t, disk.Root(), commitlog.Options{})
+			commit(t, killed, "one")
+			test.last(disk, killed)
+			disk.Clear()
+			l, got := open(t, disk.Root(), commitlog.Options{})
+			var payloads []string
+			for _, r := range got {
+				payloads = append(payloads, r.payload)
+			}
+			if !slices.Equal(payloads, test.want) {
+				t.Fatalf("replayed %q, want %q", payloads, test.want)
+			}
+			got = append(got, commit(t, l, "next"))
+			left := disk.Crash(nil, memfs.Nothing)
+			killed.Close()
+			l.Close()
+			l, again := open(t, left.Root(), commitlog.Options{})
+			same(t, again, got)
+			closeLog(t, l)
+		})
+	}
 }
 
 // stopFirstSync makes the first sync of records wait until the channel is closed, and

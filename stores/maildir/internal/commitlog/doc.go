@@ -49,6 +49,6 @@
 // background is kept, and fails the next record with ErrNotWritten.
 //
 // What Open replays was in the files, but a sync that failed in an earlier life of the
-// process may have left it in memory alone. Replayed records should therefore be made
-// durable elsewhere, and trimmed, before new ones rely on them.
+// process may have left it in memory alone. Before the next segment is begun, what is
+// not known to be on disk is therefore written again and synced.
 package commitlog

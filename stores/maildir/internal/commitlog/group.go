@@ -3,6 +3,8 @@ package commitlog
 import (
 	"fmt"
 	"sync"
+
+	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 )
 
 // group is everybody whose records one sync will cover. The first who finds nobody
@@ -120,7 +122,14 @@ func (l *Log) renew() error {
 		l.file = nil
 	}
 	l.mu.Unlock()
-	f, err := l.begin()
+	var err error
+	if l.end > l.synced {
+		err = l.settle()
+	}
+	var f fsys.File
+	if err == nil {
+		f, err = l.begin()
+	}
 	l.mu.Lock()
 	if err == nil {
 		l.begun(f)

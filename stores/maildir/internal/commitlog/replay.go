@@ -26,8 +26,8 @@ func (d *Damage) Error() string {
 }
 
 // Open reads all records of the log in dir, in order, and hands each to replay, which
-// may keep no part of the payload; an error of it ends Open. It writes nothing: the log
-// begins a segment with the first record, so that a store on a full disk can be opened.
+// may keep no part of the payload; an error of it ends Open. It writes and syncs
+// nothing: that is left to the first record, so that a store on a full disk can be opened.
 // Files in dir that are no segments are left alone. Nobody else may use dir until Close,
 // which does not close it.
 //
@@ -83,16 +83,18 @@ func (l *Log) recover(replay func(Pos, []byte) error) error {
 		if i+1 < len(segments) && segments[i+1].bad == nil && segments[i+1].number == s.number+1 {
 			next = &segments[i+1].header
 		}
-		end, err := l.replaySegment(&r, s, next, i+1 == len(segments), replay)
+		synced, end, err := l.replaySegment(&r, s, next, replay)
 		if err != nil {
 			return err
 		}
 		if l.number > 0 {
 			l.old = append(l.old, extent{l.number, l.end})
 		}
-		l.number, l.end = s.number, end
+		l.number, l.synced, l.end = s.number, synced, end
 	}
-	l.synced = l.end
+	if l.synced == segmentHeader {
+		l.synced = 0 // nothing shows that its header is on disk
+	}
 	return nil
 }
 
@@ -146,24 +148,27 @@ func (l *Log) readHeader(s *found) error {
 	return nil
 }
 
-// replaySegment hands the records of one segment to replay and returns where they end.
-// The header of the next one, if there is a good one, says where that should be.
-func (l *Log) replaySegment(r *frames, s found, next *header, last bool, replay func(Pos, []byte) error) (int64, error) {
+// replaySegment hands the records of one segment to replay. It returns how much of it
+// was once on disk, as far as can be told, and where the records end. The header of the
+// next segment, if there is a good one, says where that should be.
+func (l *Log) replaySegment(r *frames, s found, next *header, replay func(Pos, []byte) error) (synced, off int64, err error) {
 	if s.bad == nil && s.header.id != l.id {
-		return max(s.size, segmentHeader), l.damaged(position(s.number, segmentHeader), s.size, "segment of another log")
+		end := max(s.size, segmentHeader)
+		return end, end, l.damaged(position(s.number, segmentHeader), s.size, "segment of another log")
 	}
 	if s.bad != nil {
 		// Its records may be whole all the same.
 		if err := l.damaged(position(s.number, 0), min(s.size, segmentHeader), s.bad.Error()); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 	f, err := l.dir.Open(segmentName(s.number))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer f.Close()
-	off, synced, limit := int64(segmentHeader), int64(segmentHeader), s.size
+	limit := s.size
+	off, synced = segmentHeader, segmentHeader
 	if next != nil {
 		synced = next.prev.offset()
 		limit = min(limit, synced)
@@ -172,41 +177,59 @@ func (l *Log) replaySegment(r *frames, s found, next *header, last bool, replay 
 	for off < r.limit {
 		fr, ok, err := r.read(off)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if ok {
 			synced = max(synced, fr.synced)
 			if err := replay(position(s.number, off), fr.payload); err != nil {
-				return 0, err
+				return 0, 0, err
 			}
 			off = fr.next
 			continue
 		}
 		resume, proven, err := r.search(off, synced)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if proven <= off {
 			break // torn
 		}
 		synced = proven
 		if err := l.damaged(position(s.number, off), resume-off, "records damaged"); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		off = resume
 	}
 	if next != nil && off < synced {
 		if err := l.damaged(position(s.number, off), synced-off, "segment cut short"); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
-	if last && off > segmentHeader {
-		// The process may have died before it was synced.
-		if err := f.SyncData(); err != nil {
-			return 0, err
+	return min(synced, off), off, nil
+}
+
+// settle makes durable what Open found at the end of the last segment. A sync of an
+// earlier life may have failed, after which another does nothing for pages that look
+// clean; so the octets are written again. The caller is busy, and mu is not held.
+func (l *Log) settle() error {
+	f, err := l.dir.OpenRW(segmentName(l.number))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b := make([]byte, min(windowSize, l.end-l.synced))
+	for off := l.synced; off < l.end; off += int64(len(b)) {
+		if b, err = readAt(f, b[:min(int64(len(b)), l.end-off)], off); err != nil {
+			return err
+		}
+		if len(b) == 0 {
+			break // one without a header may be shorter than that
+		}
+		if _, err := f.WriteAt(b, off); err != nil {
+			return err
 		}
 	}
-	return off, nil
+	return f.SyncData()
 }
 
 // search looks behind off, where no frame begins. It returns where the next one does,
