@@ -386,6 +386,40 @@ func TestClosed(t *testing.T) {
 	}
 }
 
+// Close waits for a Trim: after it nobody touches the directory.
+func TestCloseDuringTrim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := memfs.New(nil)
+		l, _ := open(t, disk.Root(), commitlog.Options{SegmentSize: 1})
+		commit(t, l, "one")
+		commit(t, l, "two")
+		release := make(chan struct{})
+		disk.Observe(func(op fsys.Op) {
+			if op.Kind == fsys.OpRemove {
+				<-release
+			}
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := l.Trim(l.End()); !errors.Is(err, commitlog.ErrClosed) {
+				t.Errorf("Trim: %v", err)
+			}
+		})
+		synctest.Wait()
+		closed := false
+		wg.Go(func() {
+			closeLog(t, l)
+			closed = true
+		})
+		synctest.Wait()
+		if closed {
+			t.Error("Close returned during a removal")
+		}
+		close(release)
+		wg.Wait()
+	})
+}
+
 func TestLargeRecords(t *testing.T) {
 	disk := memfs.New(nil)
 	l, _ := open(t, disk.Root(), commitlog.Options{SegmentSize: 1000})

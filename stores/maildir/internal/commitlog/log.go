@@ -79,14 +79,13 @@ type Log struct {
 	opts Options
 	id   uint64
 
-	trimming sync.Mutex // one Trim at a time; taken before mu
-
 	mu   sync.Mutex
-	idle sync.Cond // signalled when busy ends, and by Close
+	idle sync.Cond // signalled when busy or trimming ends, and by Close
 	// busy: somebody syncs, or begins a segment, with mu unlocked. Records may be
 	// written meanwhile if the segment takes them.
-	busy   bool
-	closed bool
+	busy     bool
+	trimming bool // there is one Trim at a time
+	closed   bool
 
 	old []extent // segments before the last, the oldest first
 
@@ -239,7 +238,7 @@ func (l *Log) Close() error {
 	if l.timer != nil && l.timer.Stop() {
 		l.background.Done()
 	}
-	for l.busy {
+	for l.busy || l.trimming {
 		l.idle.Wait()
 	}
 	err := l.failed
@@ -254,8 +253,6 @@ func (l *Log) Close() error {
 	}
 	l.mu.Unlock()
 	l.background.Wait()
-	l.trimming.Lock() // until a Trim has seen it
-	defer l.trimming.Unlock()
 	if err != nil {
 		return fmt.Errorf("close commit log: %w", err)
 	}

@@ -10,8 +10,12 @@ import (
 // whole; the last one only if all its records are before pos, for a new one then. After
 // an error it may be called again; what is needed is never touched.
 func (l *Log) Trim(pos Pos) error {
-	l.trimming.Lock()
-	defer l.trimming.Unlock()
+	l.mu.Lock()
+	for l.trimming {
+		l.idle.Wait()
+	}
+	l.trimming = true
+	l.mu.Unlock()
 	// First of all room is made, since the disk may be full.
 	err := l.remove(pos)
 	if err == nil {
@@ -20,6 +24,10 @@ func (l *Log) Trim(pos Pos) error {
 	if err == nil {
 		err = l.remove(pos)
 	}
+	l.mu.Lock()
+	l.trimming = false
+	l.idle.Broadcast()
+	l.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("trim commit log: %w", err)
 	}
