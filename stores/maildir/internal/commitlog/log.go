@@ -67,7 +67,8 @@ type Options struct {
 	BeforeSync func() error
 	// OnDiscard is called when a sync has failed: the records from that position on,
 	// though their writers were told success, are not in the log any more, or will not
-	// be when it accepts another.
+	// be when it accepts another. It may come before the call that wrote such a record
+	// has returned.
 	OnDiscard func(from Pos)
 	// OnDamage is called by Open for what is damaged. If it is nil, Open fails instead.
 	OnDamage func(*Damage)
