@@ -142,7 +142,7 @@ func FuzzContent(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte, off, n int) {
 		want := canonical(t, b)
-		c := newFolder(t, b).open(t, nil)
+		c := open(t, inMemory(t, b), nil)
 		off = min(max(off, 0), len(want))
 		n = min(max(n, 0), len(want)-off)
 		checkRange(t, c, want, off, n)

@@ -12,6 +12,7 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess/message"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/content"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/memfs"
 )
 
 // canonical is what clients are to get of b.
@@ -62,6 +63,23 @@ func (f *folder) file(t testing.TB) fsys.File {
 func (f *folder) open(t testing.TB, opts *content.Options) *content.Content {
 	t.Helper()
 	return open(t, f.file(t), opts)
+}
+
+// inMemory is a file of the double.
+func inMemory(t testing.TB, b []byte) fsys.File {
+	t.Helper()
+	dir := memfs.New(nil).Root()
+	f, err := dir.Create("message")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 func open(t testing.TB, f fsys.File, opts *content.Options) *content.Content {
