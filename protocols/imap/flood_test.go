@@ -1,0 +1,178 @@
+package imap_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashmail/mailaccess/stores/memory"
+)
+
+// metered counts what the server takes from a connection, and gives to it.
+type metered struct {
+	net.Conn
+	read, written *atomic.Int64
+}
+
+func (m metered) Read(p []byte) (int, error) {
+	n, err := m.Conn.Read(p)
+	m.read.Add(int64(n))
+	return n, err
+}
+
+func (m metered) Write(p []byte) (int, error) {
+	m.written.Add(int64(len(p)))
+	return m.Conn.Write(p)
+}
+
+// TestThousandsOfCommands: of commands that come all at once, from a client that reads
+// nothing, the server takes in no more than a buffer, and holds no more answers than
+// one; when the client reads, each is answered, in order.
+func TestThousandsOfCommands(t *testing.T) {
+	const n = 10_000
+	// Memory is counted, so that nothing is let go of while it is.
+	for _, test := range []struct{ command, compress string }{
+		{"NOOP", ""},
+		{"STATUS Box (MESSAGES UIDNEXT)", ""},
+		{"UID FETCH 1:* (FLAGS ENVELOPE BODYSTRUCTURE)", ""},
+		{"SEARCH RETURN (COUNT) ALL", ""},
+		{"NOOP", "COMPRESS DEFLATE"},
+	} {
+		t.Run(test.command+test.compress, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := startServer(t, fuzzFixture(), inMemory(memory.New(nil)))
+				read, written := new(atomic.Int64), new(atomic.Int64)
+				client, server := net.Pipe()
+				s.wg.Go(func() { s.srv.ServeConn(metered{server, read, written}) })
+				opening := []string{"", "LOGIN demo demo", "SELECT INBOX"}
+				if test.compress != "" {
+					opening = append(opening, test.compress)
+				}
+				conn := converses(t, client, opening...)
+				var all strings.Builder
+				for i := range n {
+					fmt.Fprintf(&all, "t%d %s\r\n", i, test.command)
+				}
+				synctest.Wait()
+				read.Store(0)
+				written.Store(0)
+				before := heap()
+				said := make(chan error, 1)
+				go func() {
+					_, err := io.WriteString(conn, all.String())
+					said <- err
+				}()
+				synctest.Wait()       // nobody can go on: nothing is read
+				const most = 72 << 10 // a buffer of each direction, and a piece of 64 KiB on its way
+				if in, out := read.Load(), written.Load(); in == 0 || out == 0 || in > 8<<10 || out > most {
+					t.Errorf("%d octets were taken and %d answered", in, out)
+				}
+				if grown := heap() - before; grown > 1<<20 {
+					t.Errorf("%d octets more are held", grown)
+				}
+				r := bufio.NewReader(conn)
+				for i := range n {
+					for want := fmt.Sprintf("t%d OK ", i); ; {
+						line, err := r.ReadString('\n')
+						if err != nil {
+							t.Fatal(err)
+						}
+						if strings.HasPrefix(line, want) {
+							break
+						}
+						if strings.HasPrefix(line, "t") {
+							t.Fatalf("heard %q, want %s", line, want)
+						}
+					}
+				}
+				if err := <-said; err != nil {
+					t.Error(err)
+				}
+				client.Close()
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				runtime.KeepAlive(&all)
+			})
+		})
+	}
+}
+
+// TestHalfSentLiterals: RFC 3501, section 5.4: whoever stops in the middle of a literal is
+// waited for as long as anybody who is silent, and before the login as long as anybody who
+// is not logged in, even if an octet comes now and then; nothing is left of it.
+func TestHalfSentLiterals(t *testing.T) {
+	const login = "a LOGIN demo demo\r\n"
+	for _, test := range []struct {
+		says  string
+		drips bool // an octet a minute from then on
+		lasts time.Duration
+	}{
+		{"a LOGIN {4}\r\nde", false, 3 * time.Minute},
+		{"a LOGIN {4+}\r\nde", false, 3 * time.Minute},
+		{"a LOGIN {4000+}\r\nde", true, 3 * time.Minute},
+		{"a APPEND INBOX {10}\r\n", false, 3 * time.Minute},
+		{"a APPEND INBOX {10+}\r\nabc", false, 3 * time.Minute},
+		{"a APPEND INBOX {4000+}\r\nabc", true, 3 * time.Minute},
+		{login + "b APPEND INBOX {10}\r\nabc", false, 30 * time.Minute},
+		{login + "b APPEND INBOX {10+}\r\nabc", false, 30 * time.Minute},
+		{login + "b APPEND INBOX ~{10+}\r\nabc", false, 30 * time.Minute},
+		{login + "b APPEND INBOX {1+}\r\na {10}\r\nabc", false, 30 * time.Minute},
+		{login + "b APPEND INBOX CATENATE (TEXT {1+}\r\na TEXT {10+}\r\nabc", false, 30 * time.Minute},
+		{login + "b APPEND Nowhere {10+}\r\nabc", false, 30 * time.Minute},
+		{login + "b APPEND {10+}\r\nabc", false, 30 * time.Minute},
+		{login + "b NONSENSE {10+}\r\nabc", false, 30 * time.Minute},
+	} {
+		t.Run(test.says, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := inMemory(memory.New(nil))
+				counts := counted{store.base, new(opens), new(opens), new(opens)}
+				store.served = counts
+				s := startServer(t, fuzzFixture(), store)
+				client, err := s.Dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				var says sync.WaitGroup
+				says.Go(func() {
+					_, err := io.WriteString(client, test.says)
+					for test.drips && err == nil {
+						time.Sleep(time.Minute - time.Second)
+						_, err = io.WriteString(client, "x")
+					}
+				})
+				all, err := io.ReadAll(client)
+				if err != nil {
+					t.Fatal(err)
+				}
+				lines := strings.Split(strings.TrimSuffix(string(all), "\r\n"), "\r\n")
+				if last := lines[len(lines)-1]; !strings.HasPrefix(last, "* BYE ") {
+					t.Errorf("the last line is %q", last)
+				}
+				if lasted := time.Since(start).Truncate(time.Minute); lasted != test.lasts {
+					t.Errorf("ended after %v, want %v", lasted, test.lasts)
+				}
+				client.Close()
+				says.Wait()
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				if n := counts.staged.left.Load(); n != 0 {
+					t.Errorf("%d messages on their way in are left", n)
+				}
+				if login := strings.HasPrefix(test.says, login); login != (counts.accounts.all.Load() > 0) || counts.accounts.left.Load() != 0 {
+					t.Errorf("%d accounts were opened, %d are left", counts.accounts.all.Load(), counts.accounts.left.Load())
+				}
+			})
+		})
+	}
+}
