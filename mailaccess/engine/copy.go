@@ -18,7 +18,7 @@ func (s *Session) copyTo(ctx context.Context, src mailaccess.MailboxID, uids mai
 }
 
 // move moves messages, each whole; on an error the result says what was done.
-func (s *Session) move(ctx context.Context, src mailaccess.MailboxID, uids mailaccess.UIDSet, dst mailaccess.MailboxID) (mailaccess.Copied, error) {
+func (s *Session) move(ctx context.Context, src mailaccess.MailboxID, uids mailaccess.UIDSet, dst mailaccess.MailboxID, progress Progress) (mailaccess.Copied, error) {
 	defer s.e.changed(s.id.Account, src)
 	defer s.e.changed(s.id.Account, dst)
 	// RFC 6851, section 3.3: a move to the mailbox itself is allowed when a copy
@@ -33,14 +33,15 @@ func (s *Session) move(ctx context.Context, src mailaccess.MailboxID, uids maila
 	if s.caps.Copy == nil || s.caps.Expunge == nil {
 		return mailaccess.Copied{}, unsupported("move")
 	}
-	return s.moveByCopy(ctx, src, uids, dst)
+	return s.moveByCopy(ctx, src, uids, dst, progress)
 }
 
 // moveByCopy moves one message after another. A failure between a copy and its
 // expunge leaves the message in both mailboxes, never in none.
-func (s *Session) moveByCopy(ctx context.Context, src mailaccess.MailboxID, uids mailaccess.UIDSet, dst mailaccess.MailboxID) (mailaccess.Copied, error) {
+func (s *Session) moveByCopy(ctx context.Context, src mailaccess.MailboxID, uids mailaccess.UIDSet, dst mailaccess.MailboxID, progress Progress) (mailaccess.Copied, error) {
 	var done mailaccess.Copied
 	var from, to mailaccess.UIDSetBuilder
+	moved, total := 0, uids.Len()
 	for uid := range uids.All() {
 		one := mailaccess.UIDSetOf(uid)
 		c, err := s.caps.Copy.Copy(ctx, src, one, dst)
@@ -49,6 +50,9 @@ func (s *Session) moveByCopy(ctx context.Context, src mailaccess.MailboxID, uids
 			from.AddUID(uid)
 			to.AddUID(c.Dest.Min())
 			_, err = s.caps.Expunge.Expunge(ctx, src, one, 0)
+		}
+		if moved++; err == nil {
+			err = progress.tell(moved, total)
 		}
 		if err != nil {
 			done.Source, done.Dest = from.Set(), to.Set()

@@ -53,7 +53,7 @@ func TestMoveByCopy(t *testing.T) {
 	v := w.open(s, engine.ViewOptions{})
 	dst, err := s.Create(w.ctx, "Done", 0)
 	w.check(err)
-	done, err := v.Move(w.ctx, mailaccess.UIDSetOf(2, 4, 9), dst.ID)
+	done, err := v.Move(w.ctx, mailaccess.UIDSetOf(2, 4, 9), dst.ID, nil)
 	w.check(err)
 	if done.Source.String() != "2,4" || done.Dest.Len() != 2 || done.UIDValidity != dst.UIDValidity {
 		t.Fatalf("moved %s to %s under %d", done.Source, done.Dest, done.UIDValidity)
@@ -74,7 +74,7 @@ func TestMoveToItself(t *testing.T) {
 			w := newWorld(t, wrap)
 			w.deliver(3)
 			v := w.open(w.session(), engine.ViewOptions{})
-			done, err := v.Move(w.ctx, mailaccess.UIDSetOf(1, 3), v.Status().ID)
+			done, err := v.Move(w.ctx, mailaccess.UIDSetOf(1, 3), v.Status().ID, nil)
 			w.check(err)
 			if done.Source.String() != "1,3" || done.Dest.String() != "4:5" || done.UIDValidity != v.Status().UIDValidity {
 				t.Fatalf("moved %s to %s under %d", done.Source, done.Dest, done.UIDValidity)

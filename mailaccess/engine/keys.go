@@ -27,8 +27,8 @@ const keysBatch = 512
 // eachKey goes through messages of a mailbox in ascending order and uses the key of
 // each: the one that the store keeps, or one made of the header, which the store is
 // offered. Messages that are gone are passed over.
-func (s *Session) eachKey(ctx context.Context, box mailaccess.MailboxID, uids mailaccess.UIDSet, k *headerKey) error {
-	b := keyBatch{s: s, k: k}
+func (s *Session) eachKey(ctx context.Context, box mailaccess.MailboxID, uids mailaccess.UIDSet, k *headerKey, progress Progress) error {
+	b := keyBatch{s: s, k: k, total: uids.Len(), progress: progress}
 	for m, err := range s.acct.Messages(ctx, box, uids) {
 		if err != nil {
 			return err
@@ -52,7 +52,10 @@ type keyBatch struct {
 	keys     []keyRange // of messages, in arena
 	arena    []byte
 	fresh    []int // those of messages whose key was made
-	header   []byte
+	// done of total messages were gone through in batches before.
+	done, total int
+	progress    Progress
+	header      []byte
 }
 
 type keyRange struct{ from, to int }
@@ -74,9 +77,16 @@ func (b *keyBatch) run(ctx context.Context) error {
 			if err := b.fill(ctx, i); err != nil {
 				return err
 			}
+			if err := b.progress.tell(b.done+i+1, b.total); err != nil {
+				return err
+			}
 		}
 	}
 	b.save(ctx)
+	b.done += len(b.messages)
+	if err := b.progress.tell(b.done, b.total); err != nil {
+		return err
+	}
 	b.messages, b.fresh = b.messages[:0], b.fresh[:0]
 	return nil
 }

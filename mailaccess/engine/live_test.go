@@ -126,7 +126,7 @@ func TestSortMore(t *testing.T) {
 	}
 	v := w.open(w.session(), engine.ViewOptions{})
 	order := []query.SortCriterion{{Key: query.SortSubject, Reverse: true}}
-	all, err := v.Sort(w.ctx, v.UIDs(), order)
+	all, err := v.Sort(w.ctx, v.UIDs(), order, nil)
 	w.check(err)
 	gone := mailaccess.UIDSetRange(100, 900)
 	for _, step := range []struct {

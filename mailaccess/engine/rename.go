@@ -147,7 +147,7 @@ func (s *Session) renameInbox(ctx context.Context, to string) error {
 	if err != nil {
 		return err
 	}
-	done, err := s.move(ctx, inbox.ID, snap.UIDs, dst.ID)
+	done, err := s.move(ctx, inbox.ID, snap.UIDs, dst.ID, nil)
 	if err != nil {
 		return &mailaccess.Error{
 			Kind: mailaccess.KindOf(err), Op: "rename", Mailbox: mailaccess.Inbox,

@@ -10,6 +10,17 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess/query"
 )
 
+// Progress is told now and then how many messages work has done with, of how many that
+// will be at most. Its error ends the work; nil is told nothing.
+type Progress func(done, total int) error
+
+func (p Progress) tell(done, total int) error {
+	if p == nil {
+		return nil
+	}
+	return p(done, total)
+}
+
 // SearchOptions say how much of a search is needed. The zero value is all of it.
 type SearchOptions struct {
 	// Limit, when above 0, lets the search end once it knows the Limit lowest
@@ -17,9 +28,8 @@ type SearchOptions struct {
 	// beyond the Limit some may be missing.
 	Limit   int
 	FromEnd bool
-	// Progress is told now and then how many messages were looked at, of how many
-	// that will be at most. Its error ends the search.
-	Progress func(done, total int) error
+	// Progress is told how many messages were looked at.
+	Progress Progress
 }
 
 // Search returns the messages of the view that match e. A store that searches
@@ -163,10 +173,10 @@ func (s *search) add(uid mailaccess.UID) {
 // progress counts a message, and tells of it when those that wait are few.
 func (s *search) progress(waiting int) error {
 	s.done++
-	if s.o.Progress == nil || s.done%searchBatch != 0 {
+	if s.done%searchBatch != 0 {
 		return nil
 	}
-	return s.o.Progress(s.done-waiting, s.total)
+	return s.o.Progress.tell(s.done-waiting, s.total)
 }
 
 // open evaluates the messages that wait.
@@ -192,10 +202,8 @@ func (s *search) open(ctx context.Context) error {
 		if matches {
 			s.add(msg.UID)
 		}
-		if s.o.Progress != nil {
-			if err := s.o.Progress(s.done-len(s.waiting)+i+1, s.total); err != nil {
-				return err
-			}
+		if err := s.o.Progress.tell(s.done-len(s.waiting)+i+1, s.total); err != nil {
+			return err
 		}
 	}
 	s.waiting = s.waiting[:0]

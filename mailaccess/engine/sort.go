@@ -22,8 +22,9 @@ const maxSortMemory = 256 << 20
 // Sort returns those messages of uids that are in the view and still there, in the
 // order of the criteria, and those that are equal in the order of the view. It reads
 // no more than headers, and those only if their keys are not kept. KindLimit when
-// it would take too much memory.
-func (v *View) Sort(ctx context.Context, uids mailaccess.UIDSet, criteria []query.SortCriterion) ([]mailaccess.UID, error) {
+// it would take too much memory. progress, which may be nil, is told how many messages
+// were looked at.
+func (v *View) Sort(ctx context.Context, uids mailaccess.UIDSet, criteria []query.SortCriterion, progress Progress) ([]mailaccess.UID, error) {
 	uids = uids.Intersect(v.uids)
 	s, err := query.NewSorter(criteria, uids.Len(), maxSortMemory)
 	if err != nil {
@@ -40,7 +41,7 @@ func (v *View) Sort(ctx context.Context, uids mailaccess.UIDSet, criteria []quer
 		return s.Add(m, key)
 	}
 	if s.NeedsKey() {
-		err = v.s.eachKey(ctx, v.at.ID, uids, &headerKey{sortKind, query.AppendSortKey, query.MaxSortKey, use})
+		err = v.s.eachKey(ctx, v.at.ID, uids, &headerKey{sortKind, query.AppendSortKey, query.MaxSortKey, use}, progress)
 	} else {
 		err = v.eachMessage(ctx, uids, use)
 	}
@@ -65,13 +66,13 @@ func (v *View) eachMessage(ctx context.Context, uids mailaccess.UIDSet, use func
 
 // Thread returns those messages of uids that are in the view and still there, in
 // threads. Like Sort, it reads no more than headers.
-func (v *View) Thread(ctx context.Context, uids mailaccess.UIDSet, a query.ThreadAlgorithm) (*query.Threads, error) {
+func (v *View) Thread(ctx context.Context, uids mailaccess.UIDSet, a query.ThreadAlgorithm, progress Progress) (*query.Threads, error) {
 	uids = uids.Intersect(v.uids)
 	t, err := query.NewThreader(a, uids.Len(), maxSortMemory)
 	if err != nil {
 		return nil, err
 	}
-	err = v.s.eachKey(ctx, v.at.ID, uids, &headerKey{threadKind, query.AppendThreadKey, query.MaxThreadKey, t.Add})
+	err = v.s.eachKey(ctx, v.at.ID, uids, &headerKey{threadKind, query.AppendThreadKey, query.MaxThreadKey, t.Add}, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -94,14 +95,14 @@ const sortProbes = 255
 // that are gone are passed over.
 func (v *View) SortMore(ctx context.Context, sorted []mailaccess.UID, added mailaccess.UIDSet, criteria []query.SortCriterion) ([]mailaccess.UID, error) {
 	if n := added.Len(); n*3*sortProbes > len(sorted) {
-		return v.Sort(ctx, mailaccess.UIDSetOf(sorted...).Union(added), criteria)
+		return v.Sort(ctx, mailaccess.UIDSetOf(sorted...).Union(added), criteria, nil)
 	}
 	sorted = slices.Clone(sorted)
 	for uid := range added.All() {
 		at, err := v.placeOf(ctx, sorted, uid, criteria)
 		switch {
 		case errors.Is(err, errNoPlace):
-			return v.Sort(ctx, mailaccess.UIDSetOf(sorted...).Union(added), criteria)
+			return v.Sort(ctx, mailaccess.UIDSetOf(sorted...).Union(added), criteria, nil)
 		case err != nil:
 			return nil, err
 		case at >= 0:
@@ -123,7 +124,7 @@ func (v *View) placeOf(ctx context.Context, sorted []mailaccess.UID, uid mailacc
 		for i := from; i < to; i += step {
 			probes.AddUID(sorted[i])
 		}
-		order, err := v.Sort(ctx, probes.Set(), criteria)
+		order, err := v.Sort(ctx, probes.Set(), criteria, nil)
 		if err != nil {
 			return 0, err
 		}

@@ -318,12 +318,13 @@ func (v *View) Copy(ctx context.Context, uids mailaccess.UIDSet, dst mailaccess.
 }
 
 // Move moves messages to another mailbox, each whole; on an error the result says
-// what was done. The next Update shows that they went.
-func (v *View) Move(ctx context.Context, uids mailaccess.UIDSet, dst mailaccess.MailboxID) (mailaccess.Copied, error) {
+// what was done. The next Update shows that they went. progress, which may be nil, is told
+// how far it is where messages are moved one by one.
+func (v *View) Move(ctx context.Context, uids mailaccess.UIDSet, dst mailaccess.MailboxID, progress Progress) (mailaccess.Copied, error) {
 	if v.readOnly {
 		return mailaccess.Copied{}, v.refused("move", true)
 	}
-	return v.s.move(ctx, v.at.ID, uids.Intersect(v.uids), dst)
+	return v.s.move(ctx, v.at.ID, uids.Intersect(v.uids), dst, progress)
 }
 
 func (v *View) refused(op string, able bool) error {

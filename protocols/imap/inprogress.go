@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
 
@@ -21,6 +22,13 @@ func (p *progress) set(done, total int) error {
 	p.total.Store(int64(total))
 	p.done.Store(int64(done))
 	return nil
+}
+
+// further is how to tell of work that comes after what was told of so far. The goal grows,
+// but the client sees no step back.
+func (p *progress) further() engine.Progress {
+	before := int(p.total.Load())
+	return func(done, total int) error { return p.set(before+done, before+total) }
 }
 
 // reportProgress tells the client every now and then that the present command is still

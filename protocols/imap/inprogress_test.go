@@ -31,7 +31,7 @@ type slowAccount struct {
 
 func (a slowAccount) Capabilities() mailaccess.Capabilities {
 	caps := a.Account.Capabilities()
-	caps.Search = nil
+	caps.Search, caps.Move = nil, nil
 	caps.Copy, caps.Flags = slowCopier{caps.Copy, a.takes}, slowFlags{caps.Flags, a.takes}
 	return caps
 }
@@ -71,6 +71,14 @@ func TestInProgress(t *testing.T) {
 		{"c COPY 1:2 Box", 25 * time.Second, []string{`("c" NIL NIL)`, `("c" NIL NIL)`}},
 		{"c UID STORE 1:2 +FLAGS.SILENT (x)", 35 * time.Second, []string{`("c" NIL NIL)`, `("c" NIL NIL)`, `("c" NIL NIL)`}},
 		{"c COPY 1:2 Box", 9 * time.Second, nil},
+		{"c MOVE 1:2 Box", 14 * time.Second, []string{`("c" NIL NIL)`, `("c" 1 2)`}},
+		{"c SORT (SUBJECT) UTF-8 ALL", 14 * time.Second, []string{`("c" NIL NIL)`, `("c" 1 2)`}},
+		{"c UID THREAD REFERENCES UTF-8 ALL", 14 * time.Second, []string{`("c" NIL NIL)`, `("c" 1 2)`}},
+		// Two goals, one after the other, and no step back.
+		{"c SORT (SUBJECT) UTF-8 NOT BODY nothing", 14 * time.Second,
+			[]string{`("c" NIL NIL)`, `("c" 1 2)`, `("c" 1 2)`, `("c" 1 2)`, `("c" 3 4)`}},
+		{"c THREAD REFS UTF-8 NOT BODY nothing", 14 * time.Second,
+			[]string{`("c" NIL NIL)`, `("c" 1 2)`, `("c" 1 2)`, `("c" 1 2)`, `("c" 3 4)`}},
 	} {
 		for _, before := range []string{"NOOP", "COMPRESS DEFLATE"} {
 			t.Run(fmt.Sprint(test.command, test.takes, before), func(t *testing.T) {

@@ -120,7 +120,7 @@ func (c *conn) find(ctx context.Context, x *searchContext, ret *returnOptions) (
 			f.uids = x.live.Found()
 		}
 		if err == nil && x.order != nil {
-			f.sorted, err = view.Sort(ctx, f.uids, x.order)
+			f.sorted, err = view.Sort(ctx, f.uids, x.order, c.progress.further())
 			f.uids = mailaccess.UIDSet{}
 		}
 		return err

@@ -54,9 +54,9 @@ func (c *conn) thread(ctx context.Context, algorithm query.ThreadAlgorithm, crit
 	}
 	var threads *query.Threads
 	err = c.attended(ctx, func(ctx context.Context) error {
-		uids, err := c.view.Search(ctx, expr, engine.SearchOptions{})
+		uids, err := c.view.Search(ctx, expr, engine.SearchOptions{Progress: c.progress.set})
 		if err == nil {
-			threads, err = c.view.Thread(ctx, uids, algorithm)
+			threads, err = c.view.Thread(ctx, uids, algorithm, c.progress.further())
 		}
 		return err
 	})
