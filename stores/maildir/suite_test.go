@@ -10,9 +10,10 @@ import (
 func TestSuite(t *testing.T) {
 	storetest.Run(t, func(t testing.TB) storetest.Harness {
 		dir := t.TempDir()
+		var s *Store
 		open := func(t testing.TB) *Store {
-			s, err := New(dir, nil)
-			if err != nil {
+			var err error
+			if s, err = New(dir, nil); err != nil {
 				t.Fatal(err)
 			}
 			return s
@@ -21,6 +22,11 @@ func TestSuite(t *testing.T) {
 			Store:   open(t),
 			Account: "ann", Patience: 3e9,
 			Reopen: func(t testing.TB) mailaccess.Store { return open(t) },
+			LowerFloor: func(account string, box mailaccess.MailboxID) {
+				if err := s.DropHistory(account, box); err != nil {
+					t.Error(err)
+				}
+			},
 		}
 	})
 }
