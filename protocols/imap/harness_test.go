@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +29,7 @@ import (
 	"github.com/hashmail/mailaccess/protocols/prototest"
 	"github.com/hashmail/mailaccess/stores/hooks"
 	"github.com/hashmail/mailaccess/stores/hooks/hookstest"
+	"github.com/hashmail/mailaccess/stores/maildir"
 	"github.com/hashmail/mailaccess/stores/memory"
 )
 
@@ -68,6 +70,32 @@ func hooked(t testing.TB) testStore {
 			_, err := app.Put(account, m.Mailbox, hookstest.Message{Flags: m.Flags, Received: m.Date, Body: m.Content})
 			return errors.Join(err, s.Sync(ctx, account, m.Mailbox))
 		}}
+}
+
+// filed is a store of Maildirs.
+func filed(t testing.TB) testStore { return filedIn(t, t.TempDir(), nil) }
+
+func filedIn(t testing.TB, dir string, opts *maildir.Options) testStore {
+	s, err := maildir.New(dir, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return testStore{base: s, served: s, forget: s.DropHistory}
+}
+
+// filedInMemory is a store of Maildirs in memory, where the system has file systems there: for
+// tests that make many stores, of which each waits for the disk.
+func filedInMemory(t testing.TB) testStore {
+	dir, err := os.MkdirTemp("/dev/shm", "mailaccess")
+	if err != nil {
+		return filedIn(t, t.TempDir(), &maildir.Options{Sync: maildir.SyncOff})
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return filedIn(t, dir, &maildir.Options{Sync: maildir.SyncOff})
 }
 
 // server is an IMAP server with the store that a fixture describes. The options

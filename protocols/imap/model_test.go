@@ -20,10 +20,14 @@ import (
 func TestModels(t *testing.T) {
 	for _, over := range []struct {
 		name string
-		make func(*memory.Store) testStore
-	}{{"memory", inMemory}, {"hostile", hostile}} {
+		make func(testing.TB) testStore
+	}{
+		{"memory", func(testing.TB) testStore { return inMemory(memory.New(nil)) }},
+		{"hostile", func(testing.TB) testStore { return hostile(memory.New(nil)) }},
+		{"maildir", filedInMemory},
+	} {
 		t.Run(over.name, func(t *testing.T) {
-			rapid.Check(t, func(rt *rapid.T) { model(t, rt, over.make(memory.New(nil))) })
+			rapid.Check(t, func(rt *rapid.T) { model(t, rt, over.make(t)) })
 		})
 	}
 }

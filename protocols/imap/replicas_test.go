@@ -70,14 +70,18 @@ func TestReplicas(t *testing.T) {
 		"SEARCH ALL", "UID SEARCH SEEN", "COPY 1 INBOX", "COPY 1:2 Box", "MOVE 2 Box", "UID MOVE 1:4 Box", "MOVE 1 INBOX", "STATUS INBOX (MESSAGES)",
 		"IDLE\r\nDONE", "LIST \"\" *", "RENAME INBOX Box2", "DELETE Box2",
 	}
-	for _, over := range []func(*memory.Store) testStore{inMemory, hostile} {
+	for _, over := range []func(testing.TB) testStore{
+		func(testing.TB) testStore { return inMemory(memory.New(nil)) },
+		func(testing.TB) testStore { return hostile(memory.New(nil)) },
+		filedInMemory,
+	} {
 		for seed := range uint64(60) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			fx := fuzzFixture()
 			for i := range 6 {
 				fx.Messages = append(fx.Messages, prototest.Message{User: "demo", Mailbox: "INBOX", Content: prototest.Generated(i)})
 			}
-			s := startServer(t, fx, over(memory.New(nil)))
+			s := startServer(t, fx, over(t))
 			clients := make([]*replica, 3)
 			for i := range clients {
 				conn, err := s.Dial()

@@ -21,6 +21,7 @@ func TestTranscripts(t *testing.T) {
 		{"memory", func(testing.TB) testStore { return inMemory(memory.New(nil)) }},
 		{"hostile", func(testing.TB) testStore { return hostile(memory.New(nil)) }},
 		{"hooks", hooked},
+		{"maildir", filed},
 	}
 	fsys := os.DirFS("testdata")
 	for _, s := range stores {

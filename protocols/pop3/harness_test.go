@@ -1,12 +1,15 @@
 package pop3_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +26,7 @@ import (
 	"github.com/hashmail/mailaccess/protocols/prototest"
 	"github.com/hashmail/mailaccess/stores/hooks"
 	"github.com/hashmail/mailaccess/stores/hooks/hookstest"
+	"github.com/hashmail/mailaccess/stores/maildir"
 	"github.com/hashmail/mailaccess/stores/memory"
 )
 
@@ -83,6 +87,77 @@ func newHookedWorld(t testing.TB, fx prototest.Fixture, style hookstest.Style) *
 		_, err := app.Put(m.User, m.Mailbox, hookstest.Message{Received: m.Date, Body: m.Content})
 		return errors.Join(err, store.Sync(ctx, m.User, m.Mailbox))
 	})
+}
+
+// newFiledWorld is one over Maildirs, into which a delivery agent writes files whose lines
+// end in lineEnd, unless they would mean another message.
+func newFiledWorld(t testing.TB, fx prototest.Fixture, lineEnd string) *world {
+	t.Helper()
+	dir := memoryDir(t)
+	store, err := maildir.New(dir, &maildir.Options{Sync: maildir.SyncOff})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h *world
+	delivered := make(map[string]int)
+	deliver := func(_ context.Context, m prototest.Message) error {
+		delivered[m.User]++
+		n := delivered[m.User]
+		content := bytes.ReplaceAll(m.Content, []byte("\r\n"), []byte(lineEnd))
+		if bytes.Contains(m.Content, []byte("\r\r\n")) {
+			content = m.Content
+		}
+		err := putFile(filepath.Join(dir, m.User), fmt.Sprintf("8374%05d.M1.example", n), content)
+		if err != nil || h == nil {
+			return err
+		}
+		return h.until(m.User, n)
+	}
+	h = newWorldOver(t, fx, nil, store, deliver)
+	return h
+}
+
+// memoryDir is a directory that is gone after the test, in memory where the system has file
+// systems there: many stores are made, and each waits for the disk.
+func memoryDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "mailaccess")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// putFile delivers a message: it is written into tmp, and then it is in new.
+func putFile(dir, name string, content []byte) error {
+	for _, sub := range []string{"cur", "new", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return err
+		}
+	}
+	tmp := filepath.Join(dir, "tmp", name)
+	return errors.Join(os.WriteFile(tmp, content, 0o600), os.Rename(tmp, filepath.Join(dir, "new", name)))
+}
+
+// until waits until the store has noticed n messages, of which some may be gone again.
+func (h *world) until(user string, n int) error {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		seen := false
+		err := h.inbox(user, func(_ mailaccess.Account, snap mailaccess.Snapshot) error {
+			seen = int(snap.UIDNext) > n
+			return nil
+		})
+		if err != nil || seen {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("message %d was not noticed", n)
+		}
+	}
 }
 
 func newWorldOver(t testing.TB, fx prototest.Fixture, w wrap, store mailaccess.Store, d deliver) *world {

@@ -31,21 +31,20 @@ func (c *client) multiline() []byte {
 // What a client undoes of RETR is what was stored; TOP is the header and exactly
 // as many lines as asked for.
 func TestMessagesArriveAsStored(t *testing.T) {
-	for _, s := range stores() {
+	for _, s := range worlds() {
 		t.Run(s.name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
 				piece := rapid.SampledFrom([]string{"\r\n", "\r\n.", "\r\n\r\n", ".", "\r", "A: b", "\x00\xff", strings.Repeat("long ", 4000)})
 				content := strings.Join(rapid.SliceOfN(piece, 0, 30).Draw(rt, "message"), "")
 				lines := rapid.IntRange(0, 10).Draw(rt, "lines")
-				roundTrip(t, s.wrap, content, lines)
+				roundTrip(t, s.start(t, demo(content)), content, lines)
 			})
 		})
 	}
 }
 
-func roundTrip(t *testing.T, w wrap, content string, lines int) {
+func roundTrip(t *testing.T, h *world, content string, lines int) {
 	t.Helper()
-	h := newWorld(t, demo(content), w)
 	defer h.Close()
 	c := dialIn(t, h)
 	defer c.Close()
@@ -76,7 +75,7 @@ func roundTrip(t *testing.T, w wrap, content string, lines int) {
 
 // What a client does to a maildrop, against a model of it.
 func TestMaildropModel(t *testing.T) {
-	for _, s := range stores() {
+	for _, s := range worlds() {
 		t.Run(s.name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
 				var contents []string
@@ -84,7 +83,7 @@ func TestMaildropModel(t *testing.T) {
 					contents = append(contents, strings.Repeat("x", i)+"\r\n")
 				}
 				commands := rapid.SliceOfN(rapid.IntRange(0, len(contents)), 0, 30).Draw(rt, "commands")
-				checkMaildrop(t, newWorld(t, demo(contents...), s.wrap), commands)
+				checkMaildrop(t, s.start(t, demo(contents...)), commands)
 			})
 		})
 	}

@@ -13,11 +13,13 @@ import (
 
 // The transcripts of testdata, over each kind of store.
 func TestTranscripts(t *testing.T) {
-	for _, s := range stores() {
-		t.Run(s.name, func(t *testing.T) {
+	for _, w := range worlds() {
+		t.Run(w.name, func(t *testing.T) {
+			opts := transcriptOptions()
+			opts.Parallel = true
 			prototest.Run(t, os.DirFS("testdata"), func(t testing.TB, fx prototest.Fixture) prototest.Server {
-				return newWorld(t, fx, s.wrap)
-			}, transcriptOptions())
+				return w.start(t, fx)
+			}, opts)
 		})
 	}
 	for name, sizes := range map[string]bool{"hooks": true, "hooks without sizes": false} {
@@ -31,7 +33,24 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// stores are what the tests run over.
+// worlds are what the tests run over.
+func worlds() []namedWorld {
+	var all []namedWorld
+	for _, s := range stores() {
+		all = append(all, namedWorld{s.name, func(t testing.TB, fx prototest.Fixture) *world { return newWorld(t, fx, s.wrap) }})
+	}
+	return append(all,
+		namedWorld{"maildir", func(t testing.TB, fx prototest.Fixture) *world { return newFiledWorld(t, fx, "\r\n") }},
+		namedWorld{"maildir with LF", func(t testing.TB, fx prototest.Fixture) *world { return newFiledWorld(t, fx, "\n") }},
+	)
+}
+
+type namedWorld struct {
+	name  string
+	start func(testing.TB, prototest.Fixture) *world
+}
+
+// stores are those that do without files, which a bubble can hold.
 func stores() []struct {
 	name string
 	wrap wrap
