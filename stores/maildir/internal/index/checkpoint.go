@@ -29,6 +29,7 @@ type Checkpoint struct {
 	version   uint64
 	goneUpTo  uint64
 	runs      int
+	newborn   bool  // see Mailbox.newborn
 	err       error // why there is nothing to write
 	confirmed bool  // written, or it is not known whether
 }
@@ -58,7 +59,7 @@ func (m *Mailbox) Capture(logPos uint64) *Checkpoint {
 	}
 	c := &Checkpoint{
 		dir: m.dir, id: m.id, head: *m.sets(), base: m.disk,
-		strings: m.strings, old: m.old, version: m.version, err: m.setsErr(),
+		strings: m.strings, old: m.old, version: m.version, newborn: m.newborn, err: m.setsErr(),
 	}
 	m.strings = nil // it belongs to the checkpoint until Done
 	c.head.logPos, c.head.disk = logPos, m.disk
@@ -139,7 +140,7 @@ func (m *Mailbox) Done(c *Checkpoint, err error) {
 	}
 	m.disk, m.logPos, m.gone = c.head.disk, c.head.logPos, c.head.gone
 	m.strings, m.old = c.strings, c.old
-	m.saved, m.runs = c.version, c.runs
+	m.saved, m.runs, m.newborn = c.version, c.runs, false
 	if m.loaded {
 		m.history.saved = max(m.history.saved, c.goneUpTo)
 	}
@@ -198,8 +199,17 @@ func (c *Checkpoint) write() error {
 	}
 	b, runs := appendHead(nil, c.id, &c.head)
 	c.runs = runs
+	replaces := false
+	if c.newborn {
+		_, err := c.dir.Lstat(headName(c.id))
+		replaces = err == nil
+	}
 	if err := c.writeHead(b); err != nil {
 		return err
+	}
+	if replaces {
+		// Nothing depends on whether it works.
+		removeFilesBut(c.dir, c.id, rowsName(c.id, c.head.disk.gen), namesName(c.id, c.head.disk.gen))
 	}
 	// From here on the head names the new generation only. What cannot be removed now is
 	// with the next checkpoint.

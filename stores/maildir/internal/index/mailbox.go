@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -46,6 +47,7 @@ type Mailbox struct {
 	suffixes  map[uint32]string           // by their place in the names file
 	strings   map[string]uint32           // where the names file has suffixes and keywords
 
+	newborn        bool   // from New, and without a checkpoint
 	version, saved uint64 // how many changes there were, and how many of them the disk has
 	pending        *Checkpoint
 }
@@ -61,7 +63,7 @@ func newMailbox(dir fsys.Dir, id string, opts *Options) *Mailbox {
 func New(dir fsys.Dir, id string, opts *Options) *Mailbox {
 	m := newMailbox(dir, id, opts)
 	m.uidNext, m.recent = 1, 1
-	m.loaded = true
+	m.loaded, m.newborn = true, true
 	m.version = 1
 	return m
 }
@@ -117,25 +119,34 @@ const maxHead = 1 << 29
 // Remove deletes the files of a mailbox. It is no error if there are none. It does not
 // sync the directory.
 func Remove(dir fsys.Dir, id string) error {
-	var names []string
-	for e, err := range dir.Names(0) {
-		if err != nil {
-			return fmt.Errorf("remove index of mailbox %s: %w", id, err)
-		}
-		rest, ok := strings.CutPrefix(e.Name, id+".")
-		if ok && (strings.HasPrefix(rest, "head") || strings.HasPrefix(rest, "rows.") || strings.HasPrefix(rest, "names.")) {
-			names = append(names, e.Name)
-		}
-	}
 	// Without its head the rest is nothing.
 	err := removeFile(dir, headName(id))
-	for _, name := range names {
-		if err == nil && name != headName(id) {
-			err = removeFile(dir, name)
-		}
+	if err == nil {
+		err = removeFilesBut(dir, id)
 	}
 	if err != nil {
 		return fmt.Errorf("remove index of mailbox %s: %w", id, err)
+	}
+	return nil
+}
+
+// removeFilesBut removes the files of a mailbox but for its head and those that are kept.
+func removeFilesBut(dir fsys.Dir, id string, keep ...string) error {
+	var names []string
+	for e, err := range dir.Names(0) {
+		if err != nil {
+			return err
+		}
+		rest, ok := strings.CutPrefix(e.Name, id+".")
+		if ok && (e.Name == tempName(id) || strings.HasPrefix(rest, "rows.") || strings.HasPrefix(rest, "names.")) &&
+			!slices.Contains(keep, e.Name) {
+			names = append(names, e.Name)
+		}
+	}
+	for _, name := range names {
+		if err := removeFile(dir, name); err != nil {
+			return err
+		}
 	}
 	return nil
 }
