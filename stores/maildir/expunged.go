@@ -9,6 +9,8 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
 )
 
 // Messages that were expunged are kept for some time, in a directory that no client and no
@@ -67,9 +69,9 @@ func (a *account) keep(t *task) error {
 	if err != nil {
 		return err
 	}
-	to := keptName{time.Unix(t.time, 0), t.email, t.base + t.suffix}
+	to := keptName{time.Unix(t.time, 0), t.email, t.base + t.kept}
 	if len(to.String()) > 255 { // NAME_MAX
-		to.name = a.store.unique.Next() + t.suffix
+		to.name = a.store.unique.Next() + t.kept
 	}
 	dir, have := t.box.at(t.place), t.base+t.suffix
 	err = dir.Rename(have, kept, to.String())
@@ -91,6 +93,23 @@ func (a *account) keep(t *task) error {
 	a.dirtied(t.box, kept)
 	a.mu.Unlock()
 	return nil
+}
+
+// keptSuffix returns what follows the base in the name under which an expunged message is
+// kept: its flags, which the name that it had may not tell yet.
+func (b *mailbox) keptSuffix(name index.FileName, flags mailaccess.Flags) string {
+	m, ok := maildirname.ParseMessage(name.Base + name.Suffix)
+	if !ok {
+		return name.Suffix
+	}
+	letters := m.Flags
+	if b.keywords != nil {
+		_, unknown := b.keywords.Flags(m.Flags)
+		letters, _ = b.keywords.Letters(flags)
+		letters.Keywords |= unknown
+	}
+	letters.System = flags.System
+	return m.WithFlags(letters)[len(name.Base):]
 }
 
 // keptDir returns the directory of what was expunged from a mailbox. The lead is held.

@@ -26,6 +26,7 @@ type task struct {
 	base, suffix string
 	place        index.Place // keepFile: where it is
 	from         source      // placeFile
+	kept         string      // keepFile: the suffix that it gets
 	time         int64       // keepFile: Unix seconds
 	email        uint32      // keepFile: the number of the content
 	run          func() error

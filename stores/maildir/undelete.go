@@ -324,8 +324,9 @@ func (u *undeleting) deleted(kept fsys.Dir, dir string) error {
 // say or makes no sense.
 func keptMailbox(d fsys.Dir) string {
 	b, err := readSmall(d, expungedName)
-	if err != nil || mailaccess.CheckMailboxName(string(b)) != nil {
+	name := strings.TrimSuffix(string(b), "\n")
+	if err != nil || mailaccess.CheckMailboxName(name) != nil {
 		return ""
 	}
-	return string(b)
+	return name
 }
