@@ -87,28 +87,46 @@ func OpenWith(ctx context.Context, url string, opts *Options, schemes []Scheme) 
 // openMaildir opens PATH?sync=MODE; see package maildir for both. A path may not hold a question
 // mark; %% stands for a percent sign.
 func openMaildir(_ context.Context, rest string, opts *Options) (mailaccess.Store, error) {
+	path, sync, err := parseMaildir(rest)
+	if err != nil {
+		return nil, err
+	}
+	return maildir.New(path, &maildir.Options{Sync: sync, Logger: opts.Logger, KeepExpunged: opts.KeepExpunged, Memory: opts.Memory})
+}
+
+// MaildirPath returns the path in the URL of a Maildir store, for who works on the store
+// beside the process that serves it, as [maildir.Deliver] does. Any other URL is KindInvalid.
+func MaildirPath(url string) (string, error) {
+	name, rest, ok := strings.Cut(url, ":")
+	if !ok || !strings.EqualFold(name, "maildir") {
+		return "", invalid(errors.New("not the URL of a Maildir store, maildir:PATH"))
+	}
+	path, _, err := parseMaildir(rest)
+	return path, err
+}
+
+func parseMaildir(rest string) (path string, sync maildir.Sync, err error) {
 	path, query, _ := strings.Cut(rest, "?")
-	o := maildir.Options{Logger: opts.Logger, KeepExpunged: opts.KeepExpunged, Memory: opts.Memory}
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return nil, invalid(errors.New("maildir: what follows the question mark is no query"))
+		return "", sync, invalid(errors.New("maildir: what follows the question mark is no query"))
 	}
 	for key, v := range values {
 		if key != "sync" || len(v) != 1 {
-			return nil, invalid(fmt.Errorf("maildir: %q after the question mark; there is sync=full, normal or off, once", key))
+			return "", sync, invalid(fmt.Errorf("maildir: %q after the question mark; there is sync=full, normal or off, once", key))
 		}
 		switch v[0] {
 		case "full":
-			o.Sync = maildir.SyncFull
+			sync = maildir.SyncFull
 		case "normal":
-			o.Sync = maildir.SyncNormal
+			sync = maildir.SyncNormal
 		case "off":
-			o.Sync = maildir.SyncOff
+			sync = maildir.SyncOff
 		default:
-			return nil, invalid(fmt.Errorf("maildir: sync=%s; there are full, normal and off", v[0]))
+			return "", sync, invalid(fmt.Errorf("maildir: sync=%s; there are full, normal and off", v[0]))
 		}
 	}
-	return maildir.New(path, &o)
+	return path, sync, nil
 }
 
 func openMemory(_ context.Context, rest string, _ *Options) (mailaccess.Store, error) {

@@ -49,6 +49,19 @@ func TestOpenMaildir(t *testing.T) {
 	}
 }
 
+// Whoever works beside the server finds the path in the same URL.
+func TestMaildirPath(t *testing.T) {
+	for url, want := range map[string]string{
+		"maildir:./mail": "./mail", "MAILDIR:/srv/mail/%d/%n?sync=off": "/srv/mail/%d/%n",
+		"memory:": "", "/srv/mail": "", "maildir:/srv?sync=often": "", "maildir:/srv?sync=full&sync=off": "",
+	} {
+		got, err := stores.MaildirPath(url)
+		if got != want || (want == "") != errors.Is(err, mailaccess.KindInvalid) {
+			t.Errorf("%q: %q, %v; want %q", url, got, err, want)
+		}
+	}
+}
+
 func TestOpenUnknown(t *testing.T) {
 	for _, url := range []string{"", "memory", "nosuch:secret", ":secret", "memory:secret"} {
 		_, err := stores.Open(context.Background(), url, nil)

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -27,7 +26,8 @@ import (
 // there. Otherwise the file is what r yields. When Deliver returns nil it is on disk.
 //
 // Errors: KindNotFound for a name that cannot be an account's, KindInvalid for a name that
-// cannot be a mailbox's, KindOverQuota when there is no room, KindUnavailable.
+// cannot be a mailbox's and for a message without an octet, KindOverQuota when there is no
+// room, KindUnavailable.
 func Deliver(ctx context.Context, path, account, mailbox string, r io.Reader) (string, error) {
 	const op = "deliver"
 	p, err := parsePattern(path)
@@ -218,7 +218,7 @@ func copyMessage(ctx context.Context, f fsys.File, r io.Reader) (size, wire int6
 		}
 	}
 	if size == 0 {
-		return 0, 0, fmt.Errorf("the message is empty")
+		return 0, 0, fail("deliver", mailaccess.KindInvalid, "", errors.New("the message is empty"))
 	}
 	return size, canonical.Size(), nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -79,6 +80,16 @@ func (s Sync) mode() commitlog.Mode {
 // ownDir is where the store keeps what belongs to no account. Accounts do not begin with
 // a dot.
 const ownDir = ".mailaccess"
+
+// OwnDir returns the directory where the store at path keeps what belongs to no account.
+// Whoever serves the store may keep a socket in it whose name ends in ".sock".
+func OwnDir(path string) (string, error) {
+	p, err := parsePattern(path)
+	if err != nil {
+		return "", fail("open store", mailaccess.KindInvalid, "", err)
+	}
+	return filepath.Join(p.root, ownDir), nil
+}
 
 // Store is a store of Maildirs.
 type Store struct {
