@@ -3,9 +3,12 @@
 //	mailaccess demo                     a server with example mail, to try things out
 //	mailaccess serve --users FILE ...   a server
 //	mailaccess user add NAME ...        users and their passwords
+//	mailaccess deliver NAME             one message into a Maildir store
+//	mailaccess undelete NAME            what was expunged, back
+//	mailaccess check                    whether a Maildir store is as it should be
 //
-// It exits with 0 when all went well, with 1 and one line on standard error when
-// not.
+// It exits with 0 when all went well, with 1 and one line on standard error when not;
+// deliver and check have codes of their own.
 package main
 
 import (
@@ -29,8 +32,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintf(stderr, "mailaccess: %s\n", oneLine(err))
-		return 1
+		code, say := exitCode(err)
+		if say {
+			fmt.Fprintf(stderr, "mailaccess: %s\n", oneLine(err))
+		}
+		return code
 	}
 	return 0
 }

@@ -8,13 +8,17 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/auth"
+	"github.com/hashmail/mailaccess/protocols/imap"
 	"github.com/hashmail/mailaccess/stores"
+	"github.com/hashmail/mailaccess/stores/maildir"
 )
 
 // serve are the flags of "serve".
@@ -25,12 +29,19 @@ type serve struct {
 	tlsCert   string
 	tlsKey    string
 	plaintext bool
+	keep      span   // how long expunged messages are kept; 0: not at all
+	memory    octets // of the store
+	prefix    string // of the names of mailboxes, for clients
+	separator string // between their levels
 	log       logging
 }
 
 func newServeCommand() *cobra.Command {
 	o := serve{
-		store:     "memory:",
+		store:     defaultStore,
+		keep:      span(7 * 24 * time.Hour),
+		memory:    256 << 20,
+		separator: "/",
 		addresses: addresses{imap: ":143", imaps: ":993", pop3: ":110", pop3s: ":995"},
 		log:       logging{level: "info", format: "json"},
 	}
@@ -46,15 +57,25 @@ Without a certificate there is no TLS, and the listeners that need it must be
 turned off with --imaps "" --pop3s "". Passwords are then accepted only with
 --allow-plaintext-auth: keep such a server behind something that does TLS.
 
+A Maildir store keeps expunged messages for a while, for mailaccess undelete, and
+answers mailaccess check on a socket in its own directory. Clients that know another
+server's names of mailboxes keep them with --name-separator . and, where the other was
+Courier, --name-prefix INBOX.
+
 An interrupt (Ctrl-C) or SIGTERM ends the server in order: commands that run may
 take ten seconds to finish. A second one ends it at once.`,
 		Example: `  mailaccess serve --users users --tls-cert cert.pem --tls-key key.pem
+  mailaccess serve --users users --store maildir:/srv/mail/%d/%n --tls-cert cert.pem --tls-key key.pem
   IMAP_PORT=1143 mailaccess serve --users users --imaps "" --pop3 "" --pop3s "" --allow-plaintext-auth`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.store, "store", o.store, "`URL` of the store: "+storeUsages())
+	f.Var(&o.keep, "keep-expunged", "how long a Maildir store keeps what was expunged; 0: not at all")
+	f.Var(&o.memory, "store-memory", "what a Maildir store may hold in memory before it puts away what nobody uses")
+	f.StringVar(&o.prefix, "name-prefix", "", "`prefix` of the names of mailboxes but INBOX, as IMAP clients see them")
+	f.StringVar(&o.separator, "name-separator", o.separator, "`character` between the levels of names, as IMAP clients see them")
 	f.StringVar(&o.users, "users", "", "users `file` (required)")
 	o.addresses.register(f)
 	f.StringVar(&o.tlsCert, "tls-cert", "", "`file` with the certificate chain in PEM")
@@ -96,17 +117,25 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	store, err := stores.Open(ctx, o.store, &stores.Options{Logger: log})
+	namespace, err := o.namespace()
+	if err != nil {
+		return err
+	}
+	store, err := stores.Open(ctx, o.store, o.storeOptions(log))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if admin := o.admin(store, log); admin != nil {
+		defer func() { err = errors.Join(err, admin.close()) }()
+	}
 	s, err := openServer(serverConfig{
 		store:          store,
 		authenticator:  users,
 		addresses:      o.addresses,
 		tls:            tlsConfig,
 		allowPlaintext: o.plaintext,
+		namespace:      namespace,
 		logger:         log,
 	})
 	if err != nil {
@@ -119,6 +148,50 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 		stop()
 		log.Info("shutting down")
 	})
+}
+
+func (o *serve) storeOptions(log *zap.Logger) *stores.Options {
+	keep := time.Duration(o.keep)
+	if keep == 0 {
+		keep = -1
+	}
+	return &stores.Options{Logger: log, KeepExpunged: keep, Memory: int64(o.memory)}
+}
+
+// namespace is how clients see the names of mailboxes.
+func (o *serve) namespace() (n imap.Namespace, err error) {
+	separator, size := utf8.DecodeRuneInString(o.separator)
+	if size == 0 || size < len(o.separator) {
+		return n, fmt.Errorf("--name-separator %q: not one character", o.separator)
+	}
+	n = imap.Namespace{Prefix: o.prefix, Separator: separator}
+	if err := n.Check(); err != nil {
+		return n, fmt.Errorf("--name-prefix %q, --name-separator %q: %w", o.prefix, o.separator, err)
+	}
+	return n, nil
+}
+
+// admin opens the admin socket of a Maildir store; nil when there is none. Serving mail does
+// not depend on it.
+func (o *serve) admin(store mailaccess.Store, log *zap.Logger) *admin {
+	m, ok := store.(*maildir.Store)
+	if !ok {
+		return nil
+	}
+	path, err := stores.MaildirPath(o.store)
+	var dir string
+	if err == nil {
+		dir, err = maildir.OwnDir(path)
+	}
+	var a *admin
+	if err == nil {
+		a, err = openAdmin(m, dir, log)
+	}
+	if err != nil {
+		log.Warn("there is no admin socket: mailaccess check has to wait until the server ends", zap.Error(err))
+		return nil
+	}
+	return a
 }
 
 // authenticator opens the users file. Passwords are hashed in the pool; nil: one

@@ -57,7 +57,7 @@ func TestServeOverTLS(t *testing.T) {
 	if err := writeKeyPair(dir, "cert.pem", "key.pem"); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, true, "serve", "--users", users, "--tls-cert", cert, "--tls-key", key,
+	p := start(t, true, "serve", "--store", "memory:", "--users", users, "--tls-cert", cert, "--tls-key", key,
 		"--imap", "127.0.0.1:0", "--imaps", "127.0.0.1:0", "--pop3", "127.0.0.1:0", "--pop3s", "127.0.0.1:0")
 	at := addresses{imap: p.served("imap"), imaps: p.served("imaps"), pop3: p.served("pop3"), pop3s: p.served("pop3s")}
 	config := trust(t, cert)
@@ -104,7 +104,7 @@ func TestServeWithoutTLS(t *testing.T) {
 	users := tempFile(t, "users")
 	addUser(t, users, "alice", "sesame")
 	t.Run("plaintext allowed", func(t *testing.T) {
-		p := start(t, true, "serve", "--users", users, "--imap", "127.0.0.1:0", "--imaps", "", "--pop3", "", "--pop3s", "",
+		p := start(t, true, "serve", "--store", "memory:", "--users", users, "--imap", "127.0.0.1:0", "--imaps", "", "--pop3", "", "--pop3s", "",
 			"--allow-plaintext-auth")
 		c := dial(t, p.served("imap"), nil)
 		c.expect(`\* OK`)
@@ -112,7 +112,7 @@ func TestServeWithoutTLS(t *testing.T) {
 		c.do("b login alice sesame", `b OK`)
 	})
 	t.Run("plaintext refused", func(t *testing.T) {
-		p := start(t, true, "serve", "--users", users, "--imap", "", "--imaps", "", "--pop3", "127.0.0.1:0", "--pop3s", "")
+		p := start(t, true, "serve", "--store", "memory:", "--users", users, "--imap", "", "--imaps", "", "--pop3", "127.0.0.1:0", "--pop3s", "")
 		p.line(`nobody can log in: there is no certificate for TLS`)
 		pop := dial(t, p.served("pop3"), nil)
 		pop.expect(`\+OK`)
@@ -124,7 +124,7 @@ func TestServeWithoutTLS(t *testing.T) {
 func TestServeLogsNoPasswords(t *testing.T) {
 	users := tempFile(t, "users")
 	addUser(t, users, "alice", "sesame")
-	p := start(t, true, "serve", "--users", users, "--imap", "127.0.0.1:0", "--imaps", "", "--pop3", "127.0.0.1:0", "--pop3s", "",
+	p := start(t, true, "serve", "--store", "memory:", "--users", users, "--imap", "127.0.0.1:0", "--imaps", "", "--pop3", "127.0.0.1:0", "--pop3s", "",
 		"--allow-plaintext-auth", "--log-level", "debug")
 	c, pop := dial(t, p.served("imap"), nil), dial(t, p.served("pop3"), nil)
 	c.expect(`\* OK`)

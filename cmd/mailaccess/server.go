@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/protocols"
+	"github.com/hashmail/mailaccess/protocols/imap"
 	"github.com/hashmail/mailaccess/protocols/mailserver"
 )
 
@@ -26,6 +27,7 @@ type serverConfig struct {
 	authenticator mailaccess.Authenticator
 	addresses     addresses
 	tls           *tls.Config // nil: no TLS, neither at once nor later
+	namespace     imap.Namespace
 	logger        *zap.Logger
 
 	allowPlaintext      bool // passwords may cross an open channel
@@ -55,7 +57,7 @@ func openServer(c serverConfig) (_ *server, err error) {
 	mail, err := mailserver.New(c.store, c.authenticator, &mailserver.Options{
 		TLSConfig:      c.tls,
 		AllowPlaintext: c.allowPlaintext, PlaintextOnLoopback: c.plaintextOnLoopback,
-		Version: buildVersion(), Logger: c.logger,
+		Namespace: c.namespace, Version: buildVersion(), Logger: c.logger,
 	})
 	if err != nil {
 		return nil, err
