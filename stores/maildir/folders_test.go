@@ -688,3 +688,127 @@ func TestSubscriptionsOfOtherPrograms(t *testing.T) {
 		t.Errorf("subscribed after a restart: %s", r.picture()["#subscribed"])
 	}
 }
+
+// When the log does not take the making of a mailbox its directory is withdrawn; when nobody
+// can tell whether it did, the mailbox is there whole or not at all.
+func TestCreateMailboxNotLogged(t *testing.T) {
+	uncertain := 0
+	for k := 1; ; k++ {
+		sticky := k%2 == 0
+		fsm := memfs.New(nil)
+		r := newRig(t, fsm.Root(), nil)
+		r.create("first")
+		ann, err := fsm.Root().Sub("ann")
+		r.must(err)
+		before := entries(t, ann)
+		fsm.Fail((k+1)/2, syscall.EIO, &fsys.FaultOptions{Sticky: sticky, Match: func(op fsys.Op) bool { return strings.Contains(op.Dir, ownDir) }})
+		_, err = r.h.CreateMailbox(r.Context(), "some", 0)
+		failed := fsm.Failed() > 0
+		fsm.Clear()
+		if !failed {
+			r.must(err)
+			r.close()
+			break
+		}
+		switch {
+		case err == nil:
+			t.Fatalf("operation %d of the log failed and the call did not", k)
+		case errors.Is(err, mailaccess.KindUncertain):
+			uncertain++
+		default:
+			if after := entries(t, ann); !slices.Equal(before, after) {
+				t.Errorf("operation %d: %q is left, there was %q", k, after, before)
+			}
+			r.wantNames(mailaccess.Inbox, "first")
+			r.create("some")
+		}
+		r.wantNamesLike(mailaccess.Inbox, "first", "some")
+		r.create("next")
+		was := r.picture()
+		r.close()
+		r = newRig(t, fsm.Root(), nil)
+		if is := r.picture(); fmt.Sprint(is) != fmt.Sprint(was) {
+			t.Errorf("operation %d: the account was %v, is %v", k, was, is)
+		}
+		r.close()
+	}
+	if uncertain == 0 {
+		t.Error("no failure left it open whether the mailbox was made")
+	}
+}
+
+// wantNamesLike is wantNames, where the last one may be missing.
+func (r *rig) wantNamesLike(names ...string) {
+	r.Helper()
+	if got := r.names(); !slices.Equal(got, names) && !slices.Equal(got, names[:len(names)-1]) {
+		r.Errorf("mailboxes %q, want %q", got, names)
+	}
+}
+
+// What a checkpoint holds is not done again from the log.
+func TestDeletedMailboxStaysDeletedOnce(t *testing.T) {
+	fsm := memfs.New(nil)
+	r := newRig(t, fsm.Root(), nil)
+	m := r.create("some")
+	since, err := r.h.State(r.Context())
+	r.must(err)
+	r.must(r.h.DeleteMailbox(r.Context(), m.ID))
+	r.must(r.h.checkpoint())
+	crashed := fsm.Crash(nil, memfs.All)
+	r.h.Close()     //nolint:errcheck // nothing works any more
+	r.store.Close() //nolint:errcheck // likewise
+	r = newRig(t, crashed.Root(), nil)
+	defer r.close()
+	c, err := r.h.Changes(r.Context(), since)
+	r.must(err)
+	if len(c.Deleted) != 1 || c.Deleted[0].ID != m.ID {
+		t.Errorf("deleted: %+v, want one", c.Deleted)
+	}
+}
+
+// The folder of a mailbox that was deleted is kept whole, with the mailbox's name.
+func TestDeletedMailboxIsKept(t *testing.T) {
+	fsm := memfs.New(nil)
+	r := newRig(t, fsm.Root(), nil)
+	defer r.close()
+	m := r.create("some/where")
+	r.append(m.ID, letter("kept"))
+	r.must(r.h.DeleteMailbox(r.Context(), m.ID))
+	kept := tree(t, fsm.Root(), "", expungedName)
+	if len(kept) != 1 || !strings.HasSuffix(kept[0], "."+string(m.ID)+"/"+expungedName) {
+		t.Fatalf("kept are %q", kept)
+	}
+	d := fsm.Root()
+	for _, part := range strings.Split(kept[0], "/")[:3] {
+		sub, err := d.Sub(part)
+		r.must(err)
+		d = sub
+	}
+	if name, err := readSmall(d, expungedName); err != nil || string(name) != "some/where" {
+		t.Errorf("its name is %q, %v", name, err)
+	}
+	cur, err := d.Sub("cur")
+	r.must(err)
+	if files := entries(t, cur); len(files) != 1 {
+		t.Errorf("its messages are %q", files)
+	}
+}
+
+// \Recent is claimed once, also when the process ends at once.
+func TestRecentSurvives(t *testing.T) {
+	fsm := memfs.New(nil)
+	r := newRig(t, fsm.Root(), nil)
+	inbox := r.boxes()[mailaccess.Inbox].ID
+	r.append(inbox, letter("new"))
+	if from, err := r.h.ClaimRecent(r.Context(), inbox); err != nil || from != 1 {
+		t.Errorf("claimed from %d, %v", from, err)
+	}
+	crashed := fsm.Crash(nil, memfs.All)
+	r.h.Close()     //nolint:errcheck // nothing works any more
+	r.store.Close() //nolint:errcheck // likewise
+	r = newRig(t, crashed.Root(), nil)
+	defer r.close()
+	if from, err := r.h.Recent(r.Context(), inbox); err != nil || from != 2 {
+		t.Errorf("after the end of the process recent begins at %d, %v", from, err)
+	}
+}
