@@ -148,33 +148,24 @@ func (c *conn) parseFetchModifiers(m *fetchModifiers, how addressing) error {
 	if more, err := c.r.Accept(' '); err != nil || !more {
 		return err
 	}
-	n := 0
-	err := c.r.ReadList(func() error {
-		n++
-		name, err := c.r.ReadKeyword()
-		if err != nil {
-			return err
-		}
+	err := c.readParameters(func(name string) (known bool, err error) {
 		switch {
-		case string(name) == "CHANGEDSINCE" && !m.changed:
+		case name == "CHANGEDSINCE" && !m.changed:
 			m.changed = true
 			m.since, err = c.readModSeq()
-			return err
-		case string(name) == "VANISHED" && !m.vanished:
+		case name == "VANISHED" && !m.vanished:
 			m.vanished = true
-			return nil
-		case string(name) == "PARTIAL" && m.partial == nil:
-			r, err := c.readPartialRange()
-			m.partial = &r
-			return err
+		case name == "PARTIAL" && m.partial == nil:
+			m.partial = new(partialRange)
+			*m.partial, err = c.readPartialRange()
+		default:
+			return false, nil
 		}
-		return bad("unknown modifier, or one given twice")
+		return true, err
 	})
 	switch {
 	case err != nil:
 		return err
-	case n == 0:
-		return bad("an empty list of modifiers")
 	case !m.vanished:
 		return nil
 	// RFC 7162, section 3.2.6.
@@ -200,25 +191,41 @@ func (c *conn) parseStoreModifiers(m *storeModifiers) error {
 	if next, err := c.r.Peek(); err != nil || next != '(' {
 		return err
 	}
-	err := c.r.ReadList(func() error {
-		name, err := c.r.ReadKeyword()
-		if err != nil {
-			return err
-		}
-		if string(name) != "UNCHANGEDSINCE" || m.conditional {
-			return bad("unknown modifier, or one given twice")
+	err := c.readParameters(func(name string) (known bool, err error) {
+		if name != "UNCHANGEDSINCE" || m.conditional {
+			return false, nil
 		}
 		m.conditional = true
 		m.since, err = c.readModSeq()
-		return err
+		return true, err
 	})
-	if err == nil && !m.conditional {
-		err = bad("an empty list of modifiers")
-	}
 	if err != nil {
 		return err
 	}
 	return c.r.SP()
+}
+
+// readParameters reads a list of parameters or modifiers (RFC 4466, sections 2.1, 2.4 and
+// 2.5), of one at least. read takes what belongs to a name; known is false when it has no
+// use for it, or has met it before.
+func (c *conn) readParameters(read func(name string) (known bool, err error)) error {
+	n := 0
+	err := c.r.ReadList(func() error {
+		n++
+		name, err := c.r.ReadKeyword()
+		if err != nil {
+			return err
+		}
+		known, err := read(string(name))
+		if err == nil && !known {
+			err = bad("unknown parameter, or one given twice")
+		}
+		return err
+	})
+	if err == nil && n == 0 {
+		err = bad("an empty list of parameters")
+	}
+	return err
 }
 
 // modified returns the response code MODIFIED (RFC 7162, section 3.1.3): the messages

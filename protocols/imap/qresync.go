@@ -24,27 +24,17 @@ func (c *conn) parseSelectParams(s *selecting) error {
 	if more, err := c.r.Accept(' '); err != nil || !more {
 		return err
 	}
-	n := 0
-	err := c.r.ReadList(func() error {
-		n++
-		name, err := c.r.ReadKeyword()
-		if err != nil {
-			return err
-		}
+	return c.readParameters(func(name string) (known bool, err error) {
 		switch {
-		case string(name) == "CONDSTORE" && !s.condstore:
+		case name == "CONDSTORE" && !s.condstore:
 			s.condstore = true
-			return nil
-		case string(name) == "QRESYNC" && s.resync == nil:
+		case name == "QRESYNC" && s.resync == nil:
 			s.resync, err = c.parseResync()
-			return err
+		default:
+			return false, nil
 		}
-		return bad("unknown parameter, or one given twice")
+		return true, err
 	})
-	if err == nil && n == 0 {
-		err = bad("an empty list of parameters")
-	}
-	return err
 }
 
 // parseResync reads a space and the arguments of QRESYNC.

@@ -51,6 +51,7 @@ func (c *conn) respond(err error) error {
 	if fatal != nil {
 		return fatal
 	}
+	c.logFailed(st, err)
 	if st.status == "BAD" {
 		if !errors.Is(err, errNoMessage) {
 			c.bad++
@@ -108,18 +109,22 @@ func (c *conn) status(err error) (st *statusError, fatal error) {
 	case errors.As(err, &badName):
 		return &statusError{"NO", goimap.ResponseCodeCannot, badName.Error()}, nil
 	}
-	return c.storeStatus(err), nil
+	return storeStatus(err), nil
 }
 
-// storeStatus is the answer to an error from below. What the client cannot help
-// is logged, by command, without arguments.
-func (c *conn) storeStatus(err error) *statusError {
+// storeStatus is the answer to an error from below.
+func storeStatus(err error) *statusError {
+	st := kindStatus[mailaccess.KindOf(err)]
+	return &st
+}
+
+// logFailed logs an error that is answered with st if the client cannot help it: by
+// command, without arguments.
+func (c *conn) logFailed(st *statusError, err error) {
 	kind := mailaccess.KindOf(err)
-	st := kindStatus[kind]
 	if st.code == goimap.ResponseCodeServerBug || kind == mailaccess.KindCorrupt || kind == mailaccess.KindUncertain {
 		c.log().Error("command failed", zap.ByteString("command", c.name), zap.Error(err))
 	}
-	return &st
 }
 
 // codeExpungeIssued is RFC 5530, section 3: some of the messages are gone.

@@ -125,7 +125,8 @@ func closeMailbox(ctx context.Context, c *conn) error {
 	if !c.view.ReadOnly() && c.sess.Can().Expunge {
 		err := c.view.Expunge(ctx, c.view.UIDs(), mailaccess.FlagDeleted)
 		if err != nil && mailaccess.KindOf(err) != mailaccess.KindForbidden {
-			st := c.storeStatus(err)
+			st := storeStatus(err)
+			c.logFailed(st, err)
 			if err := c.tagged([]byte{'*'}, st.status, string(st.code), "some messages were not removed: "+st.text); err != nil {
 				return err
 			}

@@ -61,6 +61,29 @@ func TestUnknownStoreErrors(t *testing.T) {
 	}
 }
 
+// TestFailuresAreLoggedOnce: an error that the client cannot help is logged, and once, also
+// where it has another effect than its answer.
+func TestFailuresAreLoggedOnce(t *testing.T) {
+	for _, command := range []string{"SEARCH SUBJECT x", "SEARCH RETURN (SAVE) SUBJECT x", "SORT RETURN (SAVE) (SUBJECT) UTF-8 ALL", "ESEARCH RETURN (SAVE) SUBJECT x", "FETCH 1 FLAGS"} {
+		fx, store := fuzzFixture(), inMemory(memory.New(nil))
+		fx.Options["errors"] = "yes"
+		store.served = plainErrors{store.base}
+		s := startServer(t, fx, store)
+		client, err := s.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		converse(t, client, "a LOGIN demo demo\r\nb SELECT INBOX\r\nc "+command+"\r\n")
+		client.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := s.errors.Len(); n != 1 || s.errors.All()[0].Message != "command failed" {
+			t.Errorf("%s: %d errors are logged", command, n)
+		}
+	}
+}
+
 // TestCloseFails: RFC 3501, section 6.4.2: CLOSE leaves the mailbox, also when what is
 // \Deleted could not be removed; the client is told of that beside the OK.
 func TestCloseFails(t *testing.T) {
