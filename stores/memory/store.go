@@ -60,7 +60,8 @@ type Options struct {
 	// older half is forgotten.
 	HistoryLimit int
 	// DerivedBytes is how much an account keeps of what front-ends derived,
-	// in octets; 0: 64 MiB.
+	// in octets; 0: 256 MiB, which hold the envelopes, structures, sort and
+	// thread keys and previews of 100,000 messages of some parts, of 2.7 KB each.
 	DerivedBytes int64
 }
 
@@ -90,7 +91,7 @@ func New(opts *Options) *Store {
 	setDefault(&s.opts.MaxMailboxes, 10_000)
 	setDefault(&s.opts.MaxKeywords, 1_000)
 	setDefault(&s.opts.HistoryLimit, 100_000)
-	setDefault(&s.opts.DerivedBytes, 64<<20)
+	setDefault(&s.opts.DerivedBytes, 256<<20)
 	return s
 }
 
