@@ -220,8 +220,9 @@ func (l *literalWriter) Write(p []byte) (int, error) {
 	return done, nil
 }
 
-// lookSize is how much of a literal is looked at, and sent, at once.
-const lookSize = 64 << 10
+// lookSize is how much of a literal is looked at, and sent, at once: what the innermost
+// caches hold, or the kernel would fetch it from memory a second time.
+const lookSize = 32 << 10
 
 // writeReplaced writes p, which is the caller's and not to be changed, piece by
 // piece through the buffer.
