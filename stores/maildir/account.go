@@ -291,15 +291,13 @@ func (h *handle) snapshot(ctx context.Context, op string, box mailaccess.Mailbox
 
 func (b *mailbox) status(rights mailaccess.Rights) mailaccess.Status {
 	s := mailaccess.Status{
-		Mailbox:     b.Mailbox,
-		ModSeq:      b.ix.ModSeq(),
-		UIDNext:     b.ix.UIDNext(),
-		Messages:    b.ix.UIDs().Len(),
-		Unseen:      b.ix.Unseen().Len(),
-		Deleted:     b.ix.Trashed().Len(),
-		FirstUnseen: b.ix.Unseen().Min(),
-		Keywords:    b.ix.Keywords(),
+		Mailbox:  b.Mailbox,
+		ModSeq:   b.ix.ModSeq(),
+		UIDNext:  b.ix.UIDNext(),
+		Keywords: b.ix.Keywords(),
 	}
+	c := b.ix.Counts()
+	s.Messages, s.Unseen, s.Deleted, s.FirstUnseen = c.Messages, c.Unseen, c.Trashed, c.FirstUnseen
 	known, unknown := b.ix.Size()
 	if s.Size = known; unknown > 0 {
 		s.Size = mailaccess.SizeUnknown
