@@ -29,7 +29,7 @@ import (
 const ann = "ann@example.org"
 
 // TestClients: an application's mail changes as it likes, and clients learn of it
-// through NOOP, by selecting anew, or by connecting anew; with a state file the server
+// through NOOP, by selecting anew, by connecting anew, or by QRESYNC; with a state file the server
 // is restarted now and then, and INBOX keeps its UIDVALIDITY. Each of them, believing
 // what it is told and keeping what it has read, ends with exactly what the application
 // has.
@@ -95,6 +95,7 @@ func checkClients(t *rapid.T, style hookstest.Style, push bool, options hooks.Op
 		return err
 	}
 	w.clients = []*client{{w: w}, {w: w}, {w: w, reselects: true}, {w: w, reconnects: true}}
+	w.resyncing = &resyncing{w: w}
 	defer func() { err = errors.Join(err, w.stop()) }()
 	for round := range rapid.IntRange(1, 4).Draw(t, "rounds") {
 		for range rapid.IntRange(0, 8).Draw(t, "changes") {
@@ -125,6 +126,9 @@ func checkClients(t *rapid.T, style hookstest.Style, push bool, options hooks.Op
 				return fmt.Errorf("round %d, client %d: %w\n%s", round, i, err, strings.Join(w.log, "\n"))
 			}
 		}
+		if err := w.resyncing.settle(); err != nil {
+			return fmt.Errorf("round %d: %w\n%s", round, err, strings.Join(w.log, "\n"))
+		}
 	}
 	return nil
 }
@@ -138,8 +142,10 @@ type world struct {
 	store   *hooks.Store
 	server  *mailserver.Server
 	clients []*client
-	bodies  int
-	log     []string // what was done
+	// resyncing is one more.
+	resyncing *resyncing
+	bodies    int
+	log       []string // what was done
 }
 
 func (w *world) start() (err error) {
@@ -153,6 +159,9 @@ func (w *world) start() (err error) {
 func (w *world) stop() error {
 	for _, c := range w.clients {
 		c.hangUp()
+	}
+	if w.resyncing != nil {
+		w.resyncing.hangUp()
 	}
 	err := errors.Join(w.server.Shutdown(context.Background()), w.store.Close())
 	synctest.Wait()
