@@ -68,8 +68,8 @@ type account struct {
 	pending  []task                 // work on files that failed, in order
 	forget   []mailaccess.MailboxID // whose index goes
 	swept    time.Time
-	listed   time.Time         // the directory's time when its folders were listed; zero: not trusted
-	refused  map[string]string // folders that are left alone, and why
+	listed   time.Time          // the directory's time when its folders were listed; zero: not trusted
+	refused  map[string]refusal // folders that are left alone
 }
 
 // accountState is what a checkpoint of the account holds, apart from its mailboxes.

@@ -392,8 +392,8 @@ func (c *checking) numbers(a *account) error {
 	for i := range a.pending {
 		c.found(0, false, "a file is not where it belongs yet: %q", a.pending[i].base)
 	}
-	for dir, why := range a.refused {
-		c.found(0, false, "the folder %q is left alone: %s", dir, why)
+	for dir, r := range a.refused {
+		c.found(0, false, "the folder %q is left alone: %s", dir, r.why)
 	}
 	return nil
 }

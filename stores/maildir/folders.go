@@ -89,12 +89,12 @@ func (a *account) agrees(l folderList) bool {
 	for _, dir := range l.dirs {
 		if known[dir] {
 			n--
-		} else if a.refused[dir] == "" {
+		} else if !a.refused[dir].final {
 			return false
 		}
 	}
 	for _, link := range l.links {
-		if a.refused[link] == "" {
+		if !a.refused[link].final {
 			return false
 		}
 	}
@@ -145,9 +145,12 @@ func (a *account) readFolder(f *folder) (bool, error) {
 	}
 	f.list = newestList(d)
 	m, err := readMailboxMeta(d)
-	if err == nil {
+	switch {
+	case err == nil:
 		f.meta, f.known = m, true
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	case onDisk(err):
+		return false, err
+	case !errors.Is(err, fs.ErrNotExist):
 		a.store.log.Warn("the file that says which mailbox a folder is cannot be read: it becomes another", zap.String("account", a.key), zap.String("folder", f.Dir), zap.Error(err))
 	}
 	return true, nil
@@ -161,19 +164,19 @@ func readMailboxMeta(d fsys.Dir) (mailboxMeta, error) {
 	return parseMailboxMeta(b)
 }
 
-// folders returns the mailboxes that directories are, and refuses the others. The lead is
-// held, or nobody else knows the account.
-func (a *account) folders(l folderList, dirs []string, taken func(name string) bool) []folder {
-	why := make(map[string]string)
+// folders returns the mailboxes that directories are, and refuses the others. The error is
+// of those that could not be looked into, but may be next time. The lead is held, or nobody
+// else knows the account.
+func (a *account) folders(l folderList, dirs []string, taken func(name string) bool) (found []folder, failed error) {
+	why := make(map[string]refusal)
 	for _, link := range l.links {
 		if _, err := a.meta.encoding.Decode(link); err == nil {
-			why[link] = "a symbolic link"
+			why[link] = refusal{"a symbolic link", true}
 		} else {
-			why[link] = "not a mailbox's directory"
+			why[link] = refusal{"not a mailbox's directory", true}
 		}
 	}
 	names, _ := a.meta.encoding.Folders(slices.Values(dirs))
-	var found []folder
 	left := make(map[string]bool, len(dirs))
 	for _, dir := range dirs {
 		left[dir] = true
@@ -185,37 +188,46 @@ func (a *account) folders(l folderList, dirs []string, taken func(name string) b
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
-			why[f.Dir] = err.Error()
+			final := errors.Is(err, fs.ErrPermission)
+			why[f.Dir] = refusal{err.Error(), final}
+			if !final {
+				failed = errors.Join(failed, err)
+			}
 		case !is: // not yet, perhaps
 		case taken(f.Name):
-			why[f.Dir] = "there is another of the same name"
+			why[f.Dir] = refusal{"there is another of the same name", true}
 		default:
 			found = append(found, f)
 		}
 	}
 	for dir := range left {
-		why[dir] = "its name is none of a mailbox's, or there is another of the same name"
+		why[dir] = refusal{"there is another of the same name", true}
 		if _, err := a.meta.encoding.Decode(dir); err != nil {
-			why[dir] = err.Error()
+			why[dir] = refusal{err.Error(), true}
 		}
 	}
 	a.mu.Lock()
 	was := a.refused
+	for _, f := range found {
+		if old, ok := was[f.Dir]; ok {
+			why[f.Dir] = refusal{old.why, false} // told before, if it is refused once more
+		}
+	}
 	a.refused = why
 	a.mu.Unlock()
 	for _, dir := range slices.Sorted(maps.Keys(why)) {
-		if was[dir] == "" {
-			a.store.log.Warn("a folder is left alone", zap.String("account", a.key), zap.String("folder", dir), zap.String("why", why[dir]))
+		if was[dir].why == "" {
+			a.store.log.Warn("a folder is left alone", zap.String("account", a.key), zap.String("folder", dir), zap.String("why", why[dir].why))
 		}
 	}
-	return found
+	return found, failed
 }
 
 // visit finds out what other programs did with folders.
 type visit struct {
 	a       *account
 	op      string
-	busy    bool // directories may not be where they belong: nothing can be told
+	unsure  bool // not all could be looked at
 	list    folderList
 	created []createdBox
 	renamed []renamedBox
@@ -226,9 +238,9 @@ type visit struct {
 func (v *visit) look() error {
 	a := v.a
 	a.mu.Lock()
-	v.busy = len(a.pending) > 0
+	v.unsure = len(a.pending) > 0 // directories may not be where they belong
 	a.mu.Unlock()
-	if v.busy {
+	if v.unsure {
 		return nil
 	}
 	var err error
@@ -257,6 +269,7 @@ func (v *visit) look() error {
 		}
 	}
 	astray := make(map[mailaccess.MailboxID]*mailbox) // not where they were
+	unsure := make(map[mailaccess.MailboxID]bool)
 	for dir, b := range byDir {
 		if dir == "" {
 			continue
@@ -267,7 +280,8 @@ func (v *visit) look() error {
 			astray[b.ID] = b
 			delete(names, b.Name)
 		case err != nil:
-			return err
+			v.unsure = true
+			unsure[b.ID] = true // it stays what it was
 		case id != "" && id != b.ID:
 			astray[b.ID] = b
 			delete(names, b.Name)
@@ -279,9 +293,12 @@ func (v *visit) look() error {
 		used[b.ID] = true
 	}
 	var fresh []folder
-	for _, f := range a.folders(v.list, unknown, func(name string) bool { return names[name] }) {
+	found, failed := a.folders(v.list, unknown, func(name string) bool { return names[name] })
+	v.unsure = v.unsure || failed != nil
+	for _, f := range found {
 		b := astray[f.meta.id]
 		switch {
+		case f.known && unsure[f.meta.id]:
 		case f.known && b != nil:
 			v.renamed = append(v.renamed, renamedBox{Box: b.ID, Name: f.Name, Dir: f.Dir})
 			delete(astray, b.ID)
@@ -293,8 +310,8 @@ func (v *visit) look() error {
 			fresh = append(fresh, f)
 		}
 	}
-	for _, b := range astray {
-		v.gone = append(v.gone, b)
+	if failed == nil {
+		v.gone = slices.Collect(maps.Values(astray))
 	}
 	return v.identify(fresh)
 }
@@ -308,9 +325,13 @@ func (v *visit) identify(fresh []folder) error {
 	for i := range fresh {
 		f := &fresh[i]
 		if err := a.writeIdentity(f); err != nil {
+			v.unsure = true
 			a.refuse(f.Dir, err)
 			continue
 		}
+		a.mu.Lock()
+		delete(a.refused, f.Dir)
+		a.mu.Unlock()
 		v.created = append(v.created, createdBox{Box: f.meta.id, Name: f.Name, Dir: f.Dir, UIDValidity: f.meta.validity, UIDNext: f.meta.reserved, Use: f.meta.use})
 	}
 	return nil
@@ -374,22 +395,31 @@ func (a *account) writeIdentity(f *folder) error {
 	return a.store.writeSmall(d, mailboxFile, f.meta.text())
 }
 
-// refuse leaves a folder alone.
+// refusal says why a folder is left alone, and whether that will be so the next time.
+type refusal struct {
+	why   string
+	final bool
+}
+
+// refuse leaves a folder alone that cannot be made a mailbox now.
 func (a *account) refuse(dir string, err error) {
 	a.mu.Lock()
 	if a.refused == nil {
-		a.refused = make(map[string]string)
+		a.refused = make(map[string]refusal)
 	}
-	a.refused[dir] = err.Error()
+	told := a.refused[dir].why != ""
+	a.refused[dir] = refusal{err.Error(), false}
 	a.mu.Unlock()
-	a.store.log.Warn("a folder is left alone", zap.String("account", a.key), zap.String("folder", dir), zap.Error(err))
+	if !told {
+		a.store.log.Warn("a folder is left alone", zap.String("account", a.key), zap.String("folder", dir), zap.Error(err))
+	}
 }
 
 // plan makes what was found a change.
 func (v *visit) plan(p *planner) (*record, error) {
 	a := v.a
 	if len(v.created)+len(v.renamed)+len(v.gone) == 0 {
-		if !v.busy {
+		if !v.unsure {
 			a.trust(v.list)
 		}
 		return nil, nil
@@ -410,10 +440,19 @@ func (a *account) folderID(dir string) (mailaccess.MailboxID, error) {
 	}
 	defer d.Close()
 	m, err := readMailboxMeta(d)
-	if err != nil {
-		return "", nil
+	switch {
+	case err == nil:
+		return m.id, nil
+	case onDisk(err):
+		return "", err
 	}
-	return m.id, nil
+	return "", nil
+}
+
+// onDisk reports whether an error is the disk's, and not that of what is on it.
+func onDisk(err error) bool {
+	var disk *fs.PathError
+	return errors.As(err, &disk) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fsys.ErrNotRegular)
 }
 
 // openFolder opens the directory of a mailbox. A directory of that name that is another

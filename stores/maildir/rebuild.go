@@ -21,8 +21,7 @@ const damagedFile = accountFile + ".damaged"
 func (a *account) loadMeta() error {
 	b, err := readSmall(a.dir, accountFile)
 	absent := errors.Is(err, fs.ErrNotExist)
-	var disk *fs.PathError
-	if err != nil && !absent && errors.As(err, &disk) {
+	if onDisk(err) {
 		return err
 	}
 	if err == nil {
@@ -83,7 +82,8 @@ func (a *account) survey(l folderList) ([]folder, error) {
 	if _, err := a.readFolder(&inbox); err != nil {
 		return nil, err
 	}
-	return append([]folder{inbox}, a.folders(l, l.dirs, func(string) bool { return false })...), nil
+	found, err := a.folders(l, l.dirs, func(string) bool { return false })
+	return append([]folder{inbox}, found...), err
 }
 
 // rebuildFolders makes the mailboxes from the directories. The log is not asked: the first
@@ -97,9 +97,10 @@ func (a *account) rebuildFolders() error {
 		a.quietly("remove a folder that was never finished", a.removeFolder(name))
 	}
 	folders, err := a.survey(l)
-	if err != nil {
+	if err != nil && (a.taking || len(folders) == 0) {
 		return err
 	}
+	a.quietly("look into a folder", err) // it is found later
 	used := make(map[mailaccess.MailboxID]bool)
 	lists := make([]*uidList, len(folders))
 	for i := range folders {

@@ -88,7 +88,7 @@ func (s *Store) Origin(ctx context.Context, account string) (origin string, err 
 // uidList is what another server knows of a folder.
 type uidList struct {
 	takeover.UIDList
-	uids     map[string]mailaccess.UID // by base
+	messages map[string]takeover.UIDEntry // by base
 	keywords map[string]mailaccess.Keywords
 }
 
@@ -107,9 +107,9 @@ func (a *account) readList(f *folder) (*uidList, error) {
 		return nil, err
 	}
 	defer file.Close()
-	l := &uidList{uids: make(map[string]mailaccess.UID), keywords: make(map[string]mailaccess.Keywords)}
+	l := &uidList{messages: make(map[string]takeover.UIDEntry), keywords: make(map[string]mailaccess.Keywords)}
 	l.UIDList, err = takeover.ReadUIDList(readerOf(file), func(e takeover.UIDEntry) error {
-		l.uids[e.Base] = e.UID
+		l.messages[e.Base] = e
 		return nil
 	})
 	where := []zap.Field{zap.String("account", a.key), zap.String("mailbox", f.Name), zap.String("file", f.list)}
@@ -232,6 +232,9 @@ func (a *account) takeOverMailbox(b *mailbox, l *uidList) error {
 			}
 			base := baseOf(f.name)
 			row.UID, row.ModSeq, row.Created = f.uid, a.ModSeq, a.ModSeq
+			if e := l.messages[base]; row.Size == mailaccess.SizeUnknown && e.Size == f.info.Size && e.Wire >= e.Size {
+				row.Size = e.Wire
+			}
 			if k := row.Flags.Keywords.Union(l.keywords[base]); k.Len() <= mailaccess.MaxKeywords {
 				row.Flags.Keywords = b.ix.Spelled(k)
 			}
@@ -288,7 +291,7 @@ func (l *uidList) files(b *mailbox) ([]listed, error) {
 				return nil, err
 			}
 			seen[base] = true
-			files = append(files, listed{arrival{found{e.Name, at}, info}, l.uids[base]})
+			files = append(files, listed{arrival{found{e.Name, at}, info}, l.messages[base].UID})
 		}
 	}
 	slices.SortFunc(files, func(x, y listed) int {
