@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -223,120 +224,6 @@ func (a *account) folders(l folderList, dirs []string, taken func(name string) b
 	return found, failed
 }
 
-// visit finds out what other programs did with folders.
-type visit struct {
-	a       *account
-	op      string
-	unsure  bool // not all could be looked at
-	list    folderList
-	created []createdBox
-	renamed []renamedBox
-	gone    []*mailbox
-}
-
-// look compares the folders with the mailboxes. The lead is held.
-func (v *visit) look() error {
-	a := v.a
-	a.mu.Lock()
-	v.unsure = len(a.pending) > 0 // directories may not be where they belong
-	a.mu.Unlock()
-	if v.unsure {
-		return nil
-	}
-	var err error
-	if v.list, err = a.listFolders(); err != nil {
-		return err
-	}
-	for _, name := range v.list.half {
-		a.quietly("remove a folder that was never finished", a.removeFolder(name))
-	}
-	byDir := make(map[string]*mailbox)
-	names := make(map[string]bool)
-	tombs := make(map[mailaccess.MailboxID]bool)
-	a.mu.Lock()
-	for _, b := range a.boxes {
-		byDir[b.dirName] = b
-		names[b.Name] = true
-	}
-	for i := range a.Tombstones {
-		tombs[a.Tombstones[i].Box] = true
-	}
-	a.mu.Unlock()
-	var unknown []string
-	for _, dir := range v.list.dirs {
-		if byDir[dir] == nil {
-			unknown = append(unknown, dir)
-		}
-	}
-	astray := make(map[mailaccess.MailboxID]*mailbox) // not where they were
-	unsure := make(map[mailaccess.MailboxID]bool)
-	for dir, b := range byDir {
-		if dir == "" {
-			continue
-		}
-		id, err := a.folderID(dir)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			astray[b.ID] = b
-			delete(names, b.Name)
-		case err != nil:
-			v.unsure = true
-			unsure[b.ID] = true // it stays what it was
-		case id != "" && id != b.ID:
-			astray[b.ID] = b
-			delete(names, b.Name)
-			unknown = append(unknown, dir)
-		}
-	}
-	used := make(map[mailaccess.MailboxID]bool)
-	for _, b := range byDir {
-		used[b.ID] = true
-	}
-	var fresh []folder
-	found, failed := a.folders(v.list, unknown, func(name string) bool { return names[name] })
-	v.unsure = v.unsure || failed != nil
-	for _, f := range found {
-		b := astray[f.meta.id]
-		switch {
-		case f.known && unsure[f.meta.id]:
-		case f.known && b != nil:
-			v.renamed = append(v.renamed, renamedBox{Box: b.ID, Name: f.Name, Dir: f.Dir})
-			delete(astray, b.ID)
-		case f.known && (used[f.meta.id] || tombs[f.meta.id]):
-			f.known = false // a copy
-			fresh = append(fresh, f)
-		default:
-			used[f.meta.id] = true
-			fresh = append(fresh, f)
-		}
-	}
-	if failed == nil {
-		v.gone = slices.Collect(maps.Values(astray))
-	}
-	return v.identify(fresh)
-}
-
-// identify makes new folders mailboxes, each with its file.
-func (v *visit) identify(fresh []folder) error {
-	a := v.a
-	if err := a.giveIdentity(v.op, fresh); err != nil {
-		return err
-	}
-	for i := range fresh {
-		f := &fresh[i]
-		if err := a.writeIdentity(f); err != nil {
-			v.unsure = true
-			a.refuse(f.Dir, err)
-			continue
-		}
-		a.mu.Lock()
-		delete(a.refused, f.Dir)
-		a.mu.Unlock()
-		v.created = append(v.created, createdBox{Box: f.meta.id, Name: f.Name, Dir: f.Dir, UIDValidity: f.meta.validity, UIDNext: f.meta.reserved, Use: f.meta.use})
-	}
-	return nil
-}
-
 // giveIdentity gives those that have none an id and a UIDVALIDITY. The lead is held.
 func (a *account) giveIdentity(op string, folders []folder) error {
 	meta := a.meta
@@ -415,26 +302,13 @@ func (a *account) refuse(dir string, err error) {
 	}
 }
 
-// plan makes what was found a change.
-func (v *visit) plan(p *planner) (*record, error) {
-	a := v.a
-	if len(v.created)+len(v.renamed)+len(v.gone) == 0 {
-		if !v.unsure {
-			a.trust(v.list)
-		}
-		return nil, nil
-	}
-	r := &record{ModSeq: p.number(), Created: v.created, Renamed: v.renamed}
-	for _, b := range v.gone {
-		a.loadToBury(b)
-		r.Deleted = append(r.Deleted, deletedBox{Box: b.ID, Time: a.store.now().Unix(), Gone: true})
-	}
-	return r, nil
-}
-
-// folderID returns the id in a folder; "" when there is none that makes sense.
+// folderID returns the id in a folder; "" when there is none that makes sense. What is no
+// directory is fs.ErrNotExist too.
 func (a *account) folderID(dir string) (mailaccess.MailboxID, error) {
 	d, err := a.dir.Sub(dir)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return "", fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	}
 	if err != nil {
 		return "", err
 	}

@@ -482,6 +482,10 @@ func TestSymbolicLinkIsNoFolder(t *testing.T) {
 	if len(found) != 3 {
 		t.Errorf("outside there is now %v", found)
 	}
+	// Nor is one that becomes a link.
+	r.must(os.Rename(filepath.Join(dir, "ann", ".good"), filepath.Join(outside, "good")))
+	r.must(os.Symlink(filepath.Join(outside, "good"), filepath.Join(dir, "ann", ".good")))
+	r.wantNames(mailaccess.Inbox)
 }
 
 // What other programs do with folders are changes like any others.
