@@ -1,0 +1,316 @@
+package maildir
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
+)
+
+// SELECT of 100,000 messages looks at no message and lists nothing: not after a start either.
+func TestSelectReadsNoDirectory(t *testing.T) {
+	g := newGround(t)
+	g.pretend(100_000)
+	c := serve(t, g.open(nil)).dial()
+	cold := g.during(func() { c.do("SELECT INBOX") })
+	if n := openedFiles(cold) + listedDirs(cold); n != 0 {
+		t.Errorf("the first SELECT opened or listed %d times", n)
+	}
+	for _, o := range cold {
+		if strings.Contains(o.Name, ".rows.") || strings.Contains(o.Name, ".names.") {
+			t.Errorf("the first SELECT did %v %s", o.Kind, o.Name)
+		}
+	}
+	c.do("UNSELECT")
+	warm := g.during(func() { c.do("SELECT INBOX") })
+	if n := ofKind(warm, fsys.OpList, fsys.OpOpen, fsys.OpOpenRW, fsys.OpRead); n != 0 {
+		t.Errorf("another SELECT did %v", warm)
+	}
+}
+
+// Opening an account and its INBOX takes as many operations with 100,000 messages as with
+// 1,000, and reads no row.
+func TestColdOpenReadsLittle(t *testing.T) {
+	cost := func(n int) (ops, octets int) {
+		g := newGround(t)
+		g.pretend(n)
+		s := g.open(nil)
+		done := g.during(func() {
+			h := g.account(s, "ann")
+			m, err := h.Lookup(t.Context(), mailaccess.Inbox)
+			if err != nil {
+				t.Fatal(err)
+			}
+			release, err := h.Hold(t.Context(), m.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer release()
+			st, err := h.Status(t.Context(), m.ID)
+			if err != nil || st.Messages != n {
+				t.Fatal(st.Messages, err)
+			}
+		})
+		return len(done), octetsRead(done)
+	}
+	ops, octets := cost(1_000)
+	moreOps, moreOctets := cost(100_000)
+	if moreOps > ops {
+		t.Errorf("%d operations for 100,000 messages, %d for 1,000", moreOps, ops)
+	}
+	// One UID in ten is missing, and each gap takes its place.
+	if moreOctets > octets+100_000 {
+		t.Errorf("%d octets read for 100,000 messages, %d for 1,000", moreOctets, octets)
+	}
+}
+
+// What clients list of messages that were seen once comes without a look into their files,
+// after a start too.
+func TestSeenFilesStayClosed(t *testing.T) {
+	const n = 500
+	g := newGround(t)
+	g.deliver("ann", n, mail)
+	s := g.open(nil)
+	v := serve(t, s)
+	c := v.dial("SELECT INBOX")
+	commands := []string{
+		"FETCH 1:* (ENVELOPE)",
+		"FETCH 1:* (BODYSTRUCTURE)",
+		"FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)",
+		"FETCH 1:* (PREVIEW)",
+		"SORT (SUBJECT) UTF-8 ALL",
+		"SORT (REVERSE DATE FROM SIZE) UTF-8 ALL",
+		"THREAD REFERENCES UTF-8 ALL",
+		"THREAD ORDEREDSUBJECT UTF-8 ALL",
+	}
+	first := g.during(func() {
+		for _, line := range commands {
+			c.do(line)
+		}
+	})
+	if opened := openedFiles(first); opened < n {
+		t.Fatalf("%d files were opened at first: the test counts nothing", opened)
+	}
+	again := func(c *conn, when string) {
+		for _, line := range commands {
+			if opened := openedFiles(g.during(func() { c.do(line) })); opened != 0 {
+				t.Errorf("%s, %s: %d files were opened", when, line, opened)
+			}
+		}
+	}
+	again(c, "again")
+	v.stop()
+	g.close(s)
+	again(serve(t, g.open(nil)).dial("SELECT INBOX"), "after a start")
+}
+
+// STORE on 100,000 messages renames nothing before it answers.
+func TestFlagsRenameLater(t *testing.T) {
+	g := newGround(t)
+	g.pretend(100_000)
+	now := g.now()
+	g.now = func() time.Time { return now } // nothing becomes due
+	c := serve(t, g.open(nil)).dial("SELECT INBOX")
+	ops := g.during(func() { c.do("STORE 1:* +FLAGS.SILENT (\\Flagged)") })
+	for _, o := range ops {
+		if ofMessages(o.Dir) {
+			t.Fatalf("%v in %s before the answer", o.Kind, o.Dir)
+		}
+	}
+	if syncs := ofKind(ops, fsys.OpSyncData, fsys.OpSyncFile, fsys.OpSyncDir); syncs > 100_000/txnMax+3 {
+		t.Errorf("%d syncs", syncs)
+	}
+}
+
+// 16 writers into 16 mailboxes share syncs: the log's and the spool directory's, once for
+// the first and once for all who come meanwhile.
+func TestWritersShareSyncs(t *testing.T) {
+	const writers = 16
+	text := mail(1)
+	for _, accounts := range []bool{false, true} {
+		t.Run(map[bool]string{false: "one account", true: "16 accounts"}[accounts], func(t *testing.T) {
+			g := newGround(t)
+			s := g.open(nil)
+			var boxes [writers]func() error
+			for i := range boxes {
+				user, name := "ann", fmt.Sprintf("box%d", i)
+				if accounts {
+					user, name = fmt.Sprintf("user%d", i), mailaccess.Inbox
+				}
+				h := g.account(s, user)
+				if !accounts {
+					if _, err := h.CreateMailbox(t.Context(), name, 0); err != nil {
+						t.Fatal(err)
+					}
+				}
+				m, err := h.Lookup(t.Context(), name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				boxes[i] = func() error { return put(t.Context(), h, m.ID, text) }
+				if err := boxes[i](); err != nil { // reserves UIDs
+					t.Fatal(err)
+				}
+			}
+			waiting := func() int {
+				if accounts {
+					return 0
+				}
+				l := &g.account(s, "ann").lead
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				return len(l.waiting)
+			}
+			errs := make(chan error, writers)
+			held, goOn := make(chan struct{}), make(chan struct{})
+			records := make(chan struct{}, 2*writers)
+			first := true
+			var ops []fsys.Op
+			note := make(chan fsys.Op, 1000)
+			g.mu.Lock()
+			g.note = func(o fsys.Op) {
+				note <- o
+				if filepath.Base(o.Dir) == "log" && o.Kind == fsys.OpWrite {
+					records <- struct{}{}
+				}
+				if o.Kind == fsys.OpSyncDir && filepath.Base(o.Dir) == "spool" && first {
+					first = false // nobody else syncs
+					close(held)
+					<-goOn
+				}
+			}
+			g.mu.Unlock()
+			go func() { errs <- boxes[0]() }()
+			<-held
+			for _, append := range boxes[1:] {
+				go func() { errs <- append() }()
+			}
+			if accounts {
+				for range writers {
+					<-records
+				}
+			} else {
+				waitUntil(t, func() bool { return waiting() == writers-1 })
+			}
+			close(goOn)
+			for range writers {
+				if err := <-errs; err != nil {
+					t.Fatal(err)
+				}
+			}
+			g.mu.Lock()
+			g.note = nil
+			g.mu.Unlock()
+			close(note)
+			for o := range note {
+				ops = append(ops, o)
+			}
+			shared := 0
+			for _, o := range ops {
+				switch {
+				case o.Kind == fsys.OpSyncDir, o.Kind == fsys.OpSyncData, o.Kind == fsys.OpSyncFile && filepath.Base(o.Dir) != "spool":
+					shared++
+				}
+			}
+			if shared != 4 {
+				t.Errorf("%d syncs of the log and of directories for %d appends", shared, writers)
+			}
+		})
+	}
+}
+
+// put appends a message.
+func put(ctx context.Context, h *handle, box mailaccess.MailboxID, text string) error {
+	s, err := h.Stage(ctx, int64(len(text)))
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if _, err := s.Write([]byte(text)); err != nil {
+		return err
+	}
+	_, err = h.Append(ctx, box, []mailaccess.NewMessage{{Staged: s}})
+	return err
+}
+
+func waitUntil(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not come to that")
+		}
+	}
+}
+
+// A loaded mailbox of a million messages takes less than 64 octets for each, all told.
+func TestMillionInMemory(t *testing.T) {
+	const n = 1_000_000
+	g := newGround(t)
+	g.pretend(n)
+	s := g.open(nil)
+	h := g.account(s, "ann")
+	m, err := h.Lookup(t.Context(), mailaccess.Inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	rows := 0
+	for _, err := range h.Messages(t.Context(), m.ID, mailaccess.UIDSetRange(1, 1<<32-1)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows++
+	}
+	used := heap() - before
+	if rows != n || used > 64*n || used < 8*n {
+		t.Errorf("%d octets of heap for %d messages", used, rows)
+	}
+	runtime.KeepAlive(h)
+}
+
+// NOOP with nothing new asks the disk for nothing where the mailbox is watched, and allocates
+// what it does over a store in memory.
+func TestNoopCostsNothing(t *testing.T) {
+	g := newGround(t)
+	g.deliver("ann", 10, mail)
+	s := g.open(nil)
+	h := g.account(s, "ann")
+	c := serve(t, s).dial("SELECT INBOX")
+	m, err := h.Lookup(t.Context(), mailaccess.Inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	watched := h.boxes[m.ID].scan.watched
+	h.mu.Unlock()
+	if !watched {
+		t.Fatal("the mailbox is not watched")
+	}
+	if ops := g.during(func() {
+		for range 10 {
+			c.do("NOOP")
+		}
+	}); len(ops) != 0 {
+		t.Errorf("NOOP did %v", ops)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := h.Status(t.Context(), m.ID); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("Status allocates %v times", n)
+	}
+}
