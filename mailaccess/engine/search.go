@@ -106,6 +106,8 @@ type search struct {
 	// what is derived from them is asked for together.
 	waiting []mailaccess.Message
 	batch   int
+	headers *Headers // of those that wait; nil: the expression tests no field
+	header  []byte
 }
 
 // searchBatch is how many messages wait to be opened.
@@ -190,12 +192,19 @@ func (s *search) open(ctx context.Context) error {
 	}
 	structures := s.v.s.Structures(ids)
 	defer structures.Close(ctx)
+	if s.v.s.caps.Derived != nil && s.m.NeedsFields() {
+		if s.headers == nil {
+			s.headers = s.v.s.Headers()
+		}
+		s.headers.Load(ctx, ids)
+		defer s.headers.Save(ctx)
+	}
 	for i := range s.waiting {
 		msg := &s.waiting[i]
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		matches, err := s.m.Match(ctx, msg, &subject{structures, msg.EmailID})
+		matches, err := s.match(ctx, i, &subject{of: structures, id: msg.EmailID})
 		if err != nil {
 			return err
 		}
@@ -211,14 +220,65 @@ func (s *search) open(ctx context.Context) error {
 	return nil
 }
 
+// match evaluates message i of those that wait, by the header fields that are kept of it if
+// they decide.
+func (s *search) match(ctx context.Context, i int, sub *subject) (bool, error) {
+	msg := &s.waiting[i]
+	if s.headers == nil {
+		return s.m.Match(ctx, msg, sub)
+	}
+	h := s.headers.Of(i)
+	if h == nil {
+		h = s.readHeader(ctx, i, sub)
+	}
+	if h != nil {
+		if matches, decided := s.m.DecideHeader(ctx, msg, h, ListedField); decided {
+			return matches, sub.close()
+		}
+	}
+	matches, err := s.m.Match(ctx, msg, sub)
+	return matches, errors.Join(err, sub.close())
+}
+
+// readHeader opens the message and keeps its listed header fields; nil when they cannot be
+// had: whoever matches finds out why.
+func (s *search) readHeader(ctx context.Context, i int, sub *subject) message.Header {
+	c, err := sub.Content(ctx)
+	if err != nil {
+		return nil
+	}
+	sub.opened = c
+	full, err := message.ReadHeader(c, c.Size(), s.header)
+	if err != nil {
+		return nil
+	}
+	if cap(full) > cap(s.header) && cap(full) <= 64<<10 {
+		s.header = full[:0]
+	}
+	return s.headers.Made(i, full)
+}
+
 // subject is a message whose content is opened only when the question needs it.
 type subject struct {
-	of *Structures
-	id mailaccess.EmailID
+	of     *Structures
+	id     mailaccess.EmailID
+	opened mailaccess.Content // for whoever asks for it next; nil: it is not open
 }
 
 func (s *subject) Content(ctx context.Context) (mailaccess.Content, error) {
+	if c := s.opened; c != nil {
+		s.opened = nil
+		return c, nil
+	}
 	return s.of.s.Content(ctx, s.id)
+}
+
+// close closes the content if nobody asked for it. It was only read.
+func (s *subject) close() error {
+	if s.opened == nil {
+		return nil
+	}
+	return s.opened.Close()
 }
 
 func (s *subject) Structure(ctx context.Context, c mailaccess.Content) (*message.Part, error) {

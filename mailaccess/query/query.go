@@ -91,6 +91,38 @@ func (m *Matcher) Decide(msg *mailaccess.Message) (matches, decided bool) {
 	return t == yes, t != unknown
 }
 
+// NeedsFields reports whether the expression tests single header fields or the sent date:
+// whether [Matcher.DecideHeader] may decide more than [Matcher.Decide].
+func (m *Matcher) NeedsFields() bool { return m.root.needsFields(m.needles) }
+
+func (n *node) needsFields(needles []needle) bool {
+	switch n.op {
+	case opNeedle:
+		return needles[n.num].where == inField
+	case opDay, opBetween:
+		return n.date == mailaccess.DateSent
+	}
+	for i := range n.kids {
+		if n.kids[i].needsFields(needles) {
+			return true
+		}
+	}
+	return false
+}
+
+// DecideHeader reports whether the message matches, as far as its metadata and h decide
+// that. Of the fields of the message's header h has all those whose names, in lower case, whole
+// reports, and the Date.
+func (m *Matcher) DecideHeader(ctx context.Context, msg *mailaccess.Message, h message.Header, whole func(name string) bool) (matches, decided bool) {
+	s := m.scan(ctx, msg, nil)
+	defer m.done(s)
+	t := s.fields(h)
+	if t == unknown {
+		t = s.missing(whole)
+	}
+	return t == yes, t != unknown
+}
+
 // Match reports whether the message matches. It asks src for the content at
 // most once, and only if the metadata do not decide; src may be nil when
 // [Matcher.NeedsContent] is false and the size is known.
@@ -137,14 +169,8 @@ func (m *Matcher) matchContent(ctx context.Context, msg *mailaccess.Message, src
 			return t, nil
 		}
 	}
-	s, _ := m.scans.Get().(*scan)
-	if s == nil {
-		s = newScan(m)
-	}
-	defer m.scans.Put(s)
-	s.reset(ctx, msg, c)
-	defer s.release()
-
+	s := m.scan(ctx, msg, c)
+	defer m.done(s)
 	if t, err := s.header(); t != unknown || err != nil {
 		return t, err
 	}
@@ -153,4 +179,19 @@ func (m *Matcher) matchContent(ctx context.Context, msg *mailaccess.Message, src
 		return unknown, err
 	}
 	return s.body(root)
+}
+
+// scan returns a scan of a message, until done.
+func (m *Matcher) scan(ctx context.Context, msg *mailaccess.Message, c mailaccess.Content) *scan {
+	s, _ := m.scans.Get().(*scan)
+	if s == nil {
+		s = newScan(m)
+	}
+	s.reset(ctx, msg, c)
+	return s
+}
+
+func (m *Matcher) done(s *scan) {
+	s.release()
+	m.scans.Put(s)
 }

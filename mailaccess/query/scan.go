@@ -65,22 +65,27 @@ func (s *scan) header() (truth, error) {
 	if t := s.fields(h); t != unknown {
 		return t, nil
 	}
-	// Fields that were not found are not there.
-	for i, n := range s.m.needles {
-		if n.where == inField && s.found[i] == unknown {
-			s.found[i] = no
-		}
-	}
-	if s.sentKnown == unknown {
-		s.sentKnown = no
-	}
-	if t := s.eval(); t != unknown {
+	if t := s.missing(func(string) bool { return true }); t != unknown {
 		return t, nil
 	}
 	if t := s.searchHeader(h, inFullText, inFullText); t != unknown {
 		return t, nil
 	}
 	return s.eval(), nil
+}
+
+// missing notes that fields which were not found are not there, of those names that whole
+// reports, and of Date.
+func (s *scan) missing(whole func(name string) bool) truth {
+	for i, n := range s.m.needles {
+		if n.where == inField && s.found[i] == unknown && whole(n.name) {
+			s.found[i] = no
+		}
+	}
+	if s.sentKnown == unknown {
+		s.sentKnown = no
+	}
+	return s.eval()
 }
 
 // fields looks at single fields: the Date and those that Header tests name.

@@ -34,7 +34,9 @@ type fetch struct {
 	// rendered is what is made once and kept, of the present batch; open is the
 	// present message.
 	rendered *renderings
+	headers  *engine.Headers // of the present batch; nil: none is asked for
 	open     opened
+	ids      []mailaccess.EmailID
 	found    []section      // of the present message
 	spare    message.Ranges // of one section after the other
 	clean    cleans
@@ -200,6 +202,9 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 	if f.plan.sections {
 		f.clean.load(ctx, f.c, batch)
 	}
+	if f.plan.listed {
+		f.loadHeaders(ctx, batch)
+	}
 	for i := range batch {
 		err := f.message(ctx, &batch[i], i)
 		f.rendered.done(ctx, i)
@@ -216,14 +221,38 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 	}
 	f.rendered.save(ctx)
 	f.clean.save(ctx, f.c)
+	if f.headers != nil {
+		f.headers.Save(ctx)
+	}
 	return f.mark(ctx)
+}
+
+// loadHeaders asks the store for the header fields that it keeps of a batch.
+func (f *fetch) loadHeaders(ctx context.Context, batch []engine.Numbered) {
+	if f.headers == nil {
+		f.headers = f.c.sess.Headers()
+	}
+	f.ids = f.ids[:0]
+	for i := range batch {
+		f.ids = append(f.ids, batch[i].EmailID)
+	}
+	f.headers.Load(ctx, f.ids)
+}
+
+// listed returns the header fields that are kept of message i of the batch; nil when they have
+// to be read.
+func (f *fetch) listed(i int) message.Header {
+	if f.headers == nil {
+		return nil
+	}
+	return f.headers.Of(i)
 }
 
 // message answers for one message, the i-th of the batch. Whatever can fail comes
 // before the first octet is written.
 func (f *fetch) message(ctx context.Context, m *engine.Numbered, i int) error {
 	open := &f.open
-	open.reset(f.c, m.EmailID)
+	open.reset(f.c, m.EmailID, f.listed(i))
 	defer open.close()
 	if f.plan.size && m.Size == mailaccess.SizeUnknown {
 		content, err := open.open(ctx)
@@ -235,7 +264,7 @@ func (f *fetch) message(ctx context.Context, m *engine.Numbered, i int) error {
 	if err := f.rendered.render(ctx, i, open); err != nil {
 		return err
 	}
-	sections, err := f.sections(ctx, open)
+	sections, err := f.sections(ctx, open, i)
 	if err != nil {
 		return err
 	}
@@ -309,10 +338,19 @@ type section struct {
 	decoded decoded // of BINARY
 }
 
-// sections finds all sections that are asked for.
-func (f *fetch) sections(ctx context.Context, open *opened) ([]section, error) {
+// sections finds all sections that are asked for, of message i of the batch.
+func (f *fetch) sections(ctx context.Context, open *opened, i int) ([]section, error) {
 	if !f.plan.sections {
 		return nil, nil
+	}
+	if f.plan.listed && open.listed == nil {
+		header, err := open.header(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if open.hasHeader {
+			open.listed = f.headers.Made(i, header)
+		}
 	}
 	if f.found == nil {
 		f.found = make([]section, len(f.plan.items))
@@ -366,7 +404,14 @@ const (
 
 // ranges finds the part of a section that is asked for.
 func (o *opened) ranges(ctx context.Context, into message.Ranges, item *fetchItem) (message.Ranges, bool, error) {
-	ranges, absent, err := o.section(ctx, into, item.section)
+	var ranges message.Ranges
+	var absent bool
+	var err error
+	if item.listed && o.listed != nil {
+		ranges = o.listed.AppendSubset(into, 0, item.section.Fields, false)
+	} else {
+		ranges, absent, err = o.section(ctx, into, item.section)
+	}
 	if item.partial.n != 0 {
 		ranges = ranges.Partial(item.partial.off, item.partial.n)
 	}
@@ -384,6 +429,10 @@ func (f *fetch) writeSection(ctx context.Context, b []byte, item *fetchItem, s *
 		return nil, err
 	}
 	id, content := f.open.id, f.open.content
+	var from message.RangeWriter = content
+	if item.listed && f.open.listed != nil {
+		from, content = &f.open, nil
+	}
 	kind := imapwire.LiteralText
 	if f.clean.known[id] {
 		kind = imapwire.LiteralClean
@@ -397,10 +446,10 @@ func (f *fetch) writeSection(ctx context.Context, b []byte, item *fetchItem, s *
 			}
 			f.spare = ranges
 		}
-		_, err := ranges.WriteTo(w, content)
+		_, err := ranges.WriteTo(w, from)
 		return err
 	})
-	if size := s.size; err == nil && kind == imapwire.LiteralText && size >= cleanFrom && size == content.Size() && !f.c.w.NUL() {
+	if size := s.size; err == nil && content != nil && kind == imapwire.LiteralText && size >= cleanFrom && size == content.Size() && !f.c.w.NUL() {
 		f.clean.found(id)
 	}
 	return f.c.w.Begin(), err

@@ -3,6 +3,7 @@ package imap
 import (
 	"math"
 
+	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/mailaccess/message"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
@@ -36,7 +37,9 @@ type fetchItem struct {
 	// The rest is for sections.
 	section message.Section
 	partial partial
-	label   string // how the answer names it, as "BODY[1.MIME]<0>"
+	// listed: it is of header fields that are kept; see [engine.ListedField].
+	listed bool
+	label  string // how the answer names it, as "BODY[1.MIME]<0>"
 	// alike is the place, from 1 on, of an item before of which the same must be known
 	// of the part, decoded; 0: there is none.
 	alike int
@@ -51,6 +54,8 @@ type fetchPlan struct {
 	items []fetchItem
 	// sections: there is a section among the items.
 	sections bool
+	// listed: there is one among them of header fields that are kept.
+	listed bool
 	// rendered: there is something among them that is made once and kept: an
 	// envelope, a structure or a preview.
 	rendered bool
@@ -201,6 +206,19 @@ func messageSection(s *imapwire.Section) message.Section {
 	return out
 }
 
+// isListed reports whether a section is of fields of the message's header that are kept.
+func isListed(s *message.Section) bool {
+	if len(s.Path) > 0 || s.Kind != message.SectionHeaderFields {
+		return false
+	}
+	for _, name := range s.Fields {
+		if !engine.ListedField(name) {
+			return false
+		}
+	}
+	return true
+}
+
 // parseFetchSection parses BODY[section]<partial>.
 func (c *conn) parseFetchSection(plan *fetchPlan, sees bool) error {
 	var s imapwire.Section
@@ -213,6 +231,7 @@ func (c *conn) parseFetchSection(plan *fetchPlan, sees bool) error {
 	}
 	label := imapwire.AppendSection([]byte("BODY"), &s)
 	item := fetchItem{section: messageSection(&s)}
+	item.listed = isListed(&item.section)
 	if limited {
 		item.partial = partial{int64(min(off, math.MaxInt64)), int64(min(n, math.MaxInt64))}
 		label = append(imapwire.AppendNumber(append(label, '<'), off), '>')
@@ -250,5 +269,6 @@ func (p *fetchPlan) add(item fetchItem) {
 func (p *fetchPlan) addSection(item fetchItem, sees bool) {
 	item.kind = fetchSection
 	p.sees = p.sees || sees
+	p.listed = p.listed || item.listed
 	p.add(item)
 }

@@ -20,11 +20,13 @@ type opened struct {
 	head      []byte
 	headerLen int64
 	hasHeader bool
+	// listed are the header fields that clients list; nil: they are not known.
+	listed message.Header
 }
 
 // reset begins another message.
-func (o *opened) reset(c *conn, id mailaccess.EmailID) {
-	*o = opened{c: c, id: id, head: o.head[:0]}
+func (o *opened) reset(c *conn, id mailaccess.EmailID, listed message.Header) {
+	*o = opened{c: c, id: id, head: o.head[:0], listed: listed}
 }
 
 func (o *opened) close() {
@@ -137,4 +139,10 @@ func (o *opened) topSection(ranges message.Ranges, s message.Section, header mes
 		return append(ranges, message.Range{Off: n, Len: o.content.Size() - n})
 	}
 	return header.AppendSubset(ranges, 0, s.Fields, s.Kind == message.SectionHeaderFieldsNot)
+}
+
+// WriteRange writes from the listed header fields, for sections of which they are all.
+func (o *opened) WriteRange(w io.Writer, off, n int64) (int64, error) {
+	k, err := w.Write(o.listed[off : off+n])
+	return int64(k), err
 }
