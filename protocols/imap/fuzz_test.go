@@ -44,6 +44,7 @@ func FuzzConnection(f *testing.F) {
 		"c SEARCH OR (1:2 SUBJECT x) NOT {1+}\r\ny", "c SEARCH CHARSET UTF-8 TEXT \"\xc3\xa9\"",
 		"c SEARCH RETURN (MIN MAX COUNT SAVE) YOUNGER 9\r\nd FETCH $ (UID)", "c UID SEARCH RETURN (PARTIAL -1:-2) OR $ UID $",
 		"c SEARCH RETURN (UPDATE ALL) UNSEEN\r\nd UID STORE 1:* +FLAGS (\\Seen \\Deleted)\r\ne EXPUNGE\r\nf CANCELUPDATE \"c\"",
+		"c SEARCH RETURN (UPDATE (UID BODY[HEADER.FIELDS (SUBJECT)]) COUNT) ALL\r\nd SORT RETURN (UPDATE(FLAGS MODSEQ)) (SIZE) UTF-8 SEEN\r\ne NOTIFY SET (selected (MessageNew (PREVIEW) MessageExpunge))\r\nf APPEND INBOX {1+}\r\nx",
 		"c ESEARCH IN (mailboxes (Box inbox) subtree-one a personal) RETURN (MIN ALL) 1:9", "c ESEARCH RETURN (SAVE UPDATE) ALL",
 		"c SORT RETURN (UPDATE) (REVERSE SUBJECT) UTF-8 UNSEEN\r\nd STORE 1:2 FLAGS \\Seen\r\ne STORE 2 FLAGS ()\r\nf MOVE 2 Box",
 		"c FETCH 1:* (ENVELOPE BODYSTRUCTURE RFC822.SIZE INTERNALDATE UID)", "c FETCH 1 FULL",
@@ -71,13 +72,17 @@ func FuzzConnection(f *testing.F) {
 			f.Add(byte(state), []byte(seed), uint64(len(seed)))
 		}
 	}
-	limited := byte(len(fuzzStates)) // states from here on are the same with MESSAGELIMIT
+	limited := byte(len(fuzzStates)) // states from here on are the same with MESSAGELIMIT, and so on
 	f.Add(limited+2, []byte("c FETCH 1:* (FLAGS)\r\nd COPY 1:* Box\r\ne UID SEARCH RETURN (SAVE) UIDAFTER 1 UIDBEFORE 9\r\nf SEARCH ALL\r\n"+
 		"g SORT (CC) UTF-8 ALL\r\nh UID FETCH 1:* UID (PARTIAL 1:2)\r\ni STORE 1:* FLAGS x\r\nj MOVE 1:* Box"), uint64(0))
+	f.Add(2*limited+2, []byte("c LIST \"\" *\r\nd CREATE INBOX.a~2eb/c\r\ne RENAME INBOX.Box inbox.x~7e.\r\nf ESEARCH IN (subtree (INBOX INBOX. x)) ALL\r\ng LSUB inbox. %\r\nh SELECT INBOX.inbox"), uint64(0))
 	f.Fuzz(func(t *testing.T, state byte, data []byte, failures uint64) {
 		fx, store := fuzzFixture(), inMemory(memory.New(nil))
-		if state >= limited {
+		switch state / limited {
+		case 1:
 			fx.Options["message-limit"] = "1"
+		case 2: // and the namespace of Courier
+			fx.Options["prefix"], fx.Options["separator"] = "INBOX.", "."
 		}
 		if failures != 0 {
 			fx.Options["errors"] = "yes"
