@@ -3,6 +3,7 @@ package protocols
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"time"
 )
@@ -98,4 +99,24 @@ func (c *Conn) TLS() *tls.ConnectionState {
 	}
 	state := t.ConnectionState()
 	return &state
+}
+
+// Certificate returns the certificate with which the server has identified itself
+// on a TLS channel, for binding to it (RFC 5929, section 4); nil when the channel is
+// plain, and where it is not known, as the TLSConfig has none or several to choose
+// from, or the TLS is not this server's.
+func (c *Conn) Certificate() *x509.Certificate {
+	config := c.server.TLSConfig
+	if !c.secure.Load() || c.given != nil || config.GetCertificate != nil || config.GetConfigForClient != nil || len(config.Certificates) != 1 {
+		return nil
+	}
+	own := &config.Certificates[0]
+	if own.Leaf != nil {
+		return own.Leaf
+	}
+	leaf, err := x509.ParseCertificate(own.Certificate[0])
+	if err != nil {
+		return nil
+	}
+	return leaf
 }

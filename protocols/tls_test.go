@@ -402,3 +402,46 @@ func TestSelfSigned(t *testing.T) {
 		}
 	}
 }
+
+// TestCertificate: the server's own certificate is told where it can be known.
+func TestCertificate(t *testing.T) {
+	config, clientConfig := tlsConfigs(t)
+	say := serveFunc(func(ctx context.Context, c *protocols.Conn) error {
+		if c.CanStartTLS() {
+			fmt.Fprintf(c, "%v\r\n", c.Certificate() != nil)
+			return nil
+		}
+		own := c.Certificate()
+		fmt.Fprintf(c, "%v\r\n", own != nil && own.Equal(config.Certificates[0].Leaf))
+		return nil
+	})
+	bare := config.Clone() // as tls.LoadX509KeyPair leaves it in old programs
+	bare.Certificates = []tls.Certificate{{Certificate: config.Certificates[0].Certificate, PrivateKey: config.Certificates[0].PrivateKey}}
+	chosen := config.Clone()
+	chosen.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil }
+	several := config.Clone()
+	several.Certificates = append(several.Certificates, several.Certificates...)
+	for what, tt := range map[string]struct {
+		config *tls.Config
+		want   string
+	}{"one": {config, "true\r\n"}, "one without Leaf": {bare, "true\r\n"}, "GetCertificate": {chosen, "false\r\n"}, "several": {several, "false\r\n"}} {
+		s := &protocols.Server{Protocol: say, TLSConfig: tt.config}
+		conn, err := tls.Dial("tcp", listen(t, s, s.ServeTLS), clientConfig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := line(t, bufio.NewReader(conn)); got != tt.want {
+			t.Errorf("%s: %q, want %q", what, got, tt.want)
+		}
+		conn.Close()
+	}
+	s := &protocols.Server{Protocol: say, TLSConfig: config}
+	conn, err := net.Dial("tcp", listen(t, s, s.Serve))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if got := line(t, bufio.NewReader(conn)); got != "false\r\n" {
+		t.Errorf("plain: %q", got)
+	}
+}

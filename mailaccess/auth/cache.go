@@ -72,6 +72,9 @@ type cacheEntry struct {
 // question; when one of them is cancelled the others still get its answer, and
 // when all are, the question is.
 //
+// Bearer tokens are remembered like passwords; one that expires meanwhile counts
+// for the rest of that time. Whatever else a verifies passes by.
+//
 // What decides is user name, password, authorization identity, protocol and
 // whether the channel is private. The peer's address is not among it, so what judges by
 // address, such as throttling, belongs in front of the cache, not behind.
@@ -102,6 +105,32 @@ func Cache(a mailaccess.Authenticator, opts *CacheOptions) *Cached {
 
 // Authenticate implements [mailaccess.Authenticator].
 func (c *Cached) Authenticate(ctx context.Context, l mailaccess.Login) (mailaccess.Identity, error) {
+	return c.answer(ctx, c.key(l), l, func(ctx context.Context) (mailaccess.Identity, error) {
+		return c.inner.Authenticate(ctx, l)
+	})
+}
+
+// Abilities implements [Able].
+func (c *Cached) Abilities() Abilities {
+	inner := AbilitiesOf(c.inner)
+	able := Abilities{
+		NoPasswords: inner.NoPasswords,
+		Scram:       inner.Scram, ScramHashes: inner.ScramHashes,
+		Certificate: inner.Certificate,
+		Digest:      inner.Digest,
+	}
+	if inner.Bearer != nil {
+		able.Bearer = func(ctx context.Context, l mailaccess.Login, token string) (mailaccess.Identity, error) {
+			return c.answer(ctx, c.key(l, "bearer", token), l, func(ctx context.Context) (mailaccess.Identity, error) {
+				return inner.Bearer(ctx, l, token)
+			})
+		}
+	}
+	return able
+}
+
+// answer returns what is remembered under key, or what ask says.
+func (c *Cached) answer(ctx context.Context, key cacheKey, l mailaccess.Login, ask question) (mailaccess.Identity, error) {
 	if err := ctx.Err(); err != nil {
 		return mailaccess.Identity{}, errUnavailable(err)
 	}
@@ -111,8 +140,6 @@ func (c *Cached) Authenticate(ctx context.Context, l mailaccess.Login) (mailacce
 	if c.version != nil {
 		version = c.version.Version()
 	}
-	key := c.key(l)
-
 	c.mu.Lock()
 	if version > c.seen {
 		c.seen = version
@@ -127,7 +154,7 @@ func (c *Cached) Authenticate(ctx context.Context, l mailaccess.Login) (mailacce
 	}
 	f := c.flights[key]
 	if f == nil {
-		f = c.take(ctx, key, l)
+		f = c.take(ctx, key, l, ask)
 	}
 	f.waiters++
 	c.mu.Unlock()
@@ -161,12 +188,12 @@ func (c *Cached) Forget(user string) {
 	}
 }
 
-// key returns what stands for a login. Each field goes in with its length, so
+// key returns what stands for a login and whatever else decides. Each field goes in with its length, so
 // that no two logins run together into one.
-func (c *Cached) key(l mailaccess.Login) (key cacheKey) {
+func (c *Cached) key(l mailaccess.Login, more ...string) (key cacheKey) {
 	m := hmac.New(sha256.New, c.secret[:])
 	var length [8]byte
-	for _, field := range [...]string{l.Username, l.Password, l.Authzid, l.Protocol} {
+	for _, field := range append([]string{l.Username, l.Password, l.Authzid, l.Protocol}, more...) {
 		binary.BigEndian.PutUint64(length[:], uint64(len(field)))
 		m.Write(length[:])
 		m.Write([]byte(field))
@@ -177,6 +204,9 @@ func (c *Cached) key(l mailaccess.Login) (key cacheKey) {
 	m.Sum(key[:0])
 	return key
 }
+
+// A question is one to the inner authenticator.
+type question func(context.Context) (mailaccess.Identity, error)
 
 // A flight is one question to the inner authenticator, and those who wait for
 // its answer. (The singleflight of golang.org/x/sync cannot tell when the last
@@ -198,7 +228,7 @@ var errAborted = errors.New("the authenticator did not return")
 
 // take starts a flight. The context of whoever starts it gives its values, but
 // its end does not end the flight. c.mu is held.
-func (c *Cached) take(ctx context.Context, key cacheKey, l mailaccess.Login) *flight {
+func (c *Cached) take(ctx context.Context, key cacheKey, l mailaccess.Login, ask question) *flight {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	f := &flight{cancel: cancel, done: make(chan struct{}), err: errUnavailable(errAborted)}
 	c.flights[key] = f
@@ -211,7 +241,7 @@ func (c *Cached) take(ctx context.Context, key cacheKey, l mailaccess.Login) *fl
 				f.panicked = fmt.Sprintf("%v\n\n%s", p, debug.Stack())
 			}
 		}()
-		f.identity, f.err = c.inner.Authenticate(ctx, l)
+		f.identity, f.err = ask(ctx)
 	}()
 	return f
 }

@@ -22,8 +22,10 @@
 //     with ten connections hashes once.
 //   - [Logged] tells a logger of logins that were refused.
 //   - [NewServer] runs one exchange of a SASL mechanism; [Mechanisms] names
-//     those that can be offered.
-//   - [Verify] asks about a user name and a password that came without SASL.
+//     those that can be offered. [Abilities] is how an authenticator says that it
+//     can verify more than passwords: SCRAM, bearer tokens, client certificates.
+//   - [Verify] asks about a user name and a password that came without SASL,
+//     [VerifyAPOP] about a digest.
 //   - Package authtest proves any authenticator in one line.
 //
 // # What holds everywhere

@@ -10,6 +10,8 @@ const opAuthenticate = "authenticate"
 
 var (
 	errCredentials = errors.New("wrong user name or password")
+	errDowngrade   = errors.New("the client could bind to the channel and was kept from it")
+	errBindingType = errors.New("the client binds to the channel in a way that is not offered")
 	errAuthzid     = errors.New("not permitted to act as the authorization identity")
 )
 

@@ -44,7 +44,7 @@ func Example() {
 	id, _ := server.Identity()
 	fmt.Println(done, err, id.User)
 	// Output:
-	// offered: [PLAIN]
+	// offered: [PLAIN LOGIN]
 	// true <nil> alice
 }
 

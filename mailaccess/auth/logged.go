@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"net"
 
 	"go.uber.org/zap"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // Logged returns an authenticator that asks a and tells log what was refused:
-// with protocol, peer and kind of error, for those who watch for attacks, and
+// with protocol, peer, what was offered (a password, a token, ...) and kind of error, for those who watch for attacks, and
 // where the credentials are not to blame with the error itself. Of the
 // credentials nothing is told, not even the name: people type passwords into
 // the wrong field.
@@ -29,12 +30,23 @@ type logged struct {
 }
 
 func (g *logged) Authenticate(ctx context.Context, l mailaccess.Login) (mailaccess.Identity, error) {
-	id, err := g.inner.Authenticate(ctx, l)
+	return g.decide(ctx, l, "password", func(ctx context.Context) (mailaccess.Identity, error) { return g.inner.Authenticate(ctx, l) })
+}
+
+// Abilities implements [Able]: all that the inner authenticator can.
+func (g *logged) Abilities() Abilities { return AbilitiesOf(g.inner).around(g.decide) }
+
+// decide writes the line of a login that is refused.
+func (g *logged) decide(ctx context.Context, l mailaccess.Login, credentials string, decide decision) (mailaccess.Identity, error) {
+	id, err := decide(ctx)
 	if err == nil || ctx.Err() != nil {
 		return id, err
 	}
 	kind := mailaccess.KindOf(err)
-	fields := []zap.Field{zap.String("protocol", l.Protocol), zap.String("remote", l.Remote), zap.String("kind", kind.Error())}
+	fields := []zap.Field{
+		zap.String("protocol", l.Protocol), zap.String("remote", l.Remote), zap.String("address", hostOf(l.Remote)),
+		zap.String("credentials", credentials), zap.String("kind", kind.Error()),
+	}
 	switch kind {
 	case mailaccess.KindAuthFailed, mailaccess.KindAuthExpired, mailaccess.KindForbidden:
 		g.log.Info("login refused", fields...)
@@ -42,4 +54,13 @@ func (g *logged) Authenticate(ctx context.Context, l mailaccess.Login) (mailacce
 		g.log.Error("login not possible", append(fields, zap.Error(err))...)
 	}
 	return id, err
+}
+
+// hostOf returns a peer's address without the port, as programs that ban
+// addresses want it.
+func hostOf(remote string) string {
+	if host, _, err := net.SplitHostPort(remote); err == nil {
+		return host
+	}
+	return remote
 }

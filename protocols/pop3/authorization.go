@@ -21,7 +21,7 @@ func (c *conn) plaintextAllowed() bool {
 }
 
 func (c *conn) saslOptions() *auth.ServerOptions {
-	return &auth.ServerOptions{AllowPlaintext: c.plaintextAllowed()}
+	return &auth.ServerOptions{AllowPlaintext: c.plaintextAllowed(), TLS: c.nc.TLS(), Certificate: c.nc.Certificate()}
 }
 
 // login is a login as far as it is known before the client says who it is.
