@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -46,43 +47,66 @@ func build(t *testing.T, pkg string, args ...string) program {
 	return program{file, args}
 }
 
-// A demo is a demonstration that runs, with user and password demo. Its
-// addresses are host:port.
+// A demo is a server that runs, with user and password demo. Its addresses are
+// host:port.
 type demo struct {
 	imap, imaps, pop3, pop3s string
 
 	ctx  context.Context // bounds what clients do
 	cert string          // file of the certificate, PEM
 	tls  *tls.Config     // trusts that certificate only
+	stop func()          // interrupts the server, and waits for its end
+}
+
+// newDemo prepares for a server, which is to be gone at end.
+func newDemo(t *testing.T) (d *demo, end time.Time) {
+	t.Helper()
+	end = time.Now().Add(clientTime)
+	if deadline, ok := t.Deadline(); ok && deadline.Add(-endTime).Before(end) {
+		end = deadline.Add(-endTime) // or the server would outlive the test
+	}
+	clients, cancelClients := context.WithDeadline(t.Context(), end)
+	t.Cleanup(cancelClients)
+	return &demo{ctx: clients, cert: filepath.Join(t.TempDir(), "cert.pem")}, end.Add(endTime)
 }
 
 // start starts a demonstration on free ports. When the test ends it is
 // interrupted, and must end without an error and without having complained.
 func start(t *testing.T, p program) *demo {
 	t.Helper()
-	end := time.Now().Add(clientTime)
-	if deadline, ok := t.Deadline(); ok && deadline.Add(-endTime).Before(end) {
-		end = deadline.Add(-endTime) // or the server would outlive the test
-	}
-	clients, cancelClients := context.WithDeadline(t.Context(), end)
-	t.Cleanup(cancelClients)
-	d := &demo{ctx: clients, cert: filepath.Join(t.TempDir(), "cert.pem")}
-
+	d, end := newDemo(t)
 	// Not t.Context, whose end would kill it before it is interrupted.
-	ctx, kill := context.WithDeadline(context.Background(), end.Add(endTime))
+	ctx, kill := context.WithDeadline(context.Background(), end)
 	cmd := exec.CommandContext(ctx, p.file, append(p.args[:len(p.args):len(p.args)], "--cert-out", d.cert,
 		"--imap", "127.0.0.1:0", "--imaps", "127.0.0.1:0", "--pop3", "127.0.0.1:0", "--pop3s", "127.0.0.1:0")...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	cmd.WaitDelay = time.Second
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.run(t, cmd, kill, func() {
+		for line := range strings.Lines(stderr.String()) {
+			if !strings.HasPrefix(line, "Shutting down.") {
+				t.Errorf("the server complained: %s", line)
+			}
+		}
+	})
+	d.readAddresses(t, stdout)
+	d.trust(t)
+	return d
+}
+
+// run starts a server's program. When the test ends, if not before, it is interrupted, and
+// must end without an error; ended is called then.
+func (d *demo) run(t *testing.T, cmd *exec.Cmd, kill, ended func()) {
+	t.Helper()
+	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
+		kill()
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	d.stop = sync.OnceFunc(func() {
 		defer kill()
 		late := time.AfterFunc(endTime/2, kill)
 		defer late.Stop()
@@ -92,14 +116,14 @@ func start(t *testing.T, p program) *demo {
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the server ended with %v", err)
 		}
-		for line := range strings.Lines(stderr.String()) {
-			if !strings.HasPrefix(line, "Shutting down.") {
-				t.Errorf("the server complained: %s", line)
-			}
-		}
+		ended()
 	})
+	t.Cleanup(d.stop)
+}
 
-	d.readAddresses(t, stdout)
+// trust reads the certificate.
+func (d *demo) trust(t *testing.T) {
+	t.Helper()
 	pem, err := os.ReadFile(d.cert)
 	if err != nil {
 		t.Fatal(err)
@@ -109,14 +133,18 @@ func start(t *testing.T, p program) *demo {
 		t.Fatalf("no certificate in\n%s", pem)
 	}
 	d.tls = &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}
-	return d
+}
+
+// addresses are where the server's addresses go, by name.
+func (d *demo) addresses() map[string]*string {
+	return map[string]*string{"imap": &d.imap, "imaps": &d.imaps, "pop3": &d.pop3, "pop3s": &d.pop3s}
 }
 
 // readAddresses reads what the server prints: each line with a name and an
 // address, and nothing else, says where it listens.
 func (d *demo) readAddresses(t *testing.T, stdout io.Reader) {
 	t.Helper()
-	addrs := map[string]*string{"imap": &d.imap, "imaps": &d.imaps, "pop3": &d.pop3, "pop3s": &d.pop3s}
+	addrs := d.addresses()
 	for lines := bufio.NewScanner(stdout); len(addrs) > 0; {
 		if !lines.Scan() {
 			t.Fatalf("the server did not say all its addresses: %v", lines.Err())
