@@ -55,6 +55,7 @@ type account struct {
 	subscribed map[string]struct{}
 	listSeen   fsys.Info // the file of subscriptions as it was read or written last
 	threads    threads
+	measured   measured
 
 	// opened are the handles, in the order of opening.
 	opened  map[*handle]struct{}
@@ -112,6 +113,7 @@ type mailbox struct {
 	kept          fsys.Dir              // of expunged messages; opened when needed, under the lead
 	dir, cur, new fsys.Dir              // opened when needed; see (*account).open
 	keywords      *maildirname.Keywords // the letters of file names; nil: to be read
+	lettersLost   bool                  // they cannot be read
 	scan          scanState
 	lazy          mailaccess.UIDSet // messages whose file names lag behind their flags
 	adopt         mailaccess.UIDSet // see (*account).adopt

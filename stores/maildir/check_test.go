@@ -109,7 +109,7 @@ func TestCheckFinds(t *testing.T) {
 			}
 		}, want: "ann: INBOX: not a regular file"},
 		{name: "size in the index", after: func(o *opened, b *mailbox) {
-			o.noteSize(place{box: b, uid: 1}, 7)
+			o.noteSize(b, 1, 7)
 		}, want: "UID 1: its size is 16 octets, and the index says 7", heals: true},
 		{name: "size in the name", before: func(d *disk) {
 			d.plant(d.in("cur"), "1.a.host,S=99:2,", "Subject: x\n\n", d.clock.now())

@@ -342,7 +342,7 @@ func (c *checking) size(a *account, b *mailbox, uid mailaccess.UID) error {
 		return err
 	}
 	if row.Size != measured.Size && c.repair {
-		a.noteSize(place{box: b, uid: uid}, measured.Size)
+		a.noteSize(b, uid, measured.Size)
 	}
 	if row.Size != measured.Size && row.Size != mailaccess.SizeUnknown {
 		c.found(uid, c.repair, "its size is %d octets, and the index says %d", measured.Size, row.Size)

@@ -270,6 +270,12 @@ func (a *account) openDirsLocked(b *mailbox) error {
 	if err != nil {
 		return errors.Join(err, cur.Close(), a.closeFolder(dir))
 	}
+	c, err := cur.Stat()
+	n, errNew := fresh.Stat()
+	if err = errors.Join(err, errNew); err != nil {
+		return errors.Join(err, cur.Close(), fresh.Close(), a.closeFolder(dir))
+	}
+	b.scan.curInode, b.scan.newInode = c.Inode, n.Inode
 	b.dir, b.new, b.cur = dir, fresh, cur
 	return nil
 }

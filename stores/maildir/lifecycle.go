@@ -240,8 +240,11 @@ func (a *account) loadBoxes(boxes []boxState) error {
 func (a *account) distrust(b *mailbox) {
 	a.store.log.Error("the index of a mailbox is damaged", zap.String("account", a.key), zap.String("mailbox", b.Name))
 	a.Epoch, a.Floor = rand.Text(), a.ModSeq
-	b.ix = a.anew(string(b.ID), b.reserved)
-	b.scan.forced = true
+	reserved := max(b.reserved, b.ix.UIDNext())
+	b.ix.Release()
+	b.ix = a.anew(string(b.ID), reserved)
+	b.lazy = mailaccess.UIDSet{}
+	b.scan.force()
 }
 
 // anew returns an empty index for a mailbox whose own is lost. What is in its directories

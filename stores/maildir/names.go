@@ -3,7 +3,10 @@ package maildir
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
+	"slices"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -51,7 +54,26 @@ func baseOf(name string) string {
 	return m.Base
 }
 
-// loadKeywords reads the letters of a mailbox. The lead is held.
+// readKeywords returns the letters of a mailbox. While their file cannot be read there are
+// none. The lead is held.
+func (a *account) readKeywords(b *mailbox) (maildirname.Keywords, error) {
+	if err := a.openDirs(b); err != nil {
+		return maildirname.Keywords{}, err
+	}
+	if err := a.loadKeywords(b); err != nil {
+		a.mu.Lock()
+		told := b.lettersLost
+		b.lettersLost = true
+		a.mu.Unlock()
+		if !told {
+			a.store.log.Warn("the keywords' file of a mailbox cannot be read: letters mean nothing until it can", zap.String("account", a.key), zap.String("mailbox", b.Name), zap.Error(err))
+		}
+		return maildirname.Keywords{}, nil
+	}
+	return *b.keywords, nil
+}
+
+// loadKeywords reads the letters of a mailbox, if they were not read. The lead is held.
 func (a *account) loadKeywords(b *mailbox) error {
 	if b.keywords != nil {
 		return nil
@@ -71,7 +93,7 @@ func (a *account) loadKeywords(b *mailbox) error {
 		a.store.log.Info("lines of the keywords' file make no sense", zap.String("account", a.key), zap.String("mailbox", b.Name), zap.Int("lines", skipped))
 	}
 	a.mu.Lock()
-	b.keywords = &k
+	b.keywords, b.lettersLost = &k, false
 	a.mu.Unlock()
 	return nil
 }
@@ -95,11 +117,12 @@ func (a *account) upkeep(now time.Time) {
 	}
 	a.mu.Unlock()
 	for _, b := range lazy {
-		if err := a.renameSome(b); err != nil {
+		if err := a.follow(b); err != nil {
 			a.quietly("rename files", err)
 		}
 	}
 	for _, b := range look {
+		a.watch(b)
 		if err := a.look("look", b); err != nil {
 			a.quietly("look for changes", err)
 		}
@@ -110,8 +133,10 @@ func (a *account) upkeep(now time.Time) {
 	}
 }
 
-// finishNames brings all names in line.
+// finishNames brings all names in line, as far as the disk and other programs let it: what
+// the index says holds in any case.
 func (a *account) finishNames() error {
+	var errs []error
 	a.mu.Lock()
 	boxes := make([]*mailbox, 0, len(a.boxes))
 	for _, b := range a.boxes {
@@ -119,19 +144,44 @@ func (a *account) finishNames() error {
 	}
 	a.mu.Unlock()
 	for _, b := range boxes {
-		for a.behind(b) {
-			if err := a.renameSome(b); err != nil {
-				return err
+		for n, idle := a.behind(b), 0; n > 0 && idle < 3; {
+			if err := a.follow(b); err != nil {
+				errs = append(errs, err)
+				break
+			}
+			before := n
+			if n = a.behind(b); n >= before {
+				idle++
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-func (a *account) behind(b *mailbox) bool {
+// behind returns how many names lag behind.
+func (a *account) behind(b *mailbox) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return !b.deleted && !b.lazy.IsEmpty()
+	if b.deleted {
+		return 0
+	}
+	return b.lazy.Len()
+}
+
+func (a *account) isForced(b *mailbox) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return b.scan.forced
+}
+
+// follow renames files of a mailbox, after a look at what others did if that is due.
+func (a *account) follow(b *mailbox) error {
+	if a.isForced(b) {
+		if err := a.look("rename files", b); err != nil {
+			return err
+		}
+	}
+	return a.renameSome(b)
 }
 
 // renameSome renames files of a mailbox whose names lag behind, renameMax at most.
@@ -146,7 +196,8 @@ type renaming struct {
 }
 
 func (a *account) renameLed(b *mailbox) error {
-	if err := a.loadKeywords(b); err != nil {
+	k, err := a.readKeywords(b)
+	if err != nil {
 		return err
 	}
 	a.mu.Lock()
@@ -154,15 +205,22 @@ func (a *account) renameLed(b *mailbox) error {
 		a.mu.Unlock()
 		return nil
 	}
-	k := *b.keywords
-	todo, err := a.renamings(b, &k)
+	if !b.lettersLost {
+		err = a.giveLetters(b, &k)
+	}
+	if err != nil {
+		a.mu.Unlock()
+		return err
+	}
+	todo, err := a.renamings(b, k)
 	a.mu.Unlock()
 	if err != nil || len(todo) == 0 {
 		return err
 	}
-	if k != *b.keywords {
+	if b.keywords != nil && k != *b.keywords {
 		// Before there are files with its letters.
 		if err := a.store.writeSmall(b.dir, keywordsFile, k.Append(nil)); err != nil {
+			a.again(b, todo)
 			return err
 		}
 		a.mu.Lock()
@@ -176,64 +234,142 @@ func (a *account) renameLed(b *mailbox) error {
 		part.Names = append(part.Names, nameChange{UID: r.uid, Base: r.to.Base, Suffix: r.to.Suffix, Place: r.to.Place})
 	}
 	if err := a.note(&record{Boxes: []boxRecord{part}}); err != nil {
+		a.again(b, todo)
 		return err
 	}
-	for _, r := range todo {
-		a.mu.Lock()
-		b.ix.SetFileName(r.uid, r.to)
-		a.mu.Unlock()
-		from := b.at(r.from.Place)
-		err := from.Rename(r.from.Base+r.from.Suffix, b.cur, r.to.Base+r.to.Suffix)
-		a.mu.Lock()
-		a.dirtied(b, b.cur)
-		a.dirtied(b, from)
-		if err != nil {
-			// Somebody else was faster, or the disk fails: what is there is found by a scan.
-			b.ix.SetFileName(r.uid, r.from)
-			b.scan.forced = true
-		}
-		a.mu.Unlock()
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for i, r := range todo {
+		err := a.rename(b, r)
+		switch {
+		case err == nil:
+		case errors.Is(err, fs.ErrNotExist):
+			// Somebody else was faster: a scan finds what is there.
+			a.mu.Lock()
+			b.scan.force()
+			a.mu.Unlock()
+			a.again(b, todo[i:i+1])
+		case errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, fs.ErrExist):
+			a.quietly("rename a file: its name stays as it is", err)
+		default:
+			a.again(b, todo[i:])
 			return err
 		}
 	}
 	return nil
 }
 
-// renamings takes messages from those that lag behind, and gives letters to keywords that
-// have none. a.mu is held.
-func (a *account) renamings(b *mailbox, k *maildirname.Keywords) (todo []renaming, err error) {
-	if err := b.ix.Load(); err != nil {
-		return nil, err
+// rename gives a file another name.
+func (a *account) rename(b *mailbox, r renaming) error {
+	from, name := b.at(r.from.Place), r.to.Base+r.to.Suffix
+	have, err := from.Lstat(r.from.Base + r.from.Suffix)
+	if err != nil {
+		return err
 	}
-	var done mailaccess.UIDSetBuilder
-	var taken uint32
+	if there, err := b.cur.Lstat(name); err == nil && there.Inode != have.Inode {
+		return fmt.Errorf("%s: %w", name, fs.ErrExist) // the scan that finds it gives it another
+	}
+	a.mu.Lock()
+	b.ix.SetFileName(r.uid, r.to)
+	a.mu.Unlock()
+	err = from.Rename(r.from.Base+r.from.Suffix, b.cur, name)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil {
+		b.ix.SetFileName(r.uid, r.from)
+		return err
+	}
+	a.dirtied(b, b.cur)
+	if from != b.cur {
+		a.dirtied(b, from)
+	}
+	return nil
+}
+
+// again notes that files have yet to be renamed.
+func (a *account) again(b *mailbox, todo []renaming) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range todo {
+		b.lazy = b.lazy.WithRange(r.uid, r.uid)
+	}
+	b.lazy = b.lazy.Intersect(b.ix.UIDs())
+	b.flagged = a.store.now()
+}
+
+// first returns the messages that are renamed next: renameMax of those that lag behind.
+func (b *mailbox) first() mailaccess.UIDSet {
+	var set mailaccess.UIDSetBuilder
 	n := 0
 	for uid := range b.lazy.All() {
 		if n++; n > renameMax {
 			break
 		}
-		done.AddUID(uid)
+		set.AddUID(uid)
+	}
+	return set.Set()
+}
+
+// giveLetters gives letters to keywords that have none, of messages whose files are renamed
+// next. Letters that files have already, and whose meaning nobody knows, are not given. a.mu is
+// held.
+func (a *account) giveLetters(b *mailbox, k *maildirname.Keywords) error {
+	if err := b.ix.Load(); err != nil {
+		return a.damaged("rename files", b, err)
+	}
+	var words mailaccess.Keywords
+	for uid := range b.first().All() {
+		if row, ok := b.ix.Get(uid); ok {
+			_, without := k.Letters(row.Flags)
+			words = words.Union(without)
+		}
+	}
+	room := *k
+	if words.IsEmpty() || !slices.ContainsFunc(slices.Collect(words.All()), func(w string) bool { return room.Add(w, 0) }) {
+		return nil
+	}
+	names, err := b.ix.FileNames()
+	if err != nil {
+		return a.damaged("rename files", b, err)
+	}
+	defer names.Close()
+	var taken uint32
+	for e, err := range names.All() {
+		if err != nil {
+			return a.damaged("rename files", b, err)
+		}
+		if m, ok := maildirname.ParseMessage(e.Base + e.Suffix); ok {
+			_, unknown := k.Flags(m.Flags)
+			taken |= unknown
+		}
+	}
+	for w := range words.All() {
+		k.Add(w, taken)
+	}
+	return nil
+}
+
+// renamings takes messages from those that lag behind. a.mu is held.
+func (a *account) renamings(b *mailbox, k maildirname.Keywords) (todo []renaming, err error) {
+	if err := b.ix.Load(); err != nil {
+		return nil, a.damaged("rename files", b, err)
+	}
+	done := b.first()
+	for uid := range done.All() {
 		row, ok := b.ix.Get(uid)
 		if !ok {
 			continue
 		}
 		from, err := b.ix.FileName(uid)
 		if err != nil {
-			return nil, err
+			return nil, a.damaged("rename files", b, err)
 		}
 		if from.Place == index.PlaceSpool {
 			continue // it is placed under another name, or not yet
 		}
-		_, without := k.Letters(row.Flags)
-		for w := range without.All() {
-			k.Add(w, taken)
-		}
-		letters, _ := k.Letters(row.Flags)
 		m, ok := maildirname.ParseMessage(from.Base + from.Suffix)
 		if !ok {
 			continue
 		}
+		letters, _ := k.Letters(row.Flags)
 		// Letters that mean nothing to us are another program's.
 		_, unknown := k.Flags(m.Flags)
 		letters.Keywords |= unknown
@@ -242,7 +378,7 @@ func (a *account) renamings(b *mailbox, k *maildirname.Keywords) (todo []renamin
 			todo = append(todo, renaming{uid, from, to})
 		}
 	}
-	b.lazy = b.lazy.Minus(done.Set())
+	b.lazy = b.lazy.Minus(done)
 	return todo, nil
 }
 

@@ -194,13 +194,14 @@ func readerOf(f fsys.File) io.Reader { return io.NewSectionReader(f, 0, math.Max
 // takeOverMailbox fills the index of a mailbox: messages that the list names keep their
 // UIDs, the others get UIDs above.
 func (a *account) takeOverMailbox(b *mailbox, l *uidList) error {
-	if err := a.loadKeywords(b); err != nil {
+	k, err := a.readKeywords(b)
+	if err != nil {
 		return err
 	}
 	if err := a.loadThreads(); err != nil {
 		return err
 	}
-	d := &difference{a: a, b: b}
+	d := &difference{a: a, b: b, keywords: k}
 	files, err := l.files(b)
 	if err != nil {
 		return err
@@ -291,7 +292,7 @@ func (l *uidList) files(b *mailbox) ([]listed, error) {
 				return nil, err
 			}
 			seen[base] = true
-			files = append(files, listed{arrival{found{e.Name, at}, info}, l.messages[base].UID})
+			files = append(files, listed{arrival{found: found{e.Name, at}, info: info}, l.messages[base].UID})
 		}
 	}
 	slices.SortFunc(files, func(x, y listed) int {

@@ -178,7 +178,8 @@ func (s *Store) putAway(a *account) bool {
 // close brings names of files and the index in line and closes what is open.
 func (a *account) close() error {
 	if err := a.finishNames(); err != nil {
-		return err
+		// What the index says holds all the same.
+		a.store.log.Warn("names of files lag behind the flags", zap.String("account", a.key), zap.Error(err))
 	}
 	a.takeDirTimes()
 	if err := a.checkpointAs(true); err != nil {

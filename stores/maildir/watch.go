@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
 )
 
@@ -31,16 +32,23 @@ const (
 
 // notifier hears of what happens in directories. Without it, or where the system has no
 // more watches, mailboxes in use are looked at every second.
+//
+// One goroutine takes what is told and another one looks at it, so that nothing waits in the
+// system's queue for long: see takeTimes.
 type notifier struct {
 	store *Store
 	w     *fsnotify.Watcher
+	add   func(path string) error // w's; tests let it fail
 	done  sync.WaitGroup
 
-	mu    sync.Mutex
-	dirs  map[string]watched     // by path
-	paths map[*mailbox][]string  // of each mailbox that is watched
-	fresh map[*mailbox]*happened // what happened since it was looked at last
-	full  bool                   // the system has no more watches
+	due chan struct{} // something happened; closed at the end
+
+	mu      sync.Mutex             // taken before an account's
+	dirs    map[string]watched     // by path
+	paths   map[*mailbox][]string  // of each mailbox that is watched
+	fresh   map[*mailbox]*happened // what happened since it was looked at last
+	looking map[*mailbox]bool      // what happened there is being looked at
+	full    bool                   // the system has no more watches
 }
 
 type watched struct {
@@ -54,6 +62,7 @@ type happened struct {
 	account *account
 	names   map[found]struct{}
 	all     bool // too many
+	gone    bool // the directory itself
 }
 
 // startWatching begins to listen, if the system can tell.
@@ -63,9 +72,18 @@ func (s *Store) startWatching() {
 		s.log.Warn("directories cannot be watched: mailboxes in use are looked at every second", zap.Error(err))
 		return
 	}
-	n := &notifier{store: s, w: w, dirs: make(map[string]watched), paths: make(map[*mailbox][]string), fresh: make(map[*mailbox]*happened)}
+	n := &notifier{
+		store: s, w: w, add: w.Add, due: make(chan struct{}, 1),
+		dirs: make(map[string]watched), paths: make(map[*mailbox][]string),
+		fresh: make(map[*mailbox]*happened), looking: make(map[*mailbox]bool),
+	}
 	s.notify = n
 	n.done.Go(n.listen)
+	n.done.Go(func() {
+		for range n.due {
+			n.handle()
+		}
+	})
 }
 
 func (n *notifier) close() {
@@ -77,18 +95,24 @@ func (n *notifier) close() {
 
 // listen gathers events and has them looked at.
 func (n *notifier) listen() {
+	defer close(n.due)
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
 	due := false
+	begin := func() {
+		if !due {
+			due = true
+			timer.Reset(gather)
+		}
+	}
 	for {
 		select {
 		case e, ok := <-n.w.Events:
 			if !ok {
 				return
 			}
-			if n.add(e) && !due {
-				due = true
-				timer.Reset(gather)
+			if n.take(e) {
+				begin()
 			}
 		case err, ok := <-n.w.Errors:
 			if !ok {
@@ -96,39 +120,45 @@ func (n *notifier) listen() {
 			}
 			if errors.Is(err, fsnotify.ErrEventOverflow) {
 				n.overflow()
-				if !due {
-					due = true
-					timer.Reset(gather)
-				}
+				begin()
 			} else {
 				n.store.log.Info("watch", zap.Error(err))
 			}
 		case <-timer.C:
 			due = false
-			n.handle()
+			select {
+			case n.due <- struct{}{}:
+			default: // it will look at this too
+			}
 		}
 	}
 }
 
-// add notes an event, and reports whether it is about a mailbox.
-func (n *notifier) add(e fsnotify.Event) bool {
+// take notes an event, and reports whether it is about a mailbox.
+func (n *notifier) take(e fsnotify.Event) bool {
 	if !e.Has(fsnotify.Create) && !e.Has(fsnotify.Rename) && !e.Has(fsnotify.Remove) {
 		return false
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	at, ok := n.dirs[filepath.Dir(e.Name)]
-	if !ok {
-		return false
+	at, gone := n.dirs[e.Name]
+	if gone = gone && !e.Has(fsnotify.Create); !gone {
+		var ok bool
+		if at, ok = n.dirs[filepath.Dir(e.Name)]; !ok {
+			return false
+		}
 	}
 	h := n.fresh[at.box]
 	if h == nil {
 		h = &happened{account: at.account, names: make(map[found]struct{})}
 		n.fresh[at.box] = h
 	}
-	if len(h.names) >= gatherMax {
+	switch {
+	case gone:
+		h.gone, h.all = true, true
+	case len(h.names) >= gatherMax:
 		h.all = true
-	} else {
+	default:
 		h.names[found{filepath.Base(e.Name), at.place}] = struct{}{}
 	}
 	return true
@@ -138,7 +168,8 @@ func (n *notifier) add(e fsnotify.Event) bool {
 func (n *notifier) overflow() {
 	n.mu.Lock()
 	for _, at := range n.dirs {
-		n.fresh[at.box] = &happened{account: at.account, all: true}
+		gone := n.fresh[at.box] != nil && n.fresh[at.box].gone
+		n.fresh[at.box] = &happened{account: at.account, all: true, gone: gone}
 	}
 	n.mu.Unlock()
 	n.store.bell.Ring(mailaccess.Ring{})
@@ -149,29 +180,46 @@ func (n *notifier) handle() {
 	n.mu.Lock()
 	fresh := n.fresh
 	n.fresh = make(map[*mailbox]*happened)
+	for b := range fresh {
+		n.looking[b] = true
+	}
 	n.mu.Unlock()
 	for b, h := range fresh {
 		if err := h.account.told(b, h); err != nil && !errors.Is(err, mailaccess.KindNotFound) {
 			h.account.quietly("look at what others changed", err)
 		}
+		n.mu.Lock()
+		delete(n.looking, b)
+		n.mu.Unlock()
 	}
 }
 
 // told brings a mailbox in line with what was told of its directories. Most of it is what we
-// did ourselves: the index knows those names.
-func (a *account) told(b *mailbox, h *happened) error {
+// did ourselves: the index knows those names. What cannot be looked at now is left to whoever
+// uses the mailbox next.
+func (a *account) told(b *mailbox, h *happened) (err error) {
 	const op = "look"
+	defer func() {
+		if err != nil {
+			a.mu.Lock()
+			b.scan.force()
+			a.mu.Unlock()
+		}
+	}()
 	if !a.stay() {
-		return nil
+		return errPutAway(op)
 	}
 	defer a.store.letGo(a)
+	if h.gone {
+		a.unwatch(b)
+	}
 	if h.all {
 		a.mu.Lock()
-		b.scan.forced = true
+		b.scan.force()
 		a.mu.Unlock()
 		return a.rescan(op, b)
 	}
-	err := a.do(&change{op: op, boxes: []mailaccess.MailboxID{b.ID}, alone: func() error {
+	err = a.do(&change{op: op, boxes: []mailaccess.MailboxID{b.ID}, alone: func() error {
 		odd, missing, err := a.concerning(op, b, h)
 		if err != nil {
 			return err
@@ -205,7 +253,7 @@ func (a *account) concerning(op string, b *mailbox, h *happened) (odd []found, m
 		return nil, missing, err
 	}
 	if err := b.ix.FindBases(bases); err != nil {
-		return nil, missing, failDisk(op, string(b.ID), err)
+		return nil, missing, a.damaged(op, b, err)
 	}
 	for f := range h.names {
 		uid := bases[baseOf(f.name)]
@@ -215,7 +263,7 @@ func (a *account) concerning(op string, b *mailbox, h *happened) (odd []found, m
 		}
 		have, err := b.ix.FileName(uid)
 		if err != nil {
-			return nil, missing, failDisk(op, string(b.ID), err)
+			return nil, missing, a.damaged(op, b, err)
 		}
 		if have.Base+have.Suffix != f.name || have.Place != f.place {
 			odd = append(odd, f)
@@ -259,10 +307,10 @@ func (a *account) watch(b *mailbox) {
 	defer n.mu.Unlock()
 	for at, name := range map[index.Place]string{index.PlaceNew: "new", index.PlaceCur: "cur"} {
 		path := filepath.Join(folder, name)
-		if err := n.w.Add(path); err != nil {
+		if err := n.add(path); err != nil {
 			if !n.full && !errors.Is(err, fs.ErrNotExist) {
 				n.full = true
-				a.store.log.Warn("no more directories can be watched: others are looked at every second while they are in use", zap.Error(err))
+				a.store.log.Warn("a mailbox cannot be watched: such ones are looked at every second while they are in use", zap.String("account", a.key), zap.String("mailbox", b.Name), zap.Error(err))
 			}
 			n.drop(b)
 			return
@@ -283,7 +331,6 @@ func (n *notifier) drop(b *mailbox) {
 			if err := n.w.Remove(path); err != nil && !errors.Is(err, fsnotify.ErrNonExistentWatch) {
 				n.store.log.Debug("end a watch", zap.Error(err))
 			}
-			n.full = false
 		}
 	}
 	delete(n.paths, b)
@@ -303,6 +350,7 @@ func (a *account) unwatch(b *mailbox) {
 	if on {
 		n.mu.Lock()
 		n.drop(b)
+		n.full = false
 		n.mu.Unlock()
 	}
 }
@@ -348,26 +396,34 @@ func (a *account) takeDirTimes() {
 // takeTimes takes a directory's times for those with which the index agrees, if all that
 // happened was looked at and they have settled.
 func (a *account) takeTimes(b *mailbox) {
-	cur, fresh, err := b.times()
-	if err != nil {
-		return
-	}
+	a.mu.Lock()
+	dirs := []fsys.Dir{b.cur, b.new}
+	demands := b.scan.demands
+	a.mu.Unlock()
+	var times [2]time.Time
 	now := a.store.now()
-	if now.Sub(cur) < settled || now.Sub(fresh) < settled {
-		return
+	for i, d := range dirs {
+		if d == nil {
+			return
+		}
+		info, err := d.Stat()
+		if err != nil || now.Sub(info.ModTime) < settled {
+			return
+		}
+		times[i] = info.ModTime
 	}
 	n := a.store.notify
 	n.mu.Lock()
-	quiet := n.fresh[b] == nil && len(n.w.Events) == 0
+	quiet := n.fresh[b] == nil && !n.looking[b]
 	n.mu.Unlock()
 	if !quiet {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !b.scan.forced && b.lazy.IsEmpty() {
-		b.scan.cur, b.scan.new = cur, fresh
-		b.ix.SetDirTimes(cur.UnixNano(), fresh.UnixNano())
+	if s := &b.scan; s.watched && !s.unseen && !s.forced && s.demands == demands && len(s.unread) == 0 && b.lazy.IsEmpty() {
+		s.cur, s.new = times[0], times[1]
+		b.ix.SetDirTimes(times[0].UnixNano(), times[1].UnixNano())
 	}
 }
 
