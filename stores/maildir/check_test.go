@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
 )
 
@@ -64,6 +65,10 @@ func TestCheckFindsNothing(t *testing.T) {
 		}
 		o.close()
 		d.plant(d.in("cur"), "2.b.host:2,S", "Subject: LF\n\n", d.clock.now())
+		name := d.files("cur")[0]
+		if err := d.in("cur").Rename(name, d.in("cur"), baseOf(name)+":2,RS"); err != nil {
+			t.Fatal(err)
+		}
 		o = d.open(nil)
 		if found := o.check(true, "ann"); len(found) != 0 {
 			t.Errorf("closed and opened: %q", found)
@@ -416,5 +421,45 @@ func TestCheckIsCancelled(t *testing.T) {
 	cancel()
 	if err := o.s.Check(ctx, nil, false, nil); err == nil {
 		t.Error("a check without an end")
+	}
+}
+
+// What is delivered at any moment of a check is no finding.
+func TestCheckWhileMailComes(t *testing.T) {
+	d := memDisk(t)
+	o := d.open(nil)
+	fresh := d.in("new")
+	listings := 0
+	d.fs.Observe(func(op fsys.Op) {
+		if op.Kind == fsys.OpList && strings.HasSuffix(op.Dir, "/new") {
+			listings++
+			d.plant(fresh, fmt.Sprint(listings, ".a.host"), "Subject: x\n\n", d.clock.now())
+		}
+	})
+	found := o.check(false)
+	d.fs.Observe(nil)
+	if len(found) != 0 || listings < 3 {
+		t.Errorf("%d messages came, and were found: %q", listings, found)
+	}
+}
+
+// Repairing the file that tells what is reserved never gives a UID out again.
+func TestCheckKeepsReservation(t *testing.T) {
+	d := memDisk(t)
+	o := d.open(nil)
+	b := o.mailbox("INBOX")
+	meta := mailboxMeta{id: b.ID, validity: b.UIDValidity, reserved: 99_999, use: b.Use}
+	if err := o.s.writeSmall(o.dir, mailboxFile, meta.text()); err != nil {
+		t.Fatal(err)
+	}
+	if found := o.check(true); len(found) != 1 {
+		t.Fatalf("found %q", found)
+	}
+	text, err := readSmall(o.dir, mailboxFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := parseMailboxMeta(text); err != nil || got.reserved < 99_999 {
+		t.Errorf("%d are reserved, %v; want 99999", got.reserved, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -114,7 +115,23 @@ func TestUndeleteIntoWhichMailbox(t *testing.T) {
 			}
 		}
 		o.create("Replaced")
+		// The same letter means something else there.
+		o.put("Replaced", "Subject: own\r\n\r\n", flagsFor(t, 0, "other"))
+		if err := o.finishNames(); err != nil {
+			t.Fatal(err)
+		}
+		o.expunge("Replaced")
 		o.close()
+		own := d.mustUndelete(&UndeleteOptions{Mailbox: "Replaced", List: true})
+		for _, u := range own {
+			if u.Size != 16 {
+				continue
+			}
+			dir, name := path.Split(u.File)
+			if err := d.in(strings.Split(strings.TrimSuffix(dir, "/"), "/")...).Remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
 
 		list := d.mustUndelete(&UndeleteOptions{List: true})
 		done := d.mustUndelete(&UndeleteOptions{Mailbox: "Sub/v1.2"})
@@ -158,7 +175,12 @@ func TestUndeleteIntoInbox(t *testing.T) {
 	d := memDisk(t)
 	o := d.open(nil)
 	o.create("Work")
-	o.put("Work", "Subject: one\r\n\r\n", mailaccess.Flags{})
+	m := o.put("Work", "Subject: one\r\n\r\n", mailaccess.Flags{})
+	// No name tells it yet, nor was any keyword looked at.
+	flag := mailaccess.FlagChange{Add: flagsFor(t, mailaccess.FlagFlagged)}
+	if _, err := o.SetFlags(t.Context(), o.mailbox("Work").ID, mailaccess.UIDSetOf(m.UID), flag, 1<<62); err != nil {
+		t.Fatal(err)
+	}
 	o.expunge("Work")
 	if err := o.DeleteMailbox(t.Context(), o.mailbox("Work").ID); err != nil {
 		t.Fatal(err)
@@ -170,6 +192,9 @@ func TestUndeleteIntoInbox(t *testing.T) {
 		t.Errorf("came back %+v, want one into INBOX", got)
 	}
 	o.texts("INBOX", 1)
+	if back := o.list("INBOX")[0]; back.Flags.System != mailaccess.FlagFlagged {
+		t.Errorf("flags %v, want \\Flagged", back.Flags)
+	}
 }
 
 func TestUndeleteErrors(t *testing.T) {
