@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/hashmail/mailaccess/mailaccess"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/commitlog"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
 )
 
@@ -37,7 +36,6 @@ type change struct {
 	undo   func()
 
 	record *record
-	pos    commitlog.Pos
 	err    error
 	turn   chan bool // true: it is done; false: take the lead
 }

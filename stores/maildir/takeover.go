@@ -29,7 +29,7 @@ import (
 // takenOver is what the names of lists end in that were taken over.
 const takenOver = ".taken-over"
 
-// lists are the files with UIDs.
+// uidLists are the names of the files with UIDs.
 func uidLists() []string { return []string{takeover.DovecotUIDList, takeover.CourierUIDList} }
 
 // newestList returns the name of the list of UIDs in a folder that was written last, or "".
