@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -207,7 +208,9 @@ func TestAdminRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.close()
-	transport := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", filepath.Join(dir, adminSocket)) }}
+	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return net.Dial("unix", filepath.Join(dir, adminSocket))
+	}}
 	defer transport.CloseIdleConnections()
 	client := http.Client{Transport: transport}
 	big, err := json.Marshal(checkRequest{Accounts: []string{strings.Repeat("x", maxRequest)}})

@@ -27,7 +27,7 @@ type Options struct {
 	// Sync says when a change is on disk; see [Sync].
 	Sync Sync
 	// KeepExpunged is how long messages that were expunged can be brought back
-	// ([Store.Undelete]); 0: 7 days, negative: not at all.
+	// ([Undelete]); 0: 7 days, negative: not at all.
 	KeepExpunged time.Duration
 	// MaxMessageSize is the largest message that is taken in, in octets; 0: 1 GiB.
 	// What other programs deliver is not limited.
