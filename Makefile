@@ -40,8 +40,8 @@ fuzz:
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-# Drives the demo, and a server over hooks, with clients from Debian's packages: curl,
-# isync (mbsync), getmail6, neomutt, offlineimap3, python3; and with imapflow, which npm
-# fetches.
+# Drives the demo, and servers over hooks and over Maildirs, with clients from Debian's
+# packages: curl, isync (mbsync), getmail6, neomutt, offlineimap3, python3; and with
+# imapflow, which npm fetches. Into Maildirs procmail and maildrop deliver.
 interop:
 	$(GO) test -tags interop -count 1 -v ./cmd/mailaccess/interop/

@@ -293,51 +293,14 @@ func changeMailboxes(t *testing.T, d *demo, c *imapclient.Client, mails [][]byte
 // idle waits for what another session does.
 func idle(t *testing.T, d *demo, other *imapclient.Client) {
 	t.Helper()
-	told := make(chan string, 16)
-	c := d.session(t, &imapclient.UnilateralDataHandler{
-		Mailbox: func(m *imapclient.UnilateralDataMailbox) {
-			if m.NumMessages != nil {
-				told <- fmt.Sprint("exists ", *m.NumMessages)
-			}
-		},
-		Expunge: func(n uint32) { told <- fmt.Sprint("expunge ", n) },
-		Fetch: func(m *imapclient.FetchMessageData) {
-			b, err := m.Collect()
-			if err != nil {
-				t.Errorf("fetch that was told: %v", err)
-				return
-			}
-			told <- fmt.Sprint("flagged ", b.SeqNum, slices.Contains(b.Flags, imap.FlagFlagged))
-		},
-	})
-	selected, err := c.Select("Sent", nil).Wait()
-	must(t, "select", err)
-	n := selected.NumMessages
-	await := func(want string) {
-		t.Helper()
-		for {
-			select {
-			case got := <-told:
-				if got == want {
-					return
-				}
-			case <-c.Closed():
-				t.Fatalf("the connection ended before it told %q", want)
-			}
-		}
-	}
-	waiting, err := c.Idle()
-	must(t, "idle", err)
+	l := d.listen(t, "Sent")
 	appendMail(t, other, "Sent", letters("idle", 1)[0], nil)
-	await(fmt.Sprint("exists ", n+1))
-	_, err = other.Select("Sent", nil).Wait()
+	l.await(t, fmt.Sprint("exists ", l.n+1))
+	_, err := other.Select("Sent", nil).Wait()
 	must(t, "select", err)
-	must(t, "store", other.Store(imap.SeqSetNum(n+1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagFlagged, imap.FlagDeleted}}, nil).Close())
-	await(fmt.Sprint("flagged ", n+1, true))
+	must(t, "store", other.Store(imap.SeqSetNum(l.n+1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagFlagged, imap.FlagDeleted}}, nil).Close())
+	l.await(t, fmt.Sprintf(`flags %d \\Deleted \\Flagged`, l.n+1))
 	must(t, "expunge", other.Expunge().Close())
-	await(fmt.Sprint("expunge ", n+1))
-	must(t, "end of idle", waiting.Close())
-	must(t, "idle", waiting.Wait())
-	equal(t, "messages", c.Mailbox().NumMessages, n)
-	logout(t, c)
+	l.await(t, fmt.Sprint("expunge ", l.n+1))
+	equal(t, "messages", l.end(t), l.n)
 }
