@@ -12,7 +12,7 @@ import (
 func capa(_ context.Context, c *conn, _ *request) error {
 	c.ok("capability list follows")
 	w := c.out()
-	b := append(c.room(1024), "TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"...)
+	b := append(c.room(1024), "TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\nUTF8 USER\r\nLANG\r\n"...)
 	if c.state == authorization && c.nc.CanStartTLS() {
 		b = append(b, "STLS\r\n"...)
 	}

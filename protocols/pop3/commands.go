@@ -45,8 +45,10 @@ var commands = map[string]command{
 	"TOP":  {transaction, parseTop, top},
 	"UIDL": {transaction, parseOptionalMessage, uidl},
 
-	"CAPA": {anyState, parseNothing, capa}, // RFC 2449, section 5
-	"QUIT": {anyState, parseNothing, quit}, // RFC 1939, sections 4 and 6
+	"CAPA": {anyState, parseNothing, capa},      // RFC 2449, section 5
+	"LANG": {anyState, parseOptionalWord, lang}, // RFC 6856, section 3.2
+	"UTF8": {anyState, parseNothing, utf8Mode},  // RFC 6856, section 2.1
+	"QUIT": {anyState, parseNothing, quit},      // RFC 1939, sections 4 and 6
 }
 
 // command reads one command to its end, and does it.
@@ -127,6 +129,13 @@ func parseWord(args []byte, rq *request) error {
 	}
 	rq.text = args
 	return nil
+}
+
+func parseOptionalWord(args []byte, rq *request) error {
+	if len(trimRight(args)) == 0 {
+		return nil
+	}
+	return parseWord(args, rq)
 }
 
 // parseAuth is RFC 5034, section 4: a mechanism, perhaps an initial response.
