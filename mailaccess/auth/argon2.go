@@ -74,11 +74,18 @@ func (p Argon2id) check() error {
 	return nil
 }
 
-// argon2Hash is one stored password.
+// argon2Hash is one stored password. Where it is of the variant argon2i, which
+// this package does not write, the costs are those of argon2i.
 type argon2Hash struct {
 	Argon2id
+	variant   string // argon2idPrefix or argon2iPrefix
 	salt, key []byte
 }
+
+const (
+	argon2idPrefix = "$argon2id$"
+	argon2iPrefix  = "$argon2i$"
+)
 
 // newArgon2Hash hashes a password with a fresh salt. It takes p.Memory of
 // memory: callers that serve many run it on a Pool.
@@ -87,13 +94,16 @@ func newArgon2Hash(password string, p Argon2id) (argon2Hash, error) {
 	if err := p.check(); err != nil {
 		return argon2Hash{}, err
 	}
-	h := argon2Hash{Argon2id: p, salt: make([]byte, saltLength), key: make([]byte, keyLength)}
+	h := argon2Hash{Argon2id: p, variant: argon2idPrefix, salt: make([]byte, saltLength), key: make([]byte, keyLength)}
 	rand.Read(h.salt) // never fails
 	h.key = h.derive(password)
 	return h, nil
 }
 
 func (h argon2Hash) derive(password string) []byte {
+	if h.variant == argon2iPrefix {
+		return argon2.Key(preparePassword(password), h.salt, h.Time, h.Memory, h.Threads, uint32(len(h.key)))
+	}
 	return argon2.IDKey(preparePassword(password), h.salt, h.Time, h.Memory, h.Threads, uint32(len(h.key)))
 }
 
@@ -102,34 +112,30 @@ func (h argon2Hash) matches(password string) bool {
 	return subtle.ConstantTimeCompare(h.derive(password), h.key) == 1
 }
 
-// decoy returns a hash that no password matches and that costs the same.
-func (h argon2Hash) decoy() argon2Hash {
-	return argon2Hash{Argon2id: h.Argon2id, salt: make([]byte, len(h.salt)), key: make([]byte, len(h.key))}
-}
-
 var phcBase64 = base64.RawStdEncoding.Strict()
 
 // String returns the hash in the PHC string format.
 func (h argon2Hash) String() string {
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.Memory, h.Time, h.Threads,
+	return fmt.Sprintf("%sv=%d$m=%d,t=%d,p=%d$%s$%s", h.variant, argon2.Version, h.Memory, h.Time, h.Threads,
 		phcBase64.EncodeToString(h.salt), phcBase64.EncodeToString(h.key))
 }
 
-// parseArgon2Hash reads a hash in the PHC string format, for argon2id:
+// parseArgon2Hash reads a hash in the PHC string format, for argon2id or, as
+// variant says, argon2i:
 //
 //	$argon2id$v=19$m=19456,t=2,p=1$SALT$KEY
 //
 // with salt and key in base64 without padding. Costs beyond the bounds are
 // errors, as verifying would take the memory and the time that they ask for.
 // Errors say what is wrong without repeating any of it.
-func parseArgon2Hash(s string) (argon2Hash, error) {
-	var h argon2Hash
+func parseArgon2Hash(variant, s string) (argon2Hash, error) {
+	h := argon2Hash{variant: variant}
 	if len(s) > maxPHC {
 		return h, errors.New("argon2id: the hash is too long")
 	}
-	rest, ok := strings.CutPrefix(s, "$argon2id$v=")
+	rest, ok := strings.CutPrefix(s, variant+"v=")
 	if !ok {
-		return h, errors.New("argon2id: the hash does not begin with $argon2id$v=")
+		return h, fmt.Errorf("argon2id: the hash does not begin with %sv=", variant)
 	}
 	version, rest, _ := strings.Cut(rest, "$")
 	if version != strconv.Itoa(argon2.Version) {

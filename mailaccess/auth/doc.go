@@ -15,8 +15,8 @@
 //
 // The parts are:
 //
-//   - [UsersFile] reads a file of users and argon2id hashes, close to a Dovecot
-//     passwd-file, and follows its changes; [SetUser] writes one.
+//   - [UsersFile] reads a file of users and password hashes, a Dovecot passwd-file
+//     if need be, and follows its changes; [SetUser] writes one.
 //   - [Static] knows the users of a map, for tests and demonstrations.
 //   - [Cache] remembers for a short time what was verified, so that a client
 //     with ten connections hashes once.

@@ -18,5 +18,5 @@ func hashed(t testing.TB, password string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return argon2Scheme + h.String()
+	return "{ARGON2ID}" + h.String()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/hmac"
+	"crypto/rand"
 	_ "crypto/sha1" // for crypto.SHA1
 	"crypto/sha256"
 	"crypto/subtle"
@@ -134,4 +135,10 @@ func parseScramHash(hash crypto.Hash, s string) (h scramHash, err error) {
 		return h, errors.New("scram: the salt or a key has the wrong length")
 	}
 	return h, nil
+}
+
+func randomOctets(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) // never fails
+	return b
 }

@@ -25,10 +25,28 @@ func TestSuite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// As with every other scheme, and every mechanism that it serves.
+	stored := func(scheme auth.Scheme) *auth.UsersFile {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "users")
+		for _, name := range []string{"bob", user.Name} {
+			if err := auth.SetUser(path, name, user.Password, &auth.SetUserOptions{Scheme: scheme}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file, err := auth.OpenUsersFile(path, &auth.UsersFileOptions{Digests: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
 	static := auth.Static(map[string]string{"bob": user.Password, user.Name: user.Password})
 	for name, a := range map[string]mailaccess.Authenticator{
 		"UsersFile":       file,
 		"Static":          static,
+		"ScramUsersFile":  stored(auth.SchemeScramSHA256),
+		"PlainUsersFile":  stored(auth.SchemePlain),
+		"CachedScramFile": auth.Cache(stored(auth.SchemeScramSHA256), nil),
 		"CachedUsersFile": auth.Cache(file, nil),
 		"LoggedUsersFile": auth.Logged(file, zap.NewNop()),
 		"CachedFunc": auth.Cache(mailaccess.AuthenticatorFunc(func(ctx context.Context, username, password string) (string, error) {

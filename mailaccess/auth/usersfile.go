@@ -1,11 +1,9 @@
 package auth
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"io/fs"
 	"os"
@@ -27,27 +25,64 @@ type UsersFileOptions struct {
 	// Pool bounds how many passwords are hashed at once, here and with whoever
 	// shares it. Nil means a pool of its own, as wide as there are processors.
 	Pool *Pool
+
+	// Secret is what the salts come from with which SCRAM answers for unknown
+	// names. It should stay when the server starts anew, or they give themselves
+	// away. Nil: the file itself, as far as its first password goes; then who
+	// has that password can tell who is unknown.
+	Secret []byte
+
+	// OfferForSome offers SCRAM, and what Digests permits, even where not every
+	// user has what it takes. Clients that prefer them then fail for the others,
+	// and not every client tries another mechanism.
+	OfferForSome bool
+
+	// Digests offers CRAM-MD5 and APOP to users whose passwords are stored as
+	// they are ({PLAIN}). They are weak: for clients that know nothing better.
+	Digests bool
 }
 
 // A UsersFile authenticates against a file of users and password hashes.
 //
 // The file has one user per line:
 //
-//	name:{ARGON2ID}$argon2id$v=19$m=19456,t=2,p=1$SALT$KEY
+//	name:{SCHEME}hash
+//	name:{SCHEME}hash:extra fields
+//	name:{SCHEME}hash:uid:gid:gecos:home:shell:extra fields
 //
-// Further fields may follow, each after a colon; they are kept but mean nothing
-// here, so that a Dovecot passwd-file whose hashes are argon2id can be used as
-// it is. Empty lines, and lines that begin with #, are passed over. Names are
-// those that [NormalizeUser] permits, in any spelling; no two lines may be of
-// the same user. The user's account has the normalised name. [SetUser] writes
-// such a file.
+// as in a Dovecot passwd-file, which can be used as it is. Empty lines, and lines
+// that begin with #, are passed over. Names are those that [NormalizeUser]
+// permits, in any spelling. [SetUser] writes such a file.
+//
+// The schemes are ARGON2ID, ARGON2I, BLF-CRYPT (or BCRYPT), SHA512-CRYPT,
+// SHA256-CRYPT, SCRAM-SHA-256, SCRAM-SHA-1, SSHA512, SSHA256, SSHA and PLAIN, with
+// what they store written as "doveadm pw" does. A hash without a scheme, or with
+// CRYPT, tells by itself what it is. A line whose password cannot be used, or whose
+// extra fields cannot be read, keeps nobody out but its user, and is reported:
+// [UsersFile.Problems].
+//
+// The extra fields, with spaces between them, are those that follow; others are
+// passed over, and so are the fields before them. Directly after the hash they are
+// known by an equals sign: there write nologin=y.
+//
+//   - account=NAME: the account to open, where it is not the user's name.
+//   - acts_for=LIST: as whom the user may act (an authorization identity, RFC 4422,
+//     section 3.4.1): user names and @domains with commas between, or * for all
+//     users of the file.
+//   - allow_nets=LIST: from which addresses and networks, with commas between.
+//   - protocols=LIST: by which protocols (imap, pop3), with commas between.
+//   - readonly: what is opened with this password cannot be changed.
+//   - nologin: nobody gets in with this password.
+//   - app=NAME: a further password of the same user, for one program or device.
+//     There may be several, each on a line below the user's own with a name of its
+//     own; they do not act for others. (Dovecot uses a user's first line only.)
+//
+// Whose password is right and who is kept out by one of them gets
+// [mailaccess.KindForbidden].
 //
 // The file is looked at before each login, and read again when it has changed.
 // A changed file that is broken or gone is reported once to the logger, and
 // the last good one stays in force.
-//
-// A user may act only as themselves: another authorization identity is answered
-// with [mailaccess.KindForbidden], after the password was found right.
 //
 // A UsersFile is safe for concurrent use. It holds no descriptor and no
 // goroutine, and need not be closed.
@@ -55,7 +90,9 @@ type UsersFile struct {
 	path string
 	log  *zap.Logger
 	pool *Pool
-	seed maphash.Seed
+
+	secret                []byte
+	offerForSome, digests bool
 
 	mu    sync.Mutex // held while the file is read
 	state atomic.Pointer[usersState]
@@ -87,7 +124,10 @@ func OpenUsersFile(path string, opts *UsersFileOptions) (*UsersFile, error) {
 	if opts == nil {
 		opts = &UsersFileOptions{}
 	}
-	f := &UsersFile{path: path, log: opts.Logger, pool: opts.Pool, seed: maphash.MakeSeed()}
+	f := &UsersFile{
+		path: path, log: opts.Logger, pool: opts.Pool,
+		secret: opts.Secret, offerForSome: opts.OfferForSome, digests: opts.Digests,
+	}
 	if f.log == nil {
 		f.log = zap.NewNop()
 	}
@@ -103,7 +143,7 @@ func OpenUsersFile(path string, opts *UsersFileOptions) (*UsersFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("users file %s: %w", path, err)
 	}
-	f.warnOfMode(info)
+	f.warn(users, info)
 	f.state.Store(&usersState{
 		users: users, version: 1,
 		info: info, sum: sha256.Sum256(data), settled: isSettled(info, now),
@@ -111,25 +151,9 @@ func OpenUsersFile(path string, opts *UsersFileOptions) (*UsersFile, error) {
 	return f, nil
 }
 
-// Authenticate implements [mailaccess.Authenticator].
-func (f *UsersFile) Authenticate(ctx context.Context, l mailaccess.Login) (mailaccess.Identity, error) {
-	name := canonicalUser(l.Username)
-	hash, known := f.current().users.hashOf(name, f.seed)
-	if !usablePassword(l.Password) {
-		return mailaccess.Identity{}, errAuthFailed()
-	}
-	matches := false
-	if err := f.pool.Do(ctx, func() { matches = hash.matches(l.Password) }); err != nil {
-		return mailaccess.Identity{}, errUnavailable(err)
-	}
-	if !known || !matches {
-		return mailaccess.Identity{}, errAuthFailed()
-	}
-	if !actsAsSelf(l) {
-		return mailaccess.Identity{}, errForbidden()
-	}
-	return mailaccess.Identity{User: name, Account: name}, nil
-}
+// Problems returns what keeps single users of the file from logging in, each with
+// line and name.
+func (f *UsersFile) Problems() []error { return f.current().users.problems() }
 
 // Version implements [Versioned]: it looks at the file and returns a number
 // that has grown when other users or passwords are in force than before.
@@ -188,16 +212,27 @@ func (f *UsersFile) reload(was *usersState) *usersState {
 			zap.String("path", f.path), zap.Error(err))
 		return s
 	}
-	f.warnOfMode(info)
-	f.log.Info("users file read again", zap.String("path", f.path), zap.Int("users", len(users.lines)))
+	f.warn(users, info)
+	f.log.Info("users file read again", zap.String("path", f.path), zap.Int("users", len(users.users)))
 	s.users, s.version = users, was.version+1
 	return s
 }
 
-func (f *UsersFile) warnOfMode(info os.FileInfo) {
+// maxWarnings is how many lines of one file are complained about.
+const maxWarnings = 20
+
+// warn tells what can be better about a file that is in force from now on.
+func (f *UsersFile) warn(users *userTable, info os.FileInfo) {
 	if openToAll(info) {
 		f.log.Warn("users file is open to every user of this machine",
 			zap.String("path", f.path), zap.Stringer("mode", info.Mode()))
+	}
+	problems := users.problems()
+	for _, err := range problems[:min(len(problems), maxWarnings)] {
+		f.log.Warn("a line of the users file cannot be used", zap.String("path", f.path), zap.Error(err))
+	}
+	if n := len(problems) - maxWarnings; n > 0 {
+		f.log.Warn("more lines of the users file cannot be used", zap.String("path", f.path), zap.Int("lines", n))
 	}
 }
 

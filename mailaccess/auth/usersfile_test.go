@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -108,13 +108,9 @@ func TestUsersFileBroken(t *testing.T) {
 		"only a hash":      {[]string{good}, "line 1: no colon after the user name"},
 		"no name":          {[]string{":" + good}, "line 1: the name is empty"},
 		"a bad name":       {[]string{"a b:" + good}, "line 1: the name has a character that is not"},
-		"no hash":          {[]string{"alice:"}, "line 1: user alice: no password hash"},
-		"plain text":       {[]string{"alice:hunter2"}, "line 1: user alice: the password is not hashed with {ARGON2ID}"},
-		"another scheme":   {[]string{"", "alice:{PLAIN}hunter2"}, "line 2: user alice: the password is not hashed with {ARGON2ID}"},
-		"half a scheme":    {[]string{"alice:{hunter2"}, "line 1: user alice: the password is not hashed with {ARGON2ID}"},
-		"a bad hash":       {[]string{"alice:{ARGON2ID}hunter2"}, "line 1: user alice: argon2id: the hash does not begin with"},
-		"a costly hash":    {[]string{"alice:" + strings.Replace(somebodysHash, "m=256", "m=4194304", 1)}, "line 1: user alice: argon2id: m must be"},
 		"a user twice":     {[]string{"alice:" + good, "bob:" + good, "Alice:" + good}, "line 3: user alice stands already on line 1"},
+		"an app alone":     {[]string{"alice:" + good + ":app=x"}, "line 1: user alice has an app password and no line before it"},
+		"an app twice":     {[]string{"alice:" + good, "alice:" + good + ":app=x", "alice:" + good + ":app=x"}, "line 3: user alice stands already on line 2"},
 		"a long line":      {[]string{"alice:" + good + ":" + strings.Repeat("x", maxUsersLine)}, "line 1: longer than 8192 octets"},
 		"not text":         {[]string{"alice:" + good, "\x00\x01"}, "line 2: not text in UTF-8"},
 		"not UTF-8":        {[]string{"alice:" + good + ":hunter2\xff"}, "line 1: not text in UTF-8"},
@@ -197,7 +193,7 @@ func TestUsersFileFollowsChanges(t *testing.T) {
 	}
 	expect("replaced", "first-password", 3, again)
 
-	writeFile(t, path, "alice:{ARGON2ID}$argon2id$v=19$second-password")
+	writeFile(t, path, "alice second-password")
 	expect("broken", "first-password", 3, broken)
 	expect("still broken", "first-password", 3)
 
@@ -306,24 +302,27 @@ func TestUsersFileUnknownUserCosts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seed := maphash.MakeSeed()
-	costs := map[uint32]int{}
+	costs := map[string]int{}
 	for i := range 100 {
 		name := fmt.Sprint("nobody", i)
-		h, known := users.hashOf(name, seed)
-		if again, _ := users.hashOf(name, seed); known || again.Memory != h.Memory {
-			t.Fatalf("%s: known %v, costs %d and then %d", name, known, h.Memory, again.Memory)
+		u, known := users.find(name, []byte("secret"))
+		if again, _ := users.find(name, []byte("secret")); known || again != u {
+			t.Fatalf("%s: known %v, the work of %s and then of %s", name, known, u.name, again.name)
 		}
-		if h.matches("password") {
-			t.Fatalf("%s has somebody's password", name)
-		}
-		costs[h.Memory]++
+		costs[u.name]++
 	}
-	if len(costs) != 2 || costs[256]+costs[512] != 100 {
+	if len(costs) != 2 || costs["alice"]+costs["bob"] != 100 {
 		t.Errorf("the costs of unknown users are not those of the known: %v", costs)
 	}
-	if h, known := (&userTable{}).hashOf("nobody", seed); known || h.Memory != defaultMemory || h.check() != nil {
-		t.Errorf("without users: known %v, %+v", known, h.Argon2id)
+	// The other user's password is nobody's.
+	for i := range 10 {
+		if got := kindOfLogin(t, f, fmt.Sprint("nobody", i), "password"); got != mailaccess.KindAuthFailed {
+			t.Errorf("nobody with somebody's password: %v", got)
+		}
+	}
+	u, known := (&userTable{}).find("nobody", nil)
+	if h := u.hashed(); known || len(h) != 1 || h[0].hash.(argon2Hash).Memory != defaultMemory {
+		t.Errorf("without users: known %v, %+v", known, h)
 	}
 }
 
@@ -342,20 +341,20 @@ func TestUsersFileRoundTrip(t *testing.T) {
 		}
 		name := rapid.StringMatching(`[a-z]{1,6}`).Draw(t, "name")
 		const field = "{ARGON2ID}$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"
-		u := users.byName[name]
+		u := users.line(name, "")
 		after, err := parseUsers(withPassword(data, u, name, field))
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := len(users.lines)
+		want := len(users.users)
 		if u == nil {
 			want++
 		}
-		if len(after.lines) != want || after.byName[name] == nil || after.byName[name].hash.Memory != 64 {
+		if len(after.users) != want || after.line(name, "") == nil || after.line(name, "").hash.(argon2Hash).Memory != 64 {
 			t.Fatalf("%q is not in the file, or others are not", name)
 		}
-		for _, other := range users.lines {
-			if other.name != name && (after.byName[other.name] == nil || after.byName[other.name].hash.String() != other.hash.String()) {
+		for _, other := range users.users {
+			if l := after.line(other.name, ""); other.name != name && (l == nil || !reflect.DeepEqual(l.hash, other.lines[0].hash)) {
 				t.Fatalf("%q was changed", other.name)
 			}
 		}
@@ -366,7 +365,8 @@ func TestUsersFileRoundTrip(t *testing.T) {
 // in a password field.
 func FuzzParseUsers(f *testing.F) {
 	f.Add([]byte("alice:" + somebodysHash + ":1000:1000\n# comment\n\nbob:" + somebodysHash + "\r\n"))
-	f.Add([]byte("alice:{PLAIN}secret\n"))
+	f.Add([]byte("alice:{PLAIN}secret-1\nalice:secret-1:app=x protocols=imap\nalice:{X}secret-1:::::::app=y acts_for=secret-1:"))
+	f.Add([]byte("alice:{SCRAM-SHA-256}4096,QUFB,QUFB,secret-1\nbob:{SSHA.hex}00:allow_nets=::1,10.0.0.0/8 nologin\n"))
 	f.Add([]byte(":::\n\n:\xff"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		users, err := parseUsers(data)
@@ -376,16 +376,26 @@ func FuzzParseUsers(f *testing.F) {
 			}
 			return
 		}
-		if len(users.lines) != len(users.byName) {
-			t.Fatalf("%d lines, %d users", len(users.lines), len(users.byName))
+		if len(users.users) != len(users.byName) {
+			t.Fatalf("%d users, %d names", len(users.users), len(users.byName))
 		}
-		for _, u := range users.lines {
-			h, err := parsePasswordField(string(data[u.from:u.to]))
-			if err != nil || h.String() != u.hash.String() {
-				t.Fatalf("the password of %q is not at %d to %d", u.name, u.from, u.to)
+		for _, u := range users.users {
+			for _, l := range u.lines {
+				h, err := parsePasswordField(string(data[l.from:l.to]))
+				if (err == nil && l.problem == nil) != (l.hash != nil) || l.hash != nil && !reflect.DeepEqual(h, l.hash) {
+					t.Fatalf("the password of %q is not at %d to %d", u.name, l.from, l.to)
+				}
+				if users.line(u.name, l.app) != l {
+					t.Fatalf("%q has two lines of %q", u.name, l.app)
+				}
 			}
 			if n, err := NormalizeUser(u.name); err != nil || n != u.name {
 				t.Fatalf("%q is not normalised", u.name)
+			}
+		}
+		for _, err := range users.problems() {
+			if strings.Contains(err.Error(), "secret-1") {
+				t.Fatalf("a secret is told: %v", err)
 			}
 		}
 	})

@@ -2,9 +2,14 @@ package auth
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/maphash"
+	"net/netip"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -16,37 +21,102 @@ const (
 	// maxUsersFile is the size in octets beyond which a file is not read. It
 	// leaves room for half a million users.
 	maxUsersFile = 64 << 20
+
+	// maxUserLines is how many passwords a user may have: each is tried.
+	maxUserLines = 32
 )
 
 // A userTable is the contents of a users file.
 type userTable struct {
-	lines  []*userLine
-	byName map[string]*userLine
+	users  []*userEntry
+	byName map[string]*userEntry
+
+	// secret is known to whoever reads the file and stays while its first
+	// password does.
+	secret [sha256.Size]byte
+
+	// Of the users who have a password that works, how many there are, how many
+	// of them can log in by SCRAM, and how many have a recoverable one.
+	active, plain int
+	scram         map[crypto.Hash]int
+	iterations    map[crypto.Hash]int // of the first user of SCRAM
 }
 
-// A userLine is one user in a users file.
+// A userEntry is one user in a users file.
+type userEntry struct {
+	name    string      // normalised
+	lines   []*userLine // the user's own first, then app passwords
+	account string
+	actsFor []string // "*", "@domain" and names
+}
+
+// A userLine is one password of a user.
 type userLine struct {
-	name   string // normalised
+	user   string // normalised
 	number int    // of the line, from 1
-	hash   argon2Hash
+	app    string // of an app password
+	extra  extras
+
+	hash    passwordHash // nil where there is a problem
+	problem error        // why nobody can log in with it
 
 	// Where the password field stands in the file: SetUser replaces it and
 	// leaves everything else.
 	from, to int
 }
 
-// hashOf returns the hash of a user, or for a name that is not a user's one that
-// nothing matches. Nobody shall learn from the time taken whether a user exists:
-// the latter costs what it costs for one of the users, and always for the same
-// one, as if the name had a line of its own.
-func (t *userTable) hashOf(name string, seed maphash.Seed) (hash argon2Hash, known bool) {
+// extras are the extra fields of a line that mean something here.
+type extras struct {
+	app, account      string
+	actsFor           []string
+	protocols         []string // empty: all
+	nets              []netip.Prefix
+	noLogin, readOnly bool
+}
+
+// find returns a user, or for a name that is not a user's one to do the same work
+// for. Nobody shall learn from the time taken whether a user exists: a name is
+// always matched with the same one of the users, as if it had a line of its own.
+// Without users nil is returned.
+func (t *userTable) find(name string, secret []byte) (u *userEntry, known bool) {
 	if u := t.byName[name]; u != nil {
-		return u.hash, true
+		return u, true
 	}
-	if n := len(t.lines); n > 0 {
-		return t.lines[maphash.String(seed, name)%uint64(n)].hash.decoy(), false
+	n := len(t.users)
+	if n == 0 {
+		return nil, false
 	}
-	return argon2Hash{Argon2id: Argon2id{}.withDefaults(), salt: make([]byte, saltLength), key: make([]byte, keyLength)}, false
+	m := hmac.New(sha256.New, secret)
+	m.Write([]byte(name))
+	return t.users[binary.BigEndian.Uint64(m.Sum(nil))%uint64(n)], false
+}
+
+// line returns the line of an app password, or with "" the user's own; nil when
+// there is none.
+func (t *userTable) line(user, app string) *userLine {
+	u := t.byName[user]
+	if u == nil {
+		return nil
+	}
+	for _, l := range u.lines {
+		if l.app == app {
+			return l
+		}
+	}
+	return nil
+}
+
+// problems returns what is wrong with single lines.
+func (t *userTable) problems() []error {
+	var errs []error
+	for _, u := range t.users {
+		for _, l := range u.lines {
+			if l.problem != nil {
+				errs = append(errs, fmt.Errorf("line %d: user %s: %w", l.number, u.name, l.problem))
+			}
+		}
+	}
+	return errs
 }
 
 // parseUsers reads the contents of a users file. The error names the line. It
@@ -56,28 +126,79 @@ func parseUsers(data []byte) (*userTable, error) {
 	if len(data) > maxUsersFile {
 		return nil, fmt.Errorf("longer than %d octets", maxUsersFile)
 	}
-	t := &userTable{byName: make(map[string]*userLine)}
+	t := &userTable{byName: make(map[string]*userEntry)}
 	for offset, number := 0, 1; offset < len(data); number++ {
 		line := data[offset:]
 		next := len(data)
 		if i := bytes.IndexByte(line, '\n'); i >= 0 {
 			line, next = line[:i], offset+i+1
 		}
-		u, err := parseUserLine(line)
+		l, err := parseUserLine(line)
+		if err == nil && l != nil {
+			l.number, l.from, l.to = number, offset+l.from, offset+l.to
+			if len(t.users) == 0 {
+				t.secret = sha256.Sum256(data[l.from:l.to])
+			}
+			err = t.add(l)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
-		if u != nil {
-			if other := t.byName[u.name]; other != nil {
-				return nil, fmt.Errorf("line %d: user %s stands already on line %d", number, u.name, other.number)
-			}
-			u.number, u.from, u.to = number, offset+u.from, offset+u.to
-			t.lines = append(t.lines, u)
-			t.byName[u.name] = u
-		}
 		offset = next
 	}
+	t.count()
 	return t, nil
+}
+
+// count sees what the users can verify together.
+func (t *userTable) count() {
+	t.scram, t.iterations = make(map[crypto.Hash]int), make(map[crypto.Hash]int)
+	has := func(u *userEntry, fits func(passwordHash) bool) bool {
+		return slices.ContainsFunc(u.lines, func(l *userLine) bool { return l.hash != nil && !l.extra.noLogin && fits(l.hash) })
+	}
+	for _, u := range t.users {
+		if has(u, func(passwordHash) bool { return true }) {
+			t.active++
+		}
+		if has(u, func(h passwordHash) bool { _, ok := h.(plainHash); return ok }) {
+			t.plain++
+		}
+		for _, hash := range [...]crypto.Hash{crypto.SHA1, crypto.SHA256} {
+			if has(u, func(h passwordHash) bool { return scramOf(h, hash) }) {
+				t.scram[hash]++
+			}
+			for _, l := range u.lines {
+				if h, ok := l.hash.(scramHash); ok && h.hash == hash && t.iterations[hash] == 0 {
+					t.iterations[hash] = h.Iterations
+				}
+			}
+		}
+	}
+}
+
+// add adds a line. One that has no app is the user's own, and the first.
+func (t *userTable) add(l *userLine) error {
+	u := t.byName[l.user]
+	switch {
+	case u == nil && l.app != "":
+		return fmt.Errorf("user %s has an app password and no line before it", l.user)
+	case u == nil:
+		u = &userEntry{name: l.user, account: l.user, actsFor: l.extra.actsFor}
+		if l.extra.account != "" {
+			u.account = l.extra.account
+		}
+		t.users = append(t.users, u)
+		t.byName[l.user] = u
+	default:
+		if other := t.line(l.user, l.app); other != nil {
+			return fmt.Errorf("user %s stands already on line %d", l.user, other.number)
+		}
+	}
+	if len(u.lines) == maxUserLines {
+		return fmt.Errorf("user %s has more than %d passwords", l.user, maxUserLines)
+	}
+	u.lines = append(u.lines, l)
+	return nil
 }
 
 // parseUserLine reads one line without its line feed. It returns nil for a line
@@ -97,36 +218,98 @@ func parseUserLine(line []byte) (*userLine, error) {
 	if !ok {
 		return nil, errors.New("no colon after the user name")
 	}
-	u := &userLine{from: len(name) + 1}
+	l := &userLine{from: len(name) + 1}
 	var err error
-	if u.name, err = NormalizeUser(name); err != nil {
+	if l.user, err = NormalizeUser(name); err != nil {
 		return nil, err
 	}
-	password, _, _ := strings.Cut(rest, ":")
-	u.to = u.from + len(password)
-	if u.hash, err = parsePasswordField(password); err != nil {
-		return nil, fmt.Errorf("user %s: %w", u.name, err)
+	password, rest, _ := strings.Cut(rest, ":")
+	l.to = l.from + len(password)
+	// What follows may be wrong for this user without being so for others.
+	l.hash, l.problem = parsePasswordField(password)
+	extra, err := parseExtras(extraField(rest))
+	if l.extra, l.app = extra, extra.app; err != nil {
+		l.hash, l.problem = nil, err
 	}
-	return u, nil
+	return l, nil
 }
 
-// argon2Scheme stands before the hash, as in a Dovecot passwd-file.
-const argon2Scheme = "{ARGON2ID}"
+// extraField returns the extra fields among what follows the password: after user
+// id, group id, a comment, home directory and shell, or at once.
+func extraField(rest string) string {
+	if first, _, _ := strings.Cut(rest, ":"); strings.Contains(first, "=") {
+		return rest
+	}
+	if fields := strings.SplitN(rest, ":", 6); len(fields) == 6 {
+		return fields[5]
+	}
+	return ""
+}
 
-// parsePasswordField reads the password field of a user, whose scheme is in any
-// case and may be missing before a hash that names itself.
-func parsePasswordField(s string) (argon2Hash, error) {
-	scheme, hash := "", s
-	if strings.HasPrefix(s, "{") {
-		end := strings.IndexByte(s, '}') + 1
-		scheme, hash = s[:end], s[end:]
+// parseExtras reads fields "key=value" with spaces between them. What is not known
+// is passed over; what restricts a login and cannot be read is an error.
+func parseExtras(s string) (x extras, err error) {
+	for field := range strings.FieldsSeq(s) {
+		key, value, _ := strings.Cut(field, "=")
+		list := func() []string {
+			return slices.DeleteFunc(strings.Split(value, ","), func(s string) bool { return s == "" })
+		}
+		switch strings.ToLower(key) {
+		case "app":
+			x.app = value
+		case "nologin":
+			x.noLogin = true
+		case "readonly":
+			x.readOnly = true
+		case "account":
+			x.account, err = NormalizeUser(value)
+		case "acts_for":
+			x.actsFor, err = parseActsFor(list())
+		case "protocols":
+			if x.protocols = list(); len(x.protocols) == 0 {
+				err = errors.New("no protocol")
+			}
+		case "allow_nets":
+			x.nets, err = parseNets(list())
+		}
+		if err != nil {
+			return x, fmt.Errorf("%s: %w", strings.ToLower(key), err)
+		}
 	}
-	switch {
-	case s == "":
-		return argon2Hash{}, errors.New("no password hash")
-	case strings.EqualFold(scheme, argon2Scheme), scheme == "" && strings.HasPrefix(s, "$argon2id$"):
-		return parseArgon2Hash(hash)
+	return x, nil
+}
+
+func parseActsFor(list []string) ([]string, error) {
+	for i, s := range list {
+		if s == "*" {
+			continue
+		}
+		name, at := strings.CutPrefix(s, "@")
+		name, err := NormalizeUser(name)
+		if err != nil {
+			return nil, err
+		}
+		if list[i] = name; at {
+			list[i] = "@" + name
+		}
 	}
-	// Not naming the scheme found, which may be a password in braces.
-	return argon2Hash{}, fmt.Errorf("the password is not hashed with %s", argon2Scheme)
+	return list, nil
+}
+
+func parseNets(list []string) (nets []netip.Prefix, err error) {
+	for _, s := range list {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			a, err := netip.ParseAddr(s)
+			if err != nil || a.Zone() != "" {
+				return nil, errors.New("not a network")
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		nets = append(nets, p.Masked())
+	}
+	if len(nets) == 0 {
+		return nil, errors.New("no network")
+	}
+	return nets, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/lockedfile"
 
@@ -18,8 +19,30 @@ type SetUserOptions struct {
 	// error of [mailaccess.KindExists].
 	Replace bool
 
+	// Scheme is how the password is stored; empty: [SchemeArgon2id].
+	Scheme Scheme
+
 	// Argon2id are the costs of the hash.
 	Argon2id Argon2id
+
+	// App makes it a further password of a user who exists, for the program or
+	// device of that name; see [UsersFile]. Protocols are those by which it can be
+	// used, nil: all; that of an app password which is replaced stays.
+	App       string
+	Protocols []string
+}
+
+// check says which options cannot be written.
+func (o *SetUserOptions) check() error {
+	for _, s := range append([]string{o.App}, o.Protocols...) {
+		if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
+			return errors.New("the name of an app or a protocol has a character that is not a letter, a digit, a dash, a dot or an underscore")
+		}
+	}
+	if o.App == "" && len(o.Protocols) > 0 {
+		return errors.New("only app passwords are limited to protocols")
+	}
+	return nil
 }
 
 // HasUser reports whether the users file at path has a line of the user. In a
@@ -70,7 +93,7 @@ func SetUser(path, name, password string, opts *SetUserOptions) error {
 		return &mailaccess.Error{Kind: mailaccess.KindInvalid, Op: "set user", Err: err}
 	}
 	op := "set user " + user
-	if err := checkNewPassword(password); err != nil {
+	if err := errors.Join(checkNewPassword(password), opts.check()); err != nil {
 		return &mailaccess.Error{Kind: mailaccess.KindInvalid, Op: op, Err: err}
 	}
 	// Where path is a link, the file that it names is replaced, not the link.
@@ -93,7 +116,7 @@ func SetUser(path, name, password string, opts *SetUserOptions) error {
 // zero.
 func setUser(path, user, password string, opts *SetUserOptions) (number int, err error) {
 	// Before the lock: it is slow, and needs nothing from the file.
-	hash, err := newArgon2Hash(password, opts.Argon2id)
+	field, err := newPasswordField(opts.Scheme, password, opts.Argon2id)
 	if err != nil {
 		return 0, err
 	}
@@ -111,11 +134,19 @@ func setUser(path, user, password string, opts *SetUserOptions) (number int, err
 	if err != nil {
 		return 0, fmt.Errorf("users file %s: %w", path, err)
 	}
-	u := users.byName[user]
-	if u != nil && !opts.Replace {
+	u := users.line(user, opts.App)
+	switch {
+	case u != nil && !opts.Replace:
 		return u.number, nil
+	case opts.App != "" && users.byName[user] == nil:
+		return 0, &mailaccess.Error{Kind: mailaccess.KindNotFound, Op: "users file", Err: errors.New("an app password needs a user")}
+	case u == nil && opts.App != "":
+		field += ":app=" + opts.App
+		if len(opts.Protocols) > 0 {
+			field += " protocols=" + strings.Join(opts.Protocols, ",")
+		}
 	}
-	data = withPassword(data, u, user, argon2Scheme+hash.String())
+	data = withPassword(data, u, user, field)
 	// Whatever is wrong with what is about to be written, it must not take the
 	// place of a file that works: a line or the file may have become too long.
 	if _, err := parseUsers(data); err != nil {

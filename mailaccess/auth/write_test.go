@@ -249,8 +249,8 @@ func TestSetUserAtOnce(t *testing.T) {
 	if added != 1 {
 		t.Errorf("the same user was added %d times", added)
 	}
-	if users := openUsersFile(t, path, nil).current().users; len(users.lines) != n+1 {
-		t.Errorf("%d users of %d are there", len(users.lines), n+1)
+	if users := openUsersFile(t, path, nil).current().users; len(users.users) != n+1 {
+		t.Errorf("%d users of %d are there", len(users.users), n+1)
 	}
 	if diff := cmp.Diff([]string{"users", "users.lock"}, names(t, filepath.Dir(path))); diff != "" {
 		t.Errorf("files left (-want +got):\n%s", diff)
@@ -266,7 +266,7 @@ func TestHasUser(t *testing.T) {
 	if err := SetUser(path, "alice", "secret", &SetUserOptions{Argon2id: Argon2id{Memory: 8, Time: 1}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(broken, []byte("alice:secret\n"), 0o600); err != nil {
+	if err := os.WriteFile(broken, []byte("alice secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	before := names(t, dir)

@@ -27,12 +27,15 @@ type User struct {
 	// Account is the account that the user gets; empty: any.
 	Account string
 
+	// Token is a bearer token of the user's, where the authenticator verifies such.
+	Token string
+
 	// Stranger is a name that the authenticator does not know; empty:
 	// "stranger-to-this-suite".
 	Stranger string
 }
 
-// Run checks a, each rule in a subtest of its own. It logs in some forty times,
+// Run checks a, and what it can verify besides passwords ([auth.AbilitiesOf]), each rule in a subtest of its own. It logs in some forty times,
 // with wrong passwords too: an authenticator that slows down who guesses wants
 // to be told not to.
 func Run(t *testing.T, a mailaccess.Authenticator, u User) {
@@ -73,6 +76,9 @@ func rules() []rule {
 		{"CancelledContext", cancelledContext},
 		{"OwnAttributes", ownAttributes},
 		{"Concurrent", concurrent},
+		{"Scram", scramProof},
+		{"Bearer", bearer},
+		{"Digest", digest},
 	}
 }
 

@@ -2,12 +2,14 @@ package authtest
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/auth"
 )
 
 type authenticate func(context.Context, mailaccess.Login) (mailaccess.Identity, error)
@@ -148,6 +150,95 @@ func TestBad(t *testing.T) {
 		err := Check(t.Context(), tt.bad, user)
 		if err == nil || !strings.Contains("\n"+err.Error(), "\n"+tt.rule+": ") {
 			t.Errorf("%s: %s does not find it: %v", what, tt.rule, err)
+		}
+	}
+}
+
+// able is good, and can more.
+type able struct {
+	authenticate
+	abilities auth.Abilities
+}
+
+func (a able) Abilities() auth.Abilities { return a.abilities }
+
+// TestBadAbilities: each rule is found broken by the authenticator that breaks it.
+func TestBadAbilities(t *testing.T) {
+	hashes := []crypto.Hash{crypto.SHA256}
+	in := mailaccess.Identity{User: "alice", Account: "alice"}
+	scramWith := func(change func(l mailaccess.Login, u *auth.ScramUser)) auth.Abilities {
+		return auth.Abilities{ScramHashes: hashes, Scram: func(_ context.Context, l mailaccess.Login, hash crypto.Hash) (*auth.ScramUser, error) {
+			u := auth.FakeScramUser([]byte("s"), hash, l.Username, 4096, 16)
+			if l.Username == user.Name {
+				var err error
+				if u.ScramKeys, err = auth.NewScramKeys(hash, user.Password, []byte("0123456789abcdef"), 4096); err != nil {
+					return nil, err
+				}
+				u.Decide = func(ctx context.Context, proved bool) (mailaccess.Identity, error) {
+					l := l
+					l.Password = map[bool]string{true: user.Password}[proved]
+					return good(ctx, l)
+				}
+			}
+			change(l, u)
+			return u, nil
+		}}
+	}
+	tokens := func(f func(l mailaccess.Login, token string) (mailaccess.Identity, error)) auth.Abilities {
+		return auth.Abilities{Bearer: func(_ context.Context, l mailaccess.Login, token string) (mailaccess.Identity, error) {
+			return f(l, token)
+		}}
+	}
+	withToken := user
+	withToken.Token = "a.tok-en"
+	n := 0
+	for what, tt := range map[string]struct {
+		rule string // empty: all is well
+		able auth.Abilities
+		user User
+	}{
+		"well":        {"", scramWith(func(mailaccess.Login, *auth.ScramUser) {}), user},
+		"hashes only": {"Scram", auth.Abilities{ScramHashes: hashes}, user},
+		"no hashes":   {"Scram", auth.Abilities{Scram: scramWith(nil).Scram}, user},
+		"no proof": {"Scram", scramWith(func(_ mailaccess.Login, u *auth.ScramUser) {
+			u.Decide = func(context.Context, bool) (mailaccess.Identity, error) { return in, failed("no") }
+		}), user},
+		"salt changes": {"Scram", scramWith(func(l mailaccess.Login, u *auth.ScramUser) {
+			if n++; l.Username != user.Name {
+				u.Salt = fmt.Appendf(nil, "%016d", n)
+			}
+		}), user},
+		"few iterations": {"Scram", scramWith(func(l mailaccess.Login, u *auth.ScramUser) {
+			if l.Username != user.Name {
+				u.Iterations = 5000
+			}
+		}), user},
+		"authzid": {"Scram", scramWith(func(l mailaccess.Login, u *auth.ScramUser) {
+			if inner := u.Decide; l.Username == user.Name {
+				u.Decide = func(ctx context.Context, proved bool) (mailaccess.Identity, error) {
+					if proved {
+						return in, nil
+					}
+					return inner(ctx, proved)
+				}
+			}
+		}), user},
+		"token well": {"", tokens(func(l mailaccess.Login, token string) (mailaccess.Identity, error) {
+			if token != withToken.Token {
+				return mailaccess.Identity{}, failed("no")
+			}
+			l.Username, l.Password = user.Name, user.Password
+			return good(context.Background(), l)
+		}), withToken},
+		"any token": {"Bearer", tokens(func(mailaccess.Login, string) (mailaccess.Identity, error) { return in, nil }), withToken},
+		"no token":  {"Bearer", auth.Abilities{}, withToken},
+		"digest": {"Digest", auth.Abilities{Digest: func(context.Context, mailaccess.Login, func(string) bool) (mailaccess.Identity, error) {
+			return in, nil
+		}}, user},
+	} {
+		err := Check(t.Context(), able{good, tt.able}, tt.user)
+		if tt.rule == "" && err != nil || tt.rule != "" && (err == nil || !strings.Contains("\n"+err.Error(), "\n"+tt.rule+": ")) {
+			t.Errorf("%s: %s: %v", what, tt.rule, err)
 		}
 	}
 }
