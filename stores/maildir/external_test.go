@@ -542,6 +542,40 @@ func TestRenamesGoOnWithoutOne(t *testing.T) {
 	}
 }
 
+// $Forwarded has the letter of its own and one like other keywords, for programs that know
+// either. What other programs do to one of them holds for both.
+func TestForwardedHasTwoLetters(t *testing.T) {
+	d := memDisk(t)
+	o := d.open(nil)
+	p := program{t, d}
+	p.deliver("cur", "1.one.host:2,", "one")
+	v := o.view("INBOX")
+	for _, c := range []struct {
+		do          func()
+		flags, name string
+	}{
+		{func() {
+			o.setFlags("INBOX", v.uids["one"][0], mailaccess.FlagChange{Add: flagsFor(t, 0, "$Forwarded")})
+		}, "$Forwarded", "1.one.host:2,Pa"},
+		{func() { p.rename("1.one.host:2,Pa", "1.one.host:2,a") }, "", "1.one.host:2,"},
+		{func() { p.rename("1.one.host:2,", "1.one.host:2,P") }, "$Forwarded", "1.one.host:2,Pa"},
+		{func() { p.rename("1.one.host:2,Pa", "1.one.host:2,P") }, "", "1.one.host:2,"},
+		{func() { p.rename("1.one.host:2,", "1.one.host:2,a") }, "$Forwarded", "1.one.host:2,Pa"},
+	} {
+		o.unwatchAll()
+		c.do()
+		if got := o.view("INBOX").flags["one"]; got != c.flags {
+			t.Fatalf("flags are %q, want %q", got, c.flags)
+		}
+		if err := o.finishNames(); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.files("cur"); !slices.Equal(got, []string{c.name}) {
+			t.Fatalf("files are %q, want %s", got, c.name)
+		}
+	}
+}
+
 // A letter that some file has, and that nobody explains, is not given to a keyword.
 func TestLettersThatAreTaken(t *testing.T) {
 	d := memDisk(t)

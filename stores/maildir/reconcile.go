@@ -341,10 +341,12 @@ func (d *difference) planKnown(p *planner) (*record, error) {
 }
 
 // merged returns flags after what another program did: the difference between the name that
-// was seen last and the one that is there now.
+// was seen last and the one that is there now. A keyword that has two letters is gone with
+// either.
 func (d *difference) merged(flags mailaccess.Flags, was, is index.FileName) mailaccess.Flags {
-	before, after := d.flagsIn(was), d.flagsIn(is)
-	added, removed := after.Minus(before), before.Minus(after)
+	before, after := lettersIn(was), lettersIn(is)
+	added, _ := d.keywords.Flags(after.Minus(before))
+	removed, _ := d.keywords.Flags(before.Minus(after))
 	to := flags.Minus(removed).Union(added)
 	if !to.Keywords.IsEmpty() && to.Keywords != flags.Keywords {
 		if to.Keywords.Len() > mailaccess.MaxKeywords {
@@ -355,12 +357,8 @@ func (d *difference) merged(flags mailaccess.Flags, was, is index.FileName) mail
 	return to
 }
 
-// flagsIn returns the flags that a name tells.
-func (d *difference) flagsIn(name index.FileName) mailaccess.Flags {
-	m, ok := maildirname.ParseMessage(name.Base + name.Suffix)
-	if !ok {
-		return mailaccess.Flags{}
-	}
-	flags, _ := d.keywords.Flags(m.Flags)
-	return flags
+// lettersIn returns the letters of a name.
+func lettersIn(name index.FileName) maildirname.Letters {
+	m, _ := maildirname.ParseMessage(name.Base + name.Suffix)
+	return m.Flags
 }

@@ -30,7 +30,7 @@ const (
 // may not use the Maildir at the same time.
 //
 // There are 26 letters. A keyword that comes when none is left is kept in the index
-// only: Letters returns it apart, and it is lost with the index.
+// only: Letters returns it apart, and it is lost with the index, unless it is $Forwarded.
 type Keywords struct {
 	// names are as in the file: one that is no keyword keeps its letter all the
 	// same, since there are files that have it.
@@ -84,12 +84,12 @@ func (k Keywords) letter(word string) int {
 	return -1
 }
 
-// Add gives a keyword a letter, unless it has one or needs none, and reports whether
-// that is so afterwards; false means that no letter is left. Letters in taken, a bit
+// Add gives a keyword a letter, unless it has one, and reports whether it has one
+// afterwards; false means that no letter is left. Letters in taken, a bit
 // mask like [Letters.Keywords], are not given: those that files have and the folder
 // does not know, which would turn into the keyword.
 func (k *Keywords) Add(word string, taken uint32) bool {
-	if strings.EqualFold(word, forwarded) || k.letter(word) >= 0 {
+	if k.letter(word) >= 0 {
 		return true
 	}
 	if mailaccess.CheckKeyword(word) != nil {
@@ -130,8 +130,8 @@ func (k Keywords) Flags(l Letters) (flags mailaccess.Flags, unknown uint32) {
 	return flags, unknown
 }
 
-// Letters returns the letters of flags, and the keywords that have none. $Forwarded
-// is P, and its letter too where it has one.
+// Letters returns the letters of flags, and the keywords to which a letter could be
+// given. $Forwarded is P, and its letter too where it has one: Dovecot knows no P.
 func (k Keywords) Letters(flags mailaccess.Flags) (l Letters, without mailaccess.Keywords) {
 	l.System = flags.System
 	var left []string
@@ -142,7 +142,8 @@ func (k Keywords) Letters(flags mailaccess.Flags) (l Letters, without mailaccess
 		}
 		if strings.EqualFold(word, forwarded) {
 			l.Passed = true
-		} else if n < 0 {
+		}
+		if n < 0 {
 			left = append(left, word)
 		}
 	}

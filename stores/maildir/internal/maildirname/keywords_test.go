@@ -81,10 +81,10 @@ func TestKeywordsAdd(t *testing.T) {
 	if k.Add("no keyword", 0) {
 		t.Error("what is no keyword has a letter")
 	}
-	if got, want := string(k.Append(nil)), "0 two words\n1 $Junk\n2 Work\n4 Later\n"; got != want {
+	if got, want := string(k.Append(nil)), "0 two words\n1 $Junk\n2 $Forwarded\n4 Work\n5 Later\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	for n := 3; n <= 24; n++ { // with 0, 1, 2 and 4 that is all but two letters
+	for n := 4; n <= 24; n++ { // with 0, 1, 2, 4 and 5 that is all but two letters
 		if word := fmt.Sprint("k", n); !k.Add(word, 1<<3) && n < 24 {
 			t.Fatalf("%s has no letter", word)
 		}
@@ -96,7 +96,7 @@ func TestKeywordsAdd(t *testing.T) {
 		t.Error("the 26th letter was not the last")
 	}
 	l, without := k.Letters(mailaccess.Flags{System: seen, Keywords: words(t, "Overflow", "LAST", "work")})
-	if l != (Letters{System: seen, Keywords: 1<<2 | 1<<3}) || without != words(t, "Overflow") {
+	if l != (Letters{System: seen, Keywords: 1<<3 | 1<<4}) || without != words(t, "Overflow") {
 		t.Errorf("letters %+v, without %v", l, without)
 	}
 }

@@ -107,6 +107,15 @@ func (l *Letters) add(c byte) bool {
 	return true
 }
 
+// Minus returns the letters that are in l and not in other.
+func (l Letters) Minus(other Letters) Letters {
+	return Letters{
+		System:   l.System &^ other.System,
+		Passed:   l.Passed && !other.Passed,
+		Keywords: l.Keywords &^ other.Keywords,
+	}
+}
+
 // systemFlag returns the flag of a capital letter, 0 when it has none.
 func systemFlag(c byte) mailaccess.SystemFlags {
 	switch c {
