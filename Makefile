@@ -42,6 +42,7 @@ bench:
 
 # Drives the demo, and servers over hooks and over Maildirs, with clients from Debian's
 # packages: curl, isync (mbsync), getmail6, neomutt, offlineimap3, python3; and with
-# imapflow, which npm fetches. Into Maildirs procmail and maildrop deliver.
+# imapflow, which npm fetches. Into Maildirs procmail and maildrop deliver, and Dovecot
+# (dovecot-imapd) keeps them before and after.
 interop:
 	$(GO) test -tags interop -count 1 -v ./cmd/mailaccess/interop/

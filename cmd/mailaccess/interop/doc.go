@@ -5,12 +5,15 @@
 // stored and fetched is compared octet for octet, over IMAP and POP3.
 //
 // Others use the Maildirs themselves while the server serves them: procmail and maildrop
-// deliver, and mbsync keeps them like its own.
+// deliver, and mbsync keeps them like its own. Dovecot keeps a Maildir that is then taken
+// over, and reads what we have made of it.
 //
 // The tests need these programs and are built with the tag "interop" only:
 //
 //	make interop
 //
 // Debian's packages are curl, isync, getmail6, neomutt, offlineimap3, python3, procmail,
-// maildrop, nodejs and npm, which fetches imapflow. What is missing is a failure.
+// maildrop, dovecot-imapd, nodejs and npm, which fetches imapflow. What is missing is a
+// failure. Dovecot's server need not run: its program for IMAP is run for each client, as
+// nobody if the tests are root's.
 package interop

@@ -86,19 +86,7 @@ func mbsync(t *testing.T, d *demo) {
 	m.sync(t, starttls)
 	m.check(t, "second sync")
 
-	// Nothing is left to do.
-	before := m.files(t)
-	asked := regexp.MustCompile(`(?m)^F: >>> \d+ (.*)$`).FindAllStringSubmatch(m.sync(t, implicitTLS, "--debug"), -1)
-	if len(asked) < len(m.want) {
-		t.Errorf("the conversation cannot be read from what mbsync prints: %q", asked)
-	}
-	harmless := regexp.MustCompile(`^(AUTHENTICATE PLAIN .*|COMPRESS DEFLATE|NAMESPACE|LIST .*|SELECT .*|UID FETCH [\d:*]+ \(UID FLAGS\)|CLOSE|LOGOUT)\r?$`)
-	for _, command := range asked {
-		if !harmless.MatchString(command[1]) {
-			t.Errorf("a sync with nothing to do asks for %q", command[1])
-		}
-	}
-	equal(t, "files after a sync with nothing to do", m.files(t), before)
+	m.nothingToDo(t)
 	m.check(t, "third sync")
 }
 
@@ -130,17 +118,18 @@ func (m *mirror) sync(t *testing.T, s security, args ...string) string {
 	if s == starttls {
 		addr, ssl = m.d.imap, "STARTTLS"
 	}
-	config := m.c.write(t, "mbsyncrc", fmt.Appendf(nil, `IMAPStore far
-Host localhost
-Port %s
-User demo
-Pass demo
-SSLType %s
-CertificateFile %s
+	return m.syncWith(t, fmt.Sprintf("Host localhost\nPort %s\nUser demo\nPass demo\nSSLType %s\nCertificateFile %s\n",
+		port(addr), ssl, m.d.cert), args...)
+}
 
+// syncWith runs it with a server that is found so.
+func (m *mirror) syncWith(t *testing.T, server string, args ...string) string {
+	t.Helper()
+	config := m.c.write(t, "mbsyncrc", fmt.Appendf(nil, `IMAPStore far
+%s
 MaildirStore near
-Path %[4]s/
-Inbox %[4]s/INBOX
+Path %[2]s/
+Inbox %[2]s/INBOX
 SubFolders Verbatim
 
 Channel all
@@ -150,8 +139,25 @@ Patterns *
 Create Both
 Expunge Both
 SyncState *
-`, port(addr), ssl, m.d.cert, m.near))
+`, server, m.near))
 	return m.c.run(t, append(args, "--config", config, "--all")...)
+}
+
+// nothingToDo syncs, which asks for no message and changes nothing near.
+func (m *mirror) nothingToDo(t *testing.T) {
+	t.Helper()
+	before := m.files(t)
+	asked := regexp.MustCompile(`(?m)^F: >>> \d+ (.*)$`).FindAllStringSubmatch(m.sync(t, implicitTLS, "--debug"), -1)
+	if len(asked) < len(m.maildirs(t)) {
+		t.Errorf("the conversation cannot be read from what mbsync prints: %q", asked)
+	}
+	harmless := regexp.MustCompile(`^(AUTHENTICATE PLAIN .*|COMPRESS DEFLATE|NAMESPACE|LIST .*|SELECT .*|UID FETCH [\d:*]+ \(UID FLAGS\)|CLOSE|LOGOUT)\r?$`)
+	for _, command := range asked {
+		if !harmless.MatchString(command[1]) {
+			t.Errorf("a sync with nothing to do asks for %q", command[1])
+		}
+	}
+	equal(t, "files after a sync with nothing to do", m.files(t), before)
 }
 
 func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
