@@ -89,7 +89,7 @@ func (s *Store) letGo(a *account) {
 // load opens the directory and reads the account's checkpoint, and those of its mailboxes.
 func (a *account) load(op string, parts []string, create bool) error {
 	if err := a.openMaildir(parts, create); err != nil {
-		if errors.Is(err, fs.ErrNotExist) && !create {
+		if errors.Is(err, fs.ErrNotExist) && !create || errors.Is(err, errSpelling) {
 			return fail(op, mailaccess.KindNotFound, "", err)
 		}
 		return failDisk(op, "", err)
@@ -121,7 +121,12 @@ func (a *account) openMaildir(parts []string, create bool) (err error) {
 	a.dir = a.store.root
 	for _, part := range parts {
 		var sub fsys.Dir
-		if create {
+		if a.store.folds {
+			err = otherSpelling(a.dir, part)
+		}
+		if err != nil {
+			// It stands for no account.
+		} else if create {
 			sub, err = subdir(a.dir, part)
 		} else {
 			sub, err = a.dir.Sub(part)
@@ -146,6 +151,22 @@ func (a *account) openMaildir(parts []string, create bool) (err error) {
 	}
 	a.indexDir, err = subdir(a.dir, indexDir)
 	return err
+}
+
+// errSpelling: the name differs from that of an account by the case of letters only, which on
+// the disk is the same.
+var errSpelling = errors.New("the name is spelled otherwise")
+
+func otherSpelling(d fsys.Dir, name string) error {
+	for e, err := range d.Names(0) {
+		if err != nil {
+			return err
+		}
+		if e.Name != name && strings.EqualFold(e.Name, name) {
+			return errSpelling
+		}
+	}
+	return nil
 }
 
 // openDerived opens the cache of what front-ends derived. It belongs to the epoch's

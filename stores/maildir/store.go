@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -107,6 +108,7 @@ type Store struct {
 	notify           *notifier // nil where the system has none
 	state            storeState
 	keepLog          bool // an account could not be brought forward
+	folds            bool // the file system takes upper and lower case for one
 
 	closed    atomic.Bool
 	discarded atomic.Bool // the commit log lost what nobody waited for
@@ -182,6 +184,10 @@ func (s *Store) openOwn(op string) error {
 	var err error
 	if s.own, err = subdir(s.root, ownDir); err != nil {
 		return failDisk(op, "", err)
+	}
+	if here, err := s.own.Stat(); err == nil {
+		other, err := s.root.Lstat(strings.ToUpper(ownDir))
+		s.folds = err == nil && other.Inode == here.Inode
 	}
 	if s.lock, err = s.own.Lock("lock"); err != nil {
 		if errors.Is(err, fsys.ErrLocked) {
