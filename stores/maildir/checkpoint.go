@@ -63,8 +63,14 @@ func (a *account) checkpointAs(last bool) error {
 	} else {
 		a.fresh = false
 	}
+	if err != nil && c.failed != nil && errors.Is(err, index.ErrCorrupt) {
+		a.distrust(c.failed)
+	}
 	a.mu.Unlock()
 	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = errors.Join(err, a.reopenIndex())
+		}
 		return err
 	}
 	for _, name := range c.spent {
@@ -78,6 +84,33 @@ func (a *account) checkpointAs(last bool) error {
 	return nil
 }
 
+// reopenIndex makes the directory of the index again when somebody removed it. What was in it
+// is made anew from the files.
+func (a *account) reopenIndex() error {
+	return a.do(&change{op: "checkpoint", alone: func() error {
+		here, err := a.indexDir.Stat()
+		if err != nil {
+			return err
+		}
+		if there, err := a.dir.Lstat(indexDir); err == nil && there.Inode == here.Inode || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		d, err := subdir(a.dir, indexDir)
+		if err != nil {
+			return err
+		}
+		a.store.log.Error("the directory of the index was removed: it is made anew", zap.String("account", a.key))
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.quietly("close", a.indexDir.Close())
+		a.indexDir = d
+		for _, b := range a.boxes {
+			a.distrust(b)
+		}
+		return nil
+	}})
+}
+
 // capture is the state of an account on its way to the disk.
 type capture struct {
 	state   []byte
@@ -89,6 +122,8 @@ type capture struct {
 	tag     string
 	first   commitlog.Pos
 	forget  []mailaccess.MailboxID // mailboxes that are no more
+
+	failed *mailbox // whose index could not be written
 
 	last  bool // nothing is changed afterwards
 	clean bool // there was nothing to do
@@ -152,8 +187,9 @@ func (c *capture) write(a *account) error {
 			return err
 		}
 	}
-	for _, head := range c.heads {
+	for i, head := range c.heads {
 		if err := head.Write(); err != nil {
+			c.failed = c.boxes[i]
 			return err
 		}
 	}

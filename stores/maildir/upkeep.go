@@ -2,12 +2,14 @@ package maildir
 
 import (
 	"errors"
+	"io/fs"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/stores/maildir/internal/commitlog"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
 )
 
 const (
@@ -182,7 +184,12 @@ func (a *account) close() error {
 		a.store.log.Warn("names of files lag behind the flags", zap.String("account", a.key), zap.Error(err))
 	}
 	a.takeDirTimes()
-	if err := a.checkpointAs(true); err != nil {
+	err := a.checkpointAs(true)
+	for tries := len(a.boxes); tries >= 0 && (errors.Is(err, index.ErrCorrupt) || errors.Is(err, fs.ErrNotExist)); tries-- {
+		// What is damaged was begun anew.
+		err = a.checkpointAs(true)
+	}
+	if err != nil {
 		return err
 	}
 	a.unwatchAll()
