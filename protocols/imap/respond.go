@@ -121,8 +121,7 @@ func storeStatus(err error) *statusError {
 // logFailed logs an error that is answered with st if the client cannot help it: by
 // command, without arguments.
 func (c *conn) logFailed(st *statusError, err error) {
-	kind := mailaccess.KindOf(err)
-	if st.code == goimap.ResponseCodeServerBug || kind == mailaccess.KindCorrupt || kind == mailaccess.KindUncertain {
+	if st.code == goimap.ResponseCodeServerBug || engine.IsFault(err) {
 		c.log().Error("command failed", zap.ByteString("command", c.name), zap.Error(err))
 	}
 }

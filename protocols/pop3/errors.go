@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
 )
 
 // Response codes, without brackets (RFC 2449, section 8; RFC 3206).
@@ -98,10 +99,8 @@ func (c *conn) answerTo(err error) *refusal {
 // kindAnswer is the answer to an error from below. What somebody should look
 // after is logged.
 func (c *conn) kindAnswer(err error) *refusal {
-	kind := mailaccess.KindOf(err)
-	answer := kindAnswers[kind]
-	switch kind {
-	case mailaccess.KindInternal, mailaccess.KindCorrupt, mailaccess.KindUncertain:
+	answer := kindAnswers[mailaccess.KindOf(err)]
+	if engine.IsFault(err) {
 		c.log().Error("command failed", zap.Error(err))
 	}
 	return &answer

@@ -288,7 +288,7 @@ func failDisk(op, box string, err error) error {
 	}
 	kind := mailaccess.KindUnavailable
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+	case fsys.IsFull(err):
 		kind = mailaccess.KindOverQuota
 	case errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, fs.ErrInvalid):
 		kind = mailaccess.KindInvalid

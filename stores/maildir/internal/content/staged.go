@@ -102,7 +102,7 @@ func (s *Staged) Write(p []byte) (int, error) {
 // write writes b, which comes after what the file has.
 func (s *Staged) write(op string, b []byte) {
 	if _, err := s.f.Write(b); err != nil {
-		s.err = fail(op, mailaccess.KindUnavailable, err)
+		s.err = fail(op, refusal(err), err)
 	}
 }
 
@@ -137,9 +137,17 @@ func (s *Staged) Sync() error {
 	}
 	if err := s.f.Sync(); err != nil {
 		// A second try would say that all is well although it is not.
-		s.err = fail(op, mailaccess.KindUnavailable, err)
+		s.err = fail(op, refusal(err), err)
 	}
 	return s.err
+}
+
+// refusal is the kind of an error of writing.
+func refusal(err error) mailaccess.Kind {
+	if fsys.IsFull(err) {
+		return mailaccess.KindOverQuota
+	}
+	return mailaccess.KindUnavailable
 }
 
 // File is the spool file. It belongs to the Staged.

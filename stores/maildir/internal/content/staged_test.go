@@ -188,7 +188,7 @@ func TestStagedFails(t *testing.T) {
 				if err == nil {
 					err = s.Sync()
 				}
-				if !errors.Is(err, syscall.ENOSPC) || !errors.Is(err, mailaccess.KindUnavailable) {
+				if !errors.Is(err, syscall.ENOSPC) || !errors.Is(err, mailaccess.KindOverQuota) {
 					t.Errorf("room %d, pieces of %d: %v", room, piece, err)
 				}
 				err = nil

@@ -17,6 +17,7 @@ import (
 	"iter"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -27,6 +28,12 @@ var (
 	// ErrLocked: somebody holds the lock.
 	ErrLocked = errors.New("locked by another")
 )
+
+// IsFull reports whether err says that there is no room: on the disk, under a quota of the
+// system, or for a file of that length.
+func IsFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+}
 
 // Dir is an open directory. It stays the same directory whatever becomes of its name.
 // All methods may be called at the same time. Subdirectories and files that were
