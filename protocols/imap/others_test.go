@@ -363,3 +363,74 @@ func TestBesideOthers(t *testing.T) {
 		}
 	}
 }
+
+// TestResyncAfterOthers: what other programs did while no server ran is all that a client is
+// told when it comes back (RFC 7162, section 3.2.5).
+func TestResyncAfterOthers(t *testing.T) {
+	dir := t.TempDir()
+	inbox := &others{dir: filepath.Join(dir, "demo")}
+	serve := func() (c *rawClient, stop func()) {
+		fx := fuzzFixture()
+		fx.Messages, fx.Mailboxes = nil, nil
+		s := startServer(t, fx, filedIn(t, dir, nil))
+		c = dialRaw(t, s)
+		c.do("UNSELECT")
+		c.do("ENABLE QRESYNC")
+		return c, func() {
+			c.nc.Close()
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	c, stop := serve()
+	for _, subject := range []string{"one", "two", "three", "four", "five"} {
+		if err := inbox.deliver(subject); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var told []string
+	for end := time.Now().Add(30 * time.Second); !slices.Contains(told, "* 5 EXISTS"); {
+		if told, _ = c.do("SELECT INBOX"); time.Now().After(end) {
+			t.Fatalf("told %q", told)
+		}
+	}
+	c.do(`UID STORE 1:5 +FLAGS (word)`)
+	told, _ = c.do("SELECT INBOX")
+	all := strings.Join(told, "\n")
+	validity := regexp.MustCompile(`UIDVALIDITY (\d+)`).FindStringSubmatch(all)
+	highest := regexp.MustCompile(`HIGHESTMODSEQ (\d+)`).FindStringSubmatch(all)
+	stop()
+
+	for _, err := range []error{
+		inbox.deliver("six"),
+		inbox.remove("two"),
+		inbox.flag("three", with("F")),
+		inbox.flag("four", func(string) string { return "" }),
+		inbox.flag("five", func(string) string { return "" }),
+		inbox.flag("five", with("a")), // as it was
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, stop = serve()
+	defer stop()
+	told, _ = c.do(fmt.Sprintf("SELECT INBOX (QRESYNC (%s %s))", validity[1], highest[1]))
+	var news []string
+	for _, line := range told {
+		if strings.HasPrefix(line, "* VANISHED") || strings.Contains(line, " FETCH ") {
+			line = strings.ReplaceAll(strings.ReplaceAll(line, ` \Recent`, ""), `\Recent`, "")
+			news = append(news, regexp.MustCompile(` MODSEQ \(\d+\)`).ReplaceAllString(line, ""))
+		}
+	}
+	want := []string{
+		"* VANISHED (EARLIER) 2",
+		`* 2 FETCH (UID 3 FLAGS (\Flagged word))`,
+		"* 3 FETCH (UID 4 FLAGS ())",
+		"* 5 FETCH (UID 6 FLAGS ())",
+	}
+	if !slices.Equal(news, want) {
+		t.Errorf("told %q, want %q", news, want)
+	}
+}
