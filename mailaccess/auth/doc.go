@@ -20,6 +20,8 @@
 //   - [Static] knows the users of a map, for tests and demonstrations.
 //   - [Cache] remembers for a short time what was verified, so that a client
 //     with ten connections hashes once.
+//   - [Guard] slows down and bans who guesses.
+//   - [Masters] lets some act as others.
 //   - [Logged] tells a logger of logins that were refused.
 //   - [NewServer] runs one exchange of a SASL mechanism; [Mechanisms] names
 //     those that can be offered. [Abilities] is how an authenticator says that it

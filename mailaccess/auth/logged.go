@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"net"
 
 	"go.uber.org/zap"
@@ -15,8 +16,11 @@ import (
 // credentials nothing is told, not even the name: people type passwords into
 // the wrong field.
 //
-// A client that went away before the answer is not worth a line. Nil means
+// A client that went away before there was an answer is not worth a line. Nil means
 // silence.
+//
+// The line of a refusal is the same for all: its message is "login refused", its
+// field address the peer's address without the port, for programs that ban.
 func Logged(a mailaccess.Authenticator, log *zap.Logger) mailaccess.Authenticator {
 	if log == nil {
 		return a
@@ -39,16 +43,16 @@ func (g *logged) Abilities() Abilities { return AbilitiesOf(g.inner).around(g.de
 // decide writes the line of a login that is refused.
 func (g *logged) decide(ctx context.Context, l mailaccess.Login, credentials string, decide decision) (mailaccess.Identity, error) {
 	id, err := decide(ctx)
-	if err == nil || ctx.Err() != nil {
+	kind := mailaccess.KindOf(err)
+	if err == nil || ctx.Err() != nil && kind == mailaccess.KindUnavailable {
 		return id, err
 	}
-	kind := mailaccess.KindOf(err)
 	fields := []zap.Field{
 		zap.String("protocol", l.Protocol), zap.String("remote", l.Remote), zap.String("address", hostOf(l.Remote)),
 		zap.String("credentials", credentials), zap.String("kind", kind.Error()),
 	}
-	switch kind {
-	case mailaccess.KindAuthFailed, mailaccess.KindAuthExpired, mailaccess.KindForbidden:
+	switch {
+	case kind == mailaccess.KindAuthFailed, kind == mailaccess.KindAuthExpired, kind == mailaccess.KindForbidden, errors.Is(err, ErrBanned):
 		g.log.Info("login refused", fields...)
 	default:
 		g.log.Error("login not possible", append(fields, zap.Error(err))...)

@@ -48,6 +48,8 @@ func TestSuite(t *testing.T) {
 		"PlainUsersFile":  stored(auth.SchemePlain),
 		"CachedScramFile": auth.Cache(stored(auth.SchemeScramSHA256), nil),
 		"CachedUsersFile": auth.Cache(file, nil),
+		"Guarded":         auth.Guard(auth.Cache(stored(auth.SchemePlain), nil), &auth.GuardOptions{Free: 1000, BanAfter: -1}),
+		"Masters":         auth.Masters(stored(auth.SchemePlain), func(context.Context, string, string) (bool, error) { return false, nil }, nil),
 		"LoggedUsersFile": auth.Logged(file, zap.NewNop()),
 		"CachedFunc": auth.Cache(mailaccess.AuthenticatorFunc(func(ctx context.Context, username, password string) (string, error) {
 			id, err := static.Authenticate(ctx, mailaccess.Login{Username: username, Password: password})

@@ -39,6 +39,9 @@ type Options struct {
 	// AllowPlaintext permits passwords over a channel that others can listen to;
 	// PlaintextOnLoopback permits them to clients on this machine.
 	AllowPlaintext, PlaintextOnLoopback bool
+	// Guard says how logins that fail slow down and ban who fails; nil: the defaults.
+	// Its Logger, where it has none, is Logger.
+	Guard *auth.GuardOptions
 	// Namespace is how IMAP clients see the names of mailboxes; the zero value: as they
 	// are in the store.
 	Namespace imap.Namespace
@@ -56,6 +59,8 @@ type Options struct {
 // listeners and connections.
 type Server struct {
 	IMAP, POP3 *protocols.Server
+	// Guard knows who is banned for failed logins.
+	Guard *auth.Guarded
 
 	engine *engine.Engine
 }
@@ -70,8 +75,16 @@ func New(store mailaccess.Store, a mailaccess.Authenticator, o *Options) (*Serve
 	if err := o.Namespace.Check(); err != nil {
 		return nil, err
 	}
+	var guard auth.GuardOptions
+	if o.Guard != nil {
+		guard = *o.Guard
+	}
+	if guard.Logger == nil {
+		guard.Logger = o.Logger
+	}
+	guarded := auth.Guard(a, &guard)
 	e, err := engine.New(engine.Options{
-		Store: store, Authenticator: auth.Logged(a, o.Logger), Logger: o.Logger, MaxUpload: o.MaxUpload,
+		Store: store, Authenticator: auth.Logged(guarded, o.Logger), Logger: o.Logger, MaxUpload: o.MaxUpload,
 	})
 	if err != nil {
 		return nil, err
@@ -82,6 +95,7 @@ func New(store mailaccess.Store, a mailaccess.Authenticator, o *Options) (*Serve
 		return &protocols.Server{Protocol: p, TLSConfig: o.TLSConfig, Limits: o.Limits, Limiter: limiter, Logger: o.Logger}
 	}
 	return &Server{
+		Guard:  guarded,
 		engine: e,
 		IMAP: serve(imap.New(imap.Options{
 			Engine: e, AllowPlaintext: o.AllowPlaintext, PlaintextOnLoopback: o.PlaintextOnLoopback,

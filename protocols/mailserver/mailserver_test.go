@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -150,4 +151,63 @@ func TestNamespace(t *testing.T) {
 			}
 		}
 	}
+}
+
+// farListener hands out connections that say they come from elsewhere.
+type farListener struct{ net.Listener }
+
+func (l farListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return farConn{c}, nil
+}
+
+type farConn struct{ net.Conn }
+
+func (farConn) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.1:49152"))
+}
+
+// TestGuard: failures by one protocol ban for all, until the ban is lifted.
+func TestGuard(t *testing.T) {
+	store := memory.New(nil)
+	defer store.Close()
+	s, err := mailserver.New(store, auth.Static(map[string]string{"ann": "secret"}), &mailserver.Options{
+		AllowPlaintext: true, Guard: &auth.GuardOptions{BanAfter: 2},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	say := func(p *protocols.Server, steps ...string) {
+		t.Helper()
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go p.Serve(farListener{l})
+		defer l.Close()
+		nc, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		if err := nc.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		c := &conversation{t, nc, bufio.NewReader(nc)}
+		for i := 0; i < len(steps); i += 2 {
+			c.expect(steps[i], steps[i+1])
+		}
+	}
+	say(s.IMAP, "", "* OK ", "a LOGIN ann wrong\r\n", "a NO [AUTHENTICATIONFAILED]")
+	say(s.POP3, "", "+OK ", "USER nobody\r\n", "+OK", "PASS x\r\n", "-ERR [AUTH]")
+	say(s.IMAP, "", "* OK ", "a LOGIN ann secret\r\n", "a NO [UNAVAILABLE]")
+	say(s.POP3, "", "+OK ", "USER ann\r\n", "+OK", "PASS secret\r\n", "-ERR [SYS/TEMP]")
+	if bans := s.Guard.Bans(); len(bans) != 1 || !s.Guard.Lift(bans[0].Prefix) {
+		t.Fatalf("bans: %v", bans)
+	}
+	say(s.POP3, "", "+OK ", "USER ann\r\n", "+OK", "PASS secret\r\n", "+OK")
 }
