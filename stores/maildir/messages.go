@@ -10,8 +10,8 @@ import (
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
 )
 
-// listLen is how many messages a listing takes at a time.
-const listLen = 512
+// listLen is how many messages a listing takes at a time: what the nearest cache holds.
+const listLen = 128
 
 // Messages lists messages. It allocates once for each batch.
 func (h *handle) Messages(ctx context.Context, box mailaccess.MailboxID, uids mailaccess.UIDSet) iter.Seq2[mailaccess.Message, error] {
@@ -24,6 +24,7 @@ func (h *handle) list(ctx context.Context, op string, box mailaccess.MailboxID, 
 		var uids mailaccess.UIDSet
 		var rows []index.Row
 		var ids idBuffer
+		var m mailaccess.Message
 		from, room := mailaccess.UID(1), 16 // many listings are of a few messages
 		for first := true; from != 0; first = false {
 			if cap(rows) < room {
@@ -36,7 +37,8 @@ func (h *handle) list(ctx context.Context, op string, box mailaccess.MailboxID, 
 			}
 			h.ids(rows[:n], &ids)
 			for i := range rows[:n] {
-				if !yield(ids.message(i, &rows[i]), nil) {
+				ids.fill(&m, i, &rows[i])
+				if !yield(m, nil) {
 					return
 				}
 			}
