@@ -46,6 +46,10 @@ type account struct {
 	idleSince time.Time     // when there was the last user
 	leaving   chan struct{} // closed when it was put away; nil: it is not
 
+	// calm: nothing happened since upkeep looked; see stir. size is what resident said then.
+	calm atomic.Bool
+	size atomic.Int64
+
 	mu sync.Mutex
 	accountState
 	boxes  map[mailaccess.MailboxID]*mailbox
@@ -69,6 +73,7 @@ type account struct {
 	pending  []task                 // work on files that failed, in order
 	forget   []mailaccess.MailboxID // whose index goes
 	swept    time.Time
+	due      time.Time          // when upkeep has something to do though nothing happens
 	listed   time.Time          // the directory's time when its folders were listed; zero: not trusted
 	refused  map[string]refusal // folders that are left alone
 }

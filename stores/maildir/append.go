@@ -245,6 +245,7 @@ func (a *account) loaded(op string, id mailaccess.MailboxID) (*mailbox, error) {
 			}
 			return nil, failDisk(op, string(id), err)
 		}
+		a.stir() // it takes more memory now
 	}
 	b.used = a.store.now()
 	return b, nil

@@ -70,6 +70,7 @@ func (a *account) do(c *change) error {
 	l.mu.Unlock()
 
 	a.together(batch)
+	a.stir()
 
 	l.mu.Lock()
 	if len(l.waiting) > 0 {

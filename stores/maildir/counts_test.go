@@ -320,3 +320,56 @@ func TestNoopCostsNothing(t *testing.T) {
 		t.Errorf("Status allocates %v times", n)
 	}
 }
+
+// Accounts in which nothing happens cost the work in the background a glance, until something
+// does: then names of files follow flags as ever.
+func TestCalmAccountsAreLeftAlone(t *testing.T) {
+	d := memDisk(t)
+	o := d.open(nil)
+	o.put(mailaccess.Inbox, "a\r\n", mailaccess.Flags{})
+	o.create("box")
+	looks := func() bool {
+		d.clock.advance(time.Second)
+		o.mu.Lock()
+		before := o.due
+		o.mu.Unlock()
+		o.upkeep(d.clock.now())
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return !o.due.Equal(before)
+	}
+	waitUntil(t, func() bool { return !looks() })
+	for range 10 {
+		if looks() {
+			t.Fatal("a calm account was gone through")
+		}
+	}
+	m := o.list(mailaccess.Inbox)[0]
+	box := o.mailbox(mailaccess.Inbox).ID
+	seen := mailaccess.FlagChange{Add: mailaccess.Flags{System: mailaccess.FlagSeen}}
+	if _, err := o.SetFlags(t.Context(), box, mailaccess.UIDSetOf(m.UID), seen, mailaccess.AnyModSeq); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, func() bool {
+		looks()
+		names := d.files("cur")
+		return len(names) == 1 && strings.HasSuffix(names[0], ":2,S")
+	})
+	// Where nothing tells what others do, a mailbox in use is looked at all the same.
+	release, err := o.Hold(t.Context(), box)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	o.mu.Lock()
+	looked := o.boxes[box].scan.looked
+	o.mu.Unlock()
+	for range 3 {
+		looks()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := o.boxes[box].scan.looked.Sub(looked); n < 2*time.Second {
+		t.Errorf("a mailbox in use was last looked at %v after it was opened", n)
+	}
+}

@@ -101,21 +101,42 @@ func (a *account) loadKeywords(b *mailbox) error {
 // upkeep does what is due in an account: names of files, and looking for what others did
 // where nobody tells.
 func (a *account) upkeep(now time.Time) {
+	calm := a.calm.Swap(true) // what happens from here on is for the next time
 	a.mu.Lock()
+	if calm && now.Before(a.due) {
+		a.mu.Unlock()
+		return
+	}
 	var lazy, look []*mailbox
+	a.due = now.Add(sweepEvery)
+	// isDue reports whether a time has come, and else notes when it comes.
+	isDue := func(t time.Time) bool {
+		if t.After(now) && t.Before(a.due) {
+			a.due = t
+		}
+		return !t.After(now)
+	}
 	for _, b := range a.boxes {
-		if !b.lazy.IsEmpty() && now.Sub(b.flagged) >= quiet {
+		if !b.lazy.IsEmpty() && isDue(b.flagged.Add(quiet)) {
 			lazy = append(lazy, b)
 		}
-		if b.holds > 0 && (b.scan.forced || now.Sub(b.scan.looked) >= a.lookEvery(b)) {
+		if b.holds > 0 && (b.scan.forced || isDue(b.scan.looked.Add(a.lookEvery(b)))) {
 			look = append(look, b)
 		}
 	}
-	sweep := now.Sub(a.swept) >= sweepEvery
+	unused := false // some watched mailbox is
+	for _, b := range a.boxes {
+		unused = b.scan.watched && b.holds == 0 && isDue(b.used.Add(watchFor)) || unused
+	}
+	sweep := isDue(a.swept.Add(sweepEvery))
 	if sweep {
 		a.swept = now
 	}
 	a.mu.Unlock()
+	a.size.Store(a.resident())
+	if len(lazy) > 0 || len(look) > 0 || unused || sweep {
+		defer a.stir() // one more look at what came of it
+	}
 	for _, b := range lazy {
 		if err := a.follow(b); err != nil {
 			a.quietly("rename files", err)
@@ -127,7 +148,9 @@ func (a *account) upkeep(now time.Time) {
 			a.quietly("look for changes", err)
 		}
 	}
-	a.unwatchUnused(now)
+	if unused {
+		a.unwatchUnused(now)
+	}
 	if sweep {
 		a.sweep(now)
 	}

@@ -37,6 +37,10 @@ func (s *Store) startUpkeep() {
 	})
 }
 
+// stir says that something happened which upkeep may have to see to: an account in which
+// nothing does costs it nothing until the next time that something is due.
+func (a *account) stir() { a.calm.Store(false) }
+
 // upkeep does what is due.
 func (s *Store) upkeep(now time.Time) {
 	for _, a := range s.loadedAccounts() {
@@ -133,23 +137,32 @@ func (s *Store) trim() error {
 // putAwayIdle puts away accounts that nobody has open: all that were idle for long, and as
 // many more as it takes to stay within the budget of memory.
 func (s *Store) putAwayIdle(now time.Time) {
-	all := s.loadedAccounts()
-	var total int64
-	sizes := make(map[*account]int64, len(all))
-	for _, a := range all {
-		sizes[a] = a.resident()
-		total += sizes[a]
+	total, idle := s.occupied(now)
+	if total <= s.opts.Memory && !idle {
+		return
 	}
-	for _, a := range all {
+	for _, a := range s.loadedAccounts() {
 		if total <= s.opts.Memory && now.Sub(a.idleSince) < idleFor {
 			continue
 		}
 		if s.putAway(a) {
-			total -= sizes[a]
+			total -= a.size.Load()
 		} else if total > s.opts.Memory {
 			total -= a.unloadUnused(now)
 		}
 	}
+}
+
+// occupied returns about how many octets all accounts take, and whether there is one that was
+// idle for long.
+func (s *Store) occupied(now time.Time) (total int64, idle bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.accounts {
+		total += a.size.Load()
+		idle = idle || a.users == 0 && now.Sub(a.idleSince) >= idleFor
+	}
+	return total, idle
 }
 
 // putAway writes an account's index and lets go of it, unless somebody has it open. On an
@@ -236,6 +249,7 @@ func (a *account) unloadUnused(now time.Time) (freed int64) {
 			freed += before - b.ix.Resident()
 		}
 	}
+	a.size.Add(-freed)
 	return freed
 }
 

@@ -210,6 +210,7 @@ func (a *account) told(b *mailbox, h *happened) (err error) {
 		return errPutAway(op)
 	}
 	defer a.store.letGo(a)
+	defer a.stir()
 	if h.gone {
 		a.unwatch(b)
 	}
@@ -320,6 +321,7 @@ func (a *account) watch(b *mailbox) {
 	}
 	a.mu.Lock()
 	b.scan.watched, b.scan.unseen = true, true
+	a.stir()
 	a.mu.Unlock()
 }
 
@@ -453,6 +455,7 @@ func (h *handle) Hold(ctx context.Context, box mailaccess.MailboxID) (release fu
 	}
 	a := h.account
 	a.store.keep(a)
+	a.stir()
 	var once sync.Once
 	release = func() {
 		once.Do(func() {
@@ -460,6 +463,7 @@ func (h *handle) Hold(ctx context.Context, box mailaccess.MailboxID) (release fu
 			b.holds--
 			b.used = a.store.now()
 			a.mu.Unlock()
+			a.stir()
 			a.store.letGo(a)
 		})
 	}
