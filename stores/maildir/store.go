@@ -176,6 +176,7 @@ func open(root fsys.Dir, p pattern, opts *Options, now func() time.Time) (*Store
 	}
 	s.startWatching()
 	s.startUpkeep()
+	s.startRounds()
 	return s, nil
 }
 

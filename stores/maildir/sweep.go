@@ -27,7 +27,9 @@ const (
 // It takes neither the lead nor a lock while it works, and [Undelete] in another process
 // takes none at all: either of them has a message by one rename or one remove, and the other
 // finds that it is gone.
-func (a *account) sweep(now time.Time) {
+//
+// It reports whether there is more than it removes at a time.
+func (a *account) sweep(now time.Time) (more bool) {
 	s := sweeping{a: a, now: now, left: sweepMax, keep: a.store.opts.KeepExpunged, known: make(map[string]bool)}
 	a.mu.Lock()
 	for h := range a.opened {
@@ -51,11 +53,12 @@ func (a *account) sweep(now time.Time) {
 			a.quietly("look for orphans", s.orphans(dir))
 		}
 	}
-	if s.left <= 0 {
+	if more = s.left <= 0; more {
 		a.mu.Lock()
 		a.swept = time.Time{}
 		a.mu.Unlock()
 	}
+	return more
 }
 
 // sweeping is one sweep.
