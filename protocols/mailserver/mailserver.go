@@ -45,6 +45,8 @@ type Options struct {
 	// Namespace is how IMAP clients see the names of mailboxes; the zero value: as they
 	// are in the store.
 	Namespace imap.Namespace
+	// POP3 says what the maildrop of POP3 clients is, and what becomes of messages.
+	POP3 pop3.Policy
 	// MaxUpload is the largest message taken in, in octets; 0:
 	// [engine.DefaultMaxUpload].
 	MaxUpload int64
@@ -67,12 +69,15 @@ type Server struct {
 
 // New makes a server over a store. The caller keeps the store, and closes it after
 // the server. It fails when the store cannot be watched, or there can be no such
-// namespace.
+// namespace or policy.
 func New(store mailaccess.Store, a mailaccess.Authenticator, o *Options) (*Server, error) {
 	if o == nil {
 		o = &Options{}
 	}
 	if err := o.Namespace.Check(); err != nil {
+		return nil, err
+	}
+	if err := o.POP3.Check(); err != nil {
 		return nil, err
 	}
 	var guard auth.GuardOptions
@@ -103,7 +108,7 @@ func New(store mailaccess.Store, a mailaccess.Authenticator, o *Options) (*Serve
 		})),
 		POP3: serve(pop3.New(pop3.Options{
 			Engine: e, AllowPlaintext: o.AllowPlaintext, PlaintextOnLoopback: o.PlaintextOnLoopback,
-			Version: o.Version, Logger: o.Logger,
+			Policy: o.POP3, Version: o.Version, Logger: o.Logger,
 		})),
 	}, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/hashmail/mailaccess/protocols"
 	"github.com/hashmail/mailaccess/protocols/imap"
 	"github.com/hashmail/mailaccess/protocols/mailserver"
+	"github.com/hashmail/mailaccess/protocols/pop3"
 	"github.com/hashmail/mailaccess/stores/memory"
 )
 
@@ -210,4 +211,37 @@ func TestGuard(t *testing.T) {
 		t.Fatalf("bans: %v", bans)
 	}
 	say(s.POP3, "", "+OK ", "USER ann\r\n", "+OK", "PASS secret\r\n", "+OK")
+}
+
+// A maildrop is as its policy says, and one that makes no sense is refused.
+func TestPOP3Policy(t *testing.T) {
+	store := memory.New(nil)
+	defer store.Close()
+	if _, err := mailserver.New(store, auth.Static(nil), &mailserver.Options{POP3: pop3.Policy{KeepDays: -1}}); err == nil {
+		t.Error("a policy that makes no sense was taken")
+	}
+	s, err := mailserver.New(store, auth.Static(nil), &mailserver.Options{POP3: pop3.Policy{ExpireDays: 30}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	client, server := net.Pipe()
+	defer client.Close()
+	go s.POP3.ServeConn(server)
+	if err := client.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(client)
+	lines.Scan() // the greeting
+	if _, err := client.Write([]byte("CAPA\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() && lines.Text() != "EXPIRE 30" {
+		if lines.Text() == "." {
+			t.Fatal("EXPIRE 30 is not among the capabilities")
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
 }

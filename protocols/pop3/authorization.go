@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/auth"
@@ -176,10 +177,15 @@ func (c *conn) loggedIn(ctx context.Context, id mailaccess.Identity) error {
 		}
 		return err
 	}
-	drop, err := openMaildrop(ctx, c.srv.opts.Engine, id)
+	wait := c.srv.opts.Policy.LoginDelay
+	if !c.srv.delays.over(id.Account, wait, time.Now()) {
+		return errors.Join(refuse(codeLoginDelay, "too soon after the last login"), c.nc.SetUser(""))
+	}
+	drop, err := openMaildrop(ctx, c.srv.opts.Engine, id, &c.srv.opts.Policy)
 	if err != nil {
 		return errors.Join(err, c.nc.SetUser(""))
 	}
+	c.srv.delays.note(id.Account, wait, time.Now())
 	c.drop, c.state = drop, transaction
 	c.ok("maildrop locked and ready")
 	return nil

@@ -12,7 +12,8 @@ import (
 func capa(_ context.Context, c *conn, _ *request) error {
 	c.ok("capability list follows")
 	w := c.out()
-	b := append(c.room(1024), "TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\nUTF8 USER\r\nLANG\r\n"...)
+	b := append(c.room(1024), "TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nUTF8 USER\r\nLANG\r\n"...)
+	b = c.srv.opts.Policy.appendCapabilities(b)
 	if c.state == authorization && c.nc.CanStartTLS() {
 		b = append(b, "STLS\r\n"...)
 	}

@@ -12,10 +12,11 @@ import (
 
 // Response codes, without brackets (RFC 2449, section 8; RFC 3206).
 const (
-	codeInUse = "IN-USE"
-	codeTemp  = "SYS/TEMP"
-	codePerm  = "SYS/PERM"
-	codeAuth  = "AUTH"
+	codeInUse      = "IN-USE"
+	codeLoginDelay = "LOGIN-DELAY"
+	codeTemp       = "SYS/TEMP"
+	codePerm       = "SYS/PERM"
+	codeAuth       = "AUTH"
 )
 
 // refusal is an answer of -ERR.

@@ -21,6 +21,7 @@ import (
 //	lease    refreshing a lease
 type faults struct {
 	mailaccess.Store
+	noSavedDates bool
 
 	mu   sync.Mutex
 	what string
@@ -71,7 +72,12 @@ func (a *faultyAccount) Capabilities() mailaccess.Capabilities {
 	caps := mailaccess.Capabilities{
 		RetainsExpunged: inner.RetainsExpunged,
 		SystemFlags:     inner.SystemFlags,
+		SavedDates:      inner.SavedDates && !a.f.noSavedDates,
 		Flags:           inner.Flags,
+		Copy:            inner.Copy,
+		Move:            inner.Move,
+		Mailboxes:       inner.Mailboxes,
+		Derived:         inner.Derived,
 		Hold:            inner.Hold,
 	}
 	if inner.Lease != nil {

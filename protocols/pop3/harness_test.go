@@ -47,6 +47,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	                 Limits.BadCommands, MaxLine, PerUser
 //	rights=read      whoever logs in may only read
 //	version=TEXT     Options.Version
+//	boxes=A,B uidl=FORM lock=no seen=yes delete=trash|flag
+//	keep=N expire=N older=TIME larger=N delay=TIME
+//	                 Options.Policy
+//	saved=no         the store does not know when a message came into its mailbox
 type world struct {
 	store    mailaccess.Store
 	deliver  deliver
@@ -99,19 +103,26 @@ func newFiledWorld(t testing.TB, fx prototest.Fixture, lineEnd string) *world {
 		t.Fatal(err)
 	}
 	var h *world
-	delivered := make(map[string]int)
+	// The store looks of its own accord when it opens a mailbox for the first time.
+	seen := &world{store: store}
+	delivered := make(map[[2]string]int)
 	deliver := func(_ context.Context, m prototest.Message) error {
-		delivered[m.User]++
-		n := delivered[m.User]
+		at := [2]string{m.User, m.Mailbox}
+		delivered[at]++
+		n := delivered[at]
 		content := bytes.ReplaceAll(m.Content, []byte("\r\n"), []byte(lineEnd))
 		if bytes.Contains(m.Content, []byte("\r\r\n")) {
 			content = m.Content
 		}
-		err := putFile(filepath.Join(dir, m.User), fmt.Sprintf("8374%05d.M1.example", n), content)
-		if err != nil || h == nil {
+		box := filepath.Join(dir, m.User)
+		if m.Mailbox != mailaccess.Inbox {
+			box = filepath.Join(box, "."+m.Mailbox)
+		}
+		err := putFile(box, fmt.Sprintf("8374%05d.M1.example", n), content, m.Date)
+		if err != nil || h == nil && len(fx.Mailboxes) == 0 {
 			return err
 		}
-		return h.until(m.User, n)
+		return seen.until(m.User, m.Mailbox, n)
 	}
 	h = newWorldOver(t, fx, nil, store, deliver)
 	return h
@@ -133,21 +144,21 @@ func memoryDir(t testing.TB) string {
 }
 
 // putFile delivers a message: it is written into tmp, and then it is in new.
-func putFile(dir, name string, content []byte) error {
+func putFile(dir, name string, content []byte, received time.Time) error {
 	for _, sub := range []string{"cur", "new", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return err
 		}
 	}
 	tmp := filepath.Join(dir, "tmp", name)
-	return errors.Join(os.WriteFile(tmp, content, 0o600), os.Rename(tmp, filepath.Join(dir, "new", name)))
+	return errors.Join(os.WriteFile(tmp, content, 0o600), os.Chtimes(tmp, received, received), os.Rename(tmp, filepath.Join(dir, "new", name)))
 }
 
 // until waits until the store has noticed n messages, of which some may be gone again.
-func (h *world) until(user string, n int) error {
+func (h *world) until(user, mailbox string, n int) error {
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		seen := false
-		err := h.inbox(user, func(_ mailaccess.Account, snap mailaccess.Snapshot) error {
+		err := h.mailbox(user, mailbox, func(_ mailaccess.Account, snap mailaccess.Snapshot) error {
 			seen = int(snap.UIDNext) > n
 			return nil
 		})
@@ -163,7 +174,7 @@ func (h *world) until(user string, n int) error {
 func newWorldOver(t testing.TB, fx prototest.Fixture, w wrap, store mailaccess.Store, d deliver) *world {
 	t.Helper()
 	h := &world{store: store, deliver: d}
-	h.faults = &faults{Store: h.store}
+	h.faults = &faults{Store: h.store, noSavedDates: fx.Options["saved"] == "no"}
 	var served mailaccess.Store = h.faults
 	if w != nil {
 		served = w(served)
@@ -186,6 +197,7 @@ func newWorldOver(t testing.TB, fx prototest.Fixture, w wrap, store mailaccess.S
 			Engine:              e,
 			AllowPlaintext:      fx.Options["plaintext"] == "yes",
 			PlaintextOnLoopback: fx.Options["plaintext"] == "local",
+			Policy:              policy(t, fx.Options),
 			Version:             fx.Options["version"],
 		}),
 		Limits: &protocols.Limits{
@@ -212,12 +224,59 @@ func newWorldOver(t testing.TB, fx prototest.Fixture, w wrap, store mailaccess.S
 		}
 		go func() { h.served <- serve(h.listener) }()
 	}
+	for _, m := range fx.Mailboxes {
+		if err := h.create(m); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, m := range fx.Messages {
 		if err := h.Deliver(t, m); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return h
+}
+
+// policy reads the options that are its.
+func policy(t testing.TB, options map[string]string) pop3.Policy {
+	t.Helper()
+	p := pop3.Policy{
+		NoLock:     options["lock"] == "no",
+		MarkSeen:   options["seen"] == "yes",
+		KeepDays:   number(t, options["keep"]),
+		ExpireDays: number(t, options["expire"]),
+		HideLarger: int64(number(t, options["larger"])),
+		HideOlder:  duration(t, options["older"]),
+		LoginDelay: duration(t, options["delay"]),
+	}
+	if boxes := options["boxes"]; boxes != "" {
+		p.Mailboxes = strings.Split(boxes, ",")
+	}
+	switch options["delete"] {
+	case "trash":
+		p.Delete = pop3.DeleteToTrash
+	case "flag":
+		p.Delete = pop3.DeleteFlag
+	}
+	if form := options["uidl"]; form != "" {
+		var err error
+		if p.UIDL, err = pop3.ParseUIDLFormat(form); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Check(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func duration(t testing.TB, s string) time.Duration {
+	t.Helper()
+	d, err := time.ParseDuration(cmp.Or(s, "0s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 func number(t testing.TB, s string) int {
@@ -258,7 +317,9 @@ func (h *world) Deliver(_ testing.TB, m prototest.Message) error {
 // Do knows these actions:
 //
 //	do expunge USER N      another program removes the N-th message of INBOX
-//	do count USER N        fails unless INBOX has N messages
+//	do count USER N [BOX]  fails unless INBOX, or another mailbox, has N messages
+//	do flags USER [N ...]  fails unless these messages of INBOX have \Seen or
+//	                       \Deleted, as the line says with a letter behind each
 //	do fail WHAT KIND N    see faults
 //	do mend                nothing fails any more
 func (h *world) Do(_ testing.TB, args []string) error {
@@ -272,12 +333,17 @@ func (h *world) Do(_ testing.TB, args []string) error {
 			_, err = a.Capabilities().Expunge.Expunge(context.Background(), snap.ID, mailaccess.UIDSetOf(snap.UIDs.Select(n)), 0)
 			return err
 		})
-	case args[0] == "count" && len(args) == 3:
-		return h.inbox(args[1], func(_ mailaccess.Account, snap mailaccess.Snapshot) error {
+	case args[0] == "count" && (len(args) == 3 || len(args) == 4):
+		box := append(args, mailaccess.Inbox)[3]
+		return h.mailbox(args[1], box, func(_ mailaccess.Account, snap mailaccess.Snapshot) error {
 			if got := strconv.Itoa(snap.Messages); got != args[2] {
-				return fmt.Errorf("INBOX has %s messages, want %s", got, args[2])
+				return fmt.Errorf("%s has %s messages, want %s", box, got, args[2])
 			}
 			return nil
+		})
+	case args[0] == "flags" && len(args) >= 2:
+		return h.inbox(args[1], func(a mailaccess.Account, snap mailaccess.Snapshot) error {
+			return wantFlags(a, snap, strings.Join(args[2:], " "))
 		})
 	case args[0] == "fail" && len(args) == 4:
 		kind := slices.IndexFunc(mailaccess.Kinds(), func(k mailaccess.Kind) bool { return k.Error() == args[2] })
@@ -296,14 +362,19 @@ func (h *world) Do(_ testing.TB, args []string) error {
 }
 
 // inbox looks at somebody's INBOX beside the server.
-func (h *world) inbox(user string, f func(mailaccess.Account, mailaccess.Snapshot) error) (err error) {
+func (h *world) inbox(user string, f func(mailaccess.Account, mailaccess.Snapshot) error) error {
+	return h.mailbox(user, mailaccess.Inbox, f)
+}
+
+// mailbox looks at a mailbox of somebody beside the server.
+func (h *world) mailbox(user, name string, f func(mailaccess.Account, mailaccess.Snapshot) error) (err error) {
 	ctx := context.Background()
 	a, err := h.store.Open(ctx, user, mailaccess.Identity{User: user, Account: user})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	box, err := a.Lookup(ctx, mailaccess.Inbox)
+	box, err := a.Lookup(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -312,6 +383,47 @@ func (h *world) inbox(user string, f func(mailaccess.Account, mailaccess.Snapsho
 		return err
 	}
 	return f(a, snap)
+}
+
+// create makes a mailbox that a fixture names.
+func (h *world) create(m prototest.Mailbox) error {
+	if m.Name == mailaccess.Inbox {
+		return nil
+	}
+	var use mailaccess.SpecialUse
+	if slices.Contains(m.Attributes, `\Trash`) {
+		use = mailaccess.UseTrash
+	}
+	return h.inbox(m.User, func(a mailaccess.Account, _ mailaccess.Snapshot) error {
+		_, err := a.Capabilities().Mailboxes.CreateMailbox(context.Background(), m.Name, use)
+		return err
+	})
+}
+
+// wantFlags compares flags with what is written as "1s 3sd".
+func wantFlags(a mailaccess.Account, snap mailaccess.Snapshot, want string) error {
+	var got []string
+	n := 0
+	for m, err := range a.Messages(context.Background(), snap.ID, snap.UIDs) {
+		if err != nil {
+			return err
+		}
+		n++
+		letters := ""
+		if m.Flags.System.Has(mailaccess.FlagSeen) {
+			letters += "s"
+		}
+		if m.Flags.System.Has(mailaccess.FlagDeleted) {
+			letters += "d"
+		}
+		if letters != "" {
+			got = append(got, strconv.Itoa(n)+letters)
+		}
+	}
+	if strings.Join(got, " ") != want {
+		return fmt.Errorf("flags are %q, want %q", strings.Join(got, " "), want)
+	}
+	return nil
 }
 
 // readOnly lets everybody read and nothing else.

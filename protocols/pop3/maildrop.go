@@ -3,6 +3,7 @@ package pop3
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -13,32 +14,45 @@ import (
 // leaseName is the lease that keeps a second session out.
 const leaseName = "pop3"
 
-// maildrop is an INBOX as it was when the session began (RFC 1939, section 4).
+// maildrop is one or more mailboxes as they were when the session began (RFC 1939,
+// section 4).
 type maildrop struct {
-	sess  *engine.Session
-	lease *engine.Lease
-	view  *engine.View
+	policy *Policy
+	sess   *engine.Session
+	lease  *engine.Lease // nil: there is no lock
+	boxes  []*dropBox
 
-	validity uint32
-	uids     mailaccess.UIDSet // message number n is the n-th
-	sizes    []int64           // of message number n at n-1, in octets
-	total    int64             // of all messages, in octets
+	sizes []int64 // of message number n at n-1, in octets
+	total int64   // of all messages, in octets
 
-	// deleted marks messages for the UPDATE state: bit n-1 for number n; nil
-	// when none is marked.
-	deleted []uint64
+	deleted marks // for the UPDATE state
 	// left and octets are the messages not marked.
 	left   int
 	octets int64
+
+	retrieved marks // delivered by RETR; kept where the policy asks for it
+
+	trash mailaccess.MailboxID // once it was needed
 }
 
-// openMaildrop opens the account and its maildrop exclusively.
-func openMaildrop(ctx context.Context, e *engine.Engine, id mailaccess.Identity) (*maildrop, error) {
+// dropBox is a mailbox and those of its messages that are in the maildrop.
+type dropBox struct {
+	view  *engine.View
+	first bool              // named first in the policy
+	base  int               // message number base+n is the n-th of uids
+	uids  mailaccess.UIDSet // in the maildrop
+	// overdue are messages whose time is over, in the maildrop or not, and lapsed
+	// those that were flagged and are kept no longer.
+	overdue, lapsed mailaccess.UIDSet
+}
+
+// openMaildrop opens the account and its maildrop.
+func openMaildrop(ctx context.Context, e *engine.Engine, id mailaccess.Identity, p *Policy) (*maildrop, error) {
 	sess, err := e.Open(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	d := &maildrop{sess: sess}
+	d := &maildrop{policy: p, sess: sess}
 	if err := d.open(ctx); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -46,32 +60,58 @@ func openMaildrop(ctx context.Context, e *engine.Engine, id mailaccess.Identity)
 }
 
 func (d *maildrop) open(ctx context.Context) (err error) {
-	if d.lease, err = d.sess.Lease(ctx, leaseName); err != nil {
-		return err
+	if !d.policy.NoLock {
+		if d.lease, err = d.sess.Lease(ctx, leaseName); err != nil {
+			return err
+		}
 	}
-	box, err := d.sess.Lookup(ctx, mailaccess.Inbox)
-	if err != nil {
-		return err
+	var missing error
+	for i, name := range d.policy.mailboxes() {
+		box, err := d.sess.Lookup(ctx, name)
+		switch {
+		case mailaccess.KindOf(err) == mailaccess.KindNotFound && err != nil:
+			missing = err
+			continue
+		case err != nil:
+			return err
+		}
+		view, err := d.sess.OpenView(ctx, box.ID, engine.ViewOptions{Frozen: true})
+		if err != nil {
+			return err
+		}
+		b := &dropBox{view: view, first: i == 0, base: len(d.sizes)}
+		d.boxes = append(d.boxes, b)
+		if err := d.note(ctx, b); err != nil {
+			return err
+		}
 	}
-	if d.view, err = d.sess.OpenView(ctx, box.ID, engine.ViewOptions{Frozen: true}); err != nil {
-		return err
-	}
-	d.validity = d.view.Status().UIDValidity
-	if err := d.note(ctx); err != nil {
-		return err
+	if len(d.boxes) == 0 {
+		return missing
 	}
 	d.reset()
 	return nil
 }
 
-// note notes the messages and their sizes. What is removed while that goes on
-// was never in the maildrop.
-func (d *maildrop) note(ctx context.Context) error {
-	d.sizes = make([]int64, 0, d.view.Len())
-	var uids mailaccess.UIDSetBuilder
-	for m, err := range d.view.Messages(ctx, d.view.UIDs()) {
+// note notes the messages of a mailbox and their sizes. What is removed while that
+// goes on was never in the maildrop.
+func (d *maildrop) note(ctx context.Context, b *dropBox) error {
+	if d.sizes == nil {
+		d.sizes = make([]int64, 0, b.view.Len())
+	}
+	var uids, overdue, lapsed mailaccess.UIDSetBuilder
+	now := time.Now()
+	for m, err := range b.view.Messages(ctx, b.view.UIDs()) {
 		if err != nil {
 			return err
+		}
+		if d.isOverdue(&m.Message, now) {
+			overdue.AddUID(m.UID)
+		}
+		if d.isLapsed(&m.Message, now) {
+			lapsed.AddUID(m.UID)
+		}
+		if d.isHidden(&m.Message, now) {
+			continue
 		}
 		size, err := d.sess.Size(ctx, &m.Message)
 		switch {
@@ -79,23 +119,54 @@ func (d *maildrop) note(ctx context.Context) error {
 			continue
 		case err != nil:
 			return err
+		case d.policy.HideLarger > 0 && size > d.policy.HideLarger:
+			continue
 		}
 		uids.AddUID(m.UID)
 		d.sizes = append(d.sizes, size)
 		d.total += size
 	}
-	if len(d.sizes) == d.view.Len() {
-		d.uids = d.view.UIDs() // which others share
+	b.overdue, b.lapsed = overdue.Set(), lapsed.Set()
+	if len(d.sizes)-b.base == b.view.Len() {
+		b.uids = b.view.UIDs() // which others share
 	} else {
-		d.uids = uids.Set()
+		b.uids = uids.Set()
 	}
 	return nil
 }
 
+// isHidden reports whether a message of a mailbox is not one of the maildrop, apart
+// from its size.
+func (d *maildrop) isHidden(m *mailaccess.Message, now time.Time) bool {
+	p := d.policy
+	return p.HideOlder > 0 && now.Sub(m.Received) > p.HideOlder ||
+		p.Delete == DeleteFlag && m.Flags.System&mailaccess.FlagDeleted != 0
+}
+
+// isOverdue reports whether ExpireDays have passed.
+func (d *maildrop) isOverdue(m *mailaccess.Message, now time.Time) bool {
+	p := d.policy
+	return p.ExpireDays > 0 && now.Sub(d.arrived(m)) >= days(p.ExpireDays)
+}
+
+// isLapsed reports whether a message that was flagged is kept no longer.
+func (d *maildrop) isLapsed(m *mailaccess.Message, now time.Time) bool {
+	p := d.policy
+	return p.KeepDays > 0 && m.Flags.System&mailaccess.FlagDeleted != 0 && now.Sub(d.arrived(m)) >= days(p.KeepDays)
+}
+
+// arrived is when a message came into its mailbox, or as near as the store knows.
+func (d *maildrop) arrived(m *mailaccess.Message) time.Time {
+	if d.sess.Can().SavedDates && !m.Saved.IsZero() {
+		return m.Saved
+	}
+	return m.Received
+}
+
 // close gives everything up, the lock too. It removes nothing.
 func (d *maildrop) close() error {
-	if d.view != nil {
-		d.view.Close()
+	for _, b := range d.boxes {
+		b.view.Close()
 	}
 	var err error
 	if d.lease != nil {
@@ -113,6 +184,9 @@ func (c *conn) closeDrop() {
 
 // lost reports whether the lock could not be kept.
 func (d *maildrop) lost() bool {
+	if d.lease == nil {
+		return false
+	}
 	select {
 	case <-d.lease.Lost():
 		return true
@@ -126,53 +200,79 @@ func (d *maildrop) check(n int) error {
 	switch {
 	case n < 1 || n > len(d.sizes):
 		return refuse("", "no such message")
-	case d.isDeleted(n):
+	case d.deleted.has(n):
 		return refuse("", "message is deleted")
 	}
 	return nil
 }
 
-func (d *maildrop) isDeleted(n int) bool {
-	return d.deleted != nil && d.deleted[(n-1)/64]&(1<<((n-1)%64)) != 0
-}
-
 // remove marks message number n, which is not marked yet.
 func (d *maildrop) remove(n int) {
-	if d.deleted == nil {
-		d.deleted = make([]uint64, (len(d.sizes)+63)/64)
-	}
-	d.deleted[(n-1)/64] |= 1 << ((n - 1) % 64)
+	d.deleted.set(n, len(d.sizes))
 	d.left--
 	d.octets -= d.sizes[n-1]
 }
 
-// reset takes all marks away.
+// delivered notes that RETR delivered message number n.
+func (d *maildrop) delivered(n int) {
+	if d.policy.MarkSeen || d.policy.ExpireDays == ExpireRetrieved {
+		d.retrieved.set(n, len(d.sizes))
+	}
+}
+
+// reset takes all marks for the UPDATE state away.
 func (d *maildrop) reset() {
 	d.deleted, d.left, d.octets = nil, len(d.sizes), d.total
 }
 
-// removable reports whether messages can be removed at all.
-func (d *maildrop) removable() bool {
-	rights := d.view.Status().Rights
-	return !d.view.ReadOnly() && d.sess.Can().Expunge && rights.Has(mailaccess.RightExpunge)
+// find returns where message number n is, which there is.
+func (d *maildrop) find(n int) (*dropBox, mailaccess.UID) {
+	i := len(d.boxes) - 1
+	for d.boxes[i].base >= n {
+		i--
+	}
+	b := d.boxes[i]
+	return b, b.uids.Select(n - b.base)
 }
 
-// content opens message number n. The error is KindContentGone when somebody
-// else removed the message.
-func (d *maildrop) content(ctx context.Context, n int) (mailaccess.Content, error) {
-	const op = "read message"
-	for m, err := range d.view.Messages(ctx, mailaccess.UIDSetOf(d.uids.Select(n))) {
+// message returns message number n as it is now. The error is KindContentGone when
+// somebody else removed it.
+func (d *maildrop) message(ctx context.Context, n int) (mailaccess.Message, error) {
+	b, uid := d.find(n)
+	for m, err := range b.view.Messages(ctx, mailaccess.UIDSetOf(uid)) {
 		if err != nil {
-			return nil, err
+			return mailaccess.Message{}, err
 		}
-		content, err := d.sess.Content(ctx, m.EmailID)
-		if err != nil {
-			return nil, err
-		}
-		if content.Size() != d.sizes[n-1] {
-			return nil, errors.Join(&mailaccess.Error{Kind: mailaccess.KindCorrupt, Op: op}, content.Close())
-		}
-		return content, nil
+		return m.Message, nil
 	}
-	return nil, &mailaccess.Error{Kind: mailaccess.KindContentGone, Op: op}
+	return mailaccess.Message{}, &mailaccess.Error{Kind: mailaccess.KindContentGone, Op: "read message"}
+}
+
+// content opens message number n. Errors as those of message.
+func (d *maildrop) content(ctx context.Context, n int) (mailaccess.Content, error) {
+	m, err := d.message(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	content, err := d.sess.Content(ctx, m.EmailID)
+	if err != nil {
+		return nil, err
+	}
+	if content.Size() != d.sizes[n-1] {
+		return nil, errors.Join(&mailaccess.Error{Kind: mailaccess.KindCorrupt, Op: "read message"}, content.Close())
+	}
+	return content, nil
+}
+
+// marks are message numbers: bit n-1 for number n; nil when there are none.
+type marks []uint64
+
+func (s marks) has(n int) bool { return s != nil && s[(n-1)/64]&(1<<((n-1)%64)) != 0 }
+
+// set marks number n of total.
+func (s *marks) set(n, total int) {
+	if *s == nil {
+		*s = make(marks, (total+63)/64)
+	}
+	(*s)[(n-1)/64] |= 1 << ((n - 1) % 64)
 }

@@ -1,4 +1,4 @@
-// Package pop3 serves the INBOX of an account over POP3: RFC 1939 with TOP and
+// Package pop3 serves the mail of an account over POP3: RFC 1939 with TOP and
 // UIDL, the extension mechanism (RFC 2449), STLS (RFC 2595), SASL (RFC 5034),
 // UTF8 and LANG (RFC 6856), and the response codes of RFC 2449 and RFC 3206. APOP is not offered: it needs
 // secrets from which the password can be recovered.
@@ -14,6 +14,9 @@
 //
 // Messages are removed only by QUIT. However else a session ends, nothing is
 // removed and the lease is free at once.
+//
+// All of this is the default; a [Policy] names other mailboxes, another form of
+// unique-ids, and what else may become of messages.
 //
 // # What it costs
 //
@@ -34,7 +37,7 @@ import (
 	"github.com/hashmail/mailaccess/protocols"
 )
 
-// Options configure a [Server]. Engine is needed.
+// Options configure a [Server]. Engine is needed; Policy is one that passes its Check.
 type Options struct {
 	Engine *engine.Engine
 	// AllowPlaintext permits passwords over a channel that others can listen
@@ -43,6 +46,8 @@ type Options struct {
 	// PlaintextOnLoopback permits passwords without TLS to clients on this
 	// machine.
 	PlaintextOnLoopback bool
+	// Policy says what the maildrop is.
+	Policy Policy
 	// Version goes into the IMPLEMENTATION capability (RFC 2449, section
 	// 6.9); empty: none.
 	Version string
@@ -54,6 +59,7 @@ type Options struct {
 type Server struct {
 	opts    Options
 	log     *zap.Logger
+	delays  loginDelays
 	lines   sync.Pool // of *[maxLine]byte
 	writers sync.Pool // of *bufio.Writer
 }
@@ -63,6 +69,7 @@ var _ protocols.Protocol = (*Server)(nil)
 // New makes a server.
 func New(o Options) *Server {
 	s := &Server{opts: o, log: o.Logger}
+	s.opts.Policy.UIDL = o.Policy.UIDL.orDefault()
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}

@@ -32,7 +32,11 @@ func retr(ctx context.Context, c *conn, rq *request) error {
 		// the message.
 		return &hangUp{"message broken off", err}
 	}
-	return lines.finish()
+	if err := lines.finish(); err != nil {
+		return err
+	}
+	c.drop.delivered(rq.msg)
+	return nil
 }
 
 // top is RFC 1939, section 7.

@@ -24,7 +24,7 @@ func list(_ context.Context, c *conn, rq *request) error {
 	}
 	c.okNumbers(int64(d.left), d.octets, " scan listing follows")
 	for i, size := range d.sizes {
-		if d.isDeleted(i + 1) {
+		if d.deleted.has(i + 1) {
 			continue
 		}
 		b := strconv.AppendInt(c.room(listingLine), int64(i+1), 10)
@@ -36,41 +36,8 @@ func list(_ context.Context, c *conn, rq *request) error {
 	return c.endOfList()
 }
 
-// uidl is RFC 1939, section 7.
-func uidl(_ context.Context, c *conn, rq *request) error {
-	d := c.drop
-	if rq.msg != 0 {
-		if err := d.check(rq.msg); err != nil {
-			return err
-		}
-		b := append(c.room(listingLine), "+OK "...)
-		c.w.Write(d.appendUniqueID(b, rq.msg, uint32(d.uids.Select(rq.msg)))) //nolint:errcheck // see out
-		return nil
-	}
-	c.ok("unique-id listing follows")
-	n := 0
-	for uid := range d.uids.All() {
-		if n++; d.isDeleted(n) {
-			continue
-		}
-		if _, err := c.w.Write(d.appendUniqueID(c.room(listingLine), n, uint32(uid))); err != nil {
-			return err
-		}
-	}
-	return c.endOfList()
-}
-
 // listingLine is room for a line of any listing.
-const listingLine = 64
-
-// appendUniqueID appends a unique-id listing. UIDVALIDITY and UID together name a
-// message of the mailbox for ever (RFC 3501, section 2.3.1.1); without the
-// separator 1 and 23 would be 12 and 3.
-func (d *maildrop) appendUniqueID(b []byte, n int, uid uint32) []byte {
-	b = append(strconv.AppendInt(b, int64(n), 10), ' ')
-	b = append(strconv.AppendUint(b, uint64(d.validity), 10), '.')
-	return append(strconv.AppendUint(b, uint64(uid), 10), "\r\n"...)
-}
+const listingLine = 128
 
 // endOfList ends a multi-line answer (RFC 1939, section 3).
 func (c *conn) endOfList() error {
@@ -79,13 +46,18 @@ func (c *conn) endOfList() error {
 }
 
 // dele is RFC 1939, section 5: the message is marked, and removed by QUIT.
-func dele(_ context.Context, c *conn, rq *request) error {
+func dele(ctx context.Context, c *conn, rq *request) error {
 	if err := c.drop.check(rq.msg); err != nil {
 		return err
 	}
-	if !c.drop.removable() {
-		// Better now than in the UPDATE state.
+	// Better now than in the UPDATE state.
+	if b, _ := c.drop.find(rq.msg); !c.drop.removable(b) {
 		return refuse(codePerm, "this maildrop is read-only")
+	}
+	if c.drop.policy.Delete == DeleteToTrash {
+		if _, err := c.drop.findTrash(ctx); err != nil {
+			return err
+		}
 	}
 	c.drop.remove(rq.msg)
 	c.ok("message deleted")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/storetest"
+	"github.com/hashmail/mailaccess/protocols/prototest"
 )
 
 // RFC 1939, section 6: QUIT answers +OK when all marked messages are gone, and
@@ -22,14 +23,17 @@ func TestUpdateTellsTheTruth(t *testing.T) {
 		}
 		total := rapid.IntRange(1, 40).Draw(rt, "messages")
 		marked := rapid.SliceOfDistinct(rapid.IntRange(1, total), rapid.ID).Draw(rt, "marked")
-		checkUpdate(t, opts, total, marked)
+		way := rapid.SampledFrom([]string{"", "trash", "flag"}).Draw(rt, "delete")
+		checkUpdate(t, opts, way, total, marked)
 	})
 }
 
-func checkUpdate(t *testing.T, opts storetest.HostileOptions, total int, marked []int) {
+func checkUpdate(t *testing.T, opts storetest.HostileOptions, way string, total int, marked []int) {
 	t.Helper()
-	contents := make([]string, total)
-	h := newWorld(t, demo(contents...), func(s mailaccess.Store) mailaccess.Store { return storetest.Hostile(s, &opts) })
+	fx := demo(make([]string, total)...)
+	fx.Options["delete"] = way
+	fx.Mailboxes = []prototest.Mailbox{{User: "demo", Name: "Trash"}}
+	h := newWorld(t, fx, func(s mailaccess.Store) mailaccess.Store { return storetest.Hostile(s, &opts) })
 	defer h.Close()
 	c := dialIn(t, h)
 	defer c.Close()
@@ -60,5 +64,17 @@ func checkUpdate(t *testing.T, opts storetest.HostileOptions, total int, marked 
 	}
 	if stayed := len(after)/2 - left; stayed != total-len(marked) {
 		t.Fatalf("%d messages that were not marked are left, want %d", stayed, total-len(marked))
+	}
+	if way != "trash" {
+		return
+	}
+	err := h.mailbox("demo", "Trash", func(_ mailaccess.Account, snap mailaccess.Snapshot) error {
+		if gone := len(marked) - left; snap.Messages < gone {
+			return fmt.Errorf("%d messages went and %d arrived", gone, snap.Messages)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
