@@ -79,7 +79,7 @@ func TestMaildirDocsNames(t *testing.T) {
 	for _, code := range []int{exitUsage, exitData, exitNoUser, exitCantCreate, exitIO, exitTemporary, exitPermissions} {
 		names = append(names, strconv.Itoa(code))
 	}
-	for _, flag := range []string{"keep-expunged", "store-memory", "name-separator", "name-prefix"} {
+	for _, flag := range []string{"keep-expunged", "store-memory", "name-separator", "name-prefix", "pop3-uidl", "pop3-delete"} {
 		f := newServeCommand().Flags().Lookup(flag)
 		if f == nil {
 			t.Errorf("serve has no --%s", flag)

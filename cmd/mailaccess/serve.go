@@ -33,6 +33,7 @@ type serve struct {
 	memory    octets // of the store
 	prefix    string // of the names of mailboxes, for clients
 	separator string // between their levels
+	maildrop  maildrop
 	log       logging
 }
 
@@ -60,7 +61,8 @@ turned off with --imaps "" --pop3s "". Passwords are then accepted only with
 A Maildir store keeps expunged messages for a while, for mailaccess undelete, and
 answers mailaccess check on a socket in its own directory. Clients that know another
 server's names of mailboxes keep them with --name-separator . and, where the other was
-Courier, --name-prefix INBOX.
+Courier, --name-prefix INBOX. POP3 clients that leave mail on the server keep what
+they have with --pop3-uidl.
 
 An interrupt (Ctrl-C) or SIGTERM ends the server in order: commands that run may
 take ten seconds to finish. A second one ends it at once.`,
@@ -77,6 +79,7 @@ take ten seconds to finish. A second one ends it at once.`,
 	f.StringVar(&o.prefix, "name-prefix", "", "`prefix` of the names of mailboxes but INBOX, as IMAP clients see them")
 	f.StringVar(&o.separator, "name-separator", o.separator, "`character` between the levels of names, as IMAP clients see them")
 	f.StringVar(&o.users, "users", "", "users `file` (required)")
+	o.maildrop.register(f)
 	o.addresses.register(f)
 	f.StringVar(&o.tlsCert, "tls-cert", "", "`file` with the certificate chain in PEM")
 	f.StringVar(&o.tlsKey, "tls-key", "", "`file` with the private key in PEM")
@@ -121,6 +124,10 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	maildrop, err := o.maildrop.policy()
+	if err != nil {
+		return err
+	}
 	store, err := stores.Open(ctx, o.store, o.storeOptions(log))
 	if err != nil {
 		return err
@@ -136,6 +143,7 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 		tls:            tlsConfig,
 		allowPlaintext: o.plaintext,
 		namespace:      namespace,
+		pop3:           maildrop,
 		logger:         log,
 	})
 	if err != nil {

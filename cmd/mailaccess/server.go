@@ -15,6 +15,7 @@ import (
 	"github.com/hashmail/mailaccess/protocols"
 	"github.com/hashmail/mailaccess/protocols/imap"
 	"github.com/hashmail/mailaccess/protocols/mailserver"
+	"github.com/hashmail/mailaccess/protocols/pop3"
 )
 
 // shutdownGrace is how long commands that run may take to finish when the server
@@ -28,6 +29,7 @@ type serverConfig struct {
 	addresses     addresses
 	tls           *tls.Config // nil: no TLS, neither at once nor later
 	namespace     imap.Namespace
+	pop3          pop3.Policy
 	logger        *zap.Logger
 
 	allowPlaintext      bool // passwords may cross an open channel
@@ -57,7 +59,7 @@ func openServer(c serverConfig) (_ *server, err error) {
 	mail, err := mailserver.New(c.store, c.authenticator, &mailserver.Options{
 		TLSConfig:      c.tls,
 		AllowPlaintext: c.allowPlaintext, PlaintextOnLoopback: c.plaintextOnLoopback,
-		Namespace: c.namespace, Version: buildVersion(), Logger: c.logger,
+		Namespace: c.namespace, POP3: c.pop3, Version: buildVersion(), Logger: c.logger,
 	})
 	if err != nil {
 		return nil, err
