@@ -121,7 +121,9 @@ func storeStatus(err error) *statusError {
 // logFailed logs an error that is answered with st if the client cannot help it: by
 // command, without arguments.
 func (c *conn) logFailed(st *statusError, err error) {
-	if st.code == goimap.ResponseCodeServerBug || engine.IsFault(err) {
+	// What the command itself is told is no failure, though it has no kind.
+	var below *mailaccess.Error
+	if st.code == goimap.ResponseCodeServerBug || errors.As(err, &below) && engine.IsFault(err) {
 		c.log().Error("command failed", zap.ByteString("command", c.name), zap.Error(err))
 	}
 }
