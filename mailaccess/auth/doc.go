@@ -17,6 +17,9 @@
 //
 //   - [UsersFile] reads a file of users and password hashes, a Dovecot passwd-file
 //     if need be, and follows its changes; [SetUser] writes one.
+//   - [Callout] asks another server over HTTP, whatever is behind it; [JWT] and
+//     [Introspection] verify bearer tokens, [Certificates] takes clients by their
+//     certificates; [Combine] puts several together.
 //   - [Static] knows the users of a map, for tests and demonstrations.
 //   - [Cache] remembers for a short time what was verified, so that a client
 //     with ten connections hashes once.
