@@ -45,6 +45,12 @@ func (s *scanState) force() {
 	s.demands++
 }
 
+// retry reports whether files that could not be read are due to be tried again: no time of a
+// directory tells that they can be read by now.
+func (s *scanState) retry(now time.Time) bool {
+	return len(s.unread) > 0 && now.Sub(s.listed) >= lookWatched
+}
+
 // settled is how old a directory's time has to be before it is trusted: what happens within
 // the resolution of the clock does not change it.
 const settled = 2 * time.Second
@@ -53,7 +59,7 @@ const settled = 2 * time.Second
 func (a *account) refresh(op string, box mailaccess.MailboxID) error {
 	a.mu.Lock()
 	b, err := a.box(op, box)
-	known := err == nil && b.scan.watched && !b.scan.unseen && !b.scan.forced
+	known := err == nil && b.scan.watched && !b.scan.unseen && !b.scan.forced && !b.scan.retry(a.store.now())
 	a.mu.Unlock()
 	if err != nil || known {
 		return err
@@ -85,8 +91,8 @@ func (a *account) look(op string, b *mailbox) error {
 func (b *mailbox) agrees(now, cur, fresh time.Time) bool {
 	s := &b.scan
 	since := now.Sub(s.listed)
-	if len(s.unread) > 0 && since >= lookWatched {
-		return false // they may be readable by now, which no time tells
+	if s.retry(now) {
+		return false
 	}
 	if !s.cur.IsZero() {
 		if s.cur.Equal(cur) && s.new.Equal(fresh) {

@@ -309,7 +309,7 @@ func (a *account) watch(b *mailbox) {
 	for at, name := range map[index.Place]string{index.PlaceNew: "new", index.PlaceCur: "cur"} {
 		path := filepath.Join(folder, name)
 		if err := n.add(path); err != nil {
-			if !n.full && !errors.Is(err, fs.ErrNotExist) {
+			if !n.full && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fsnotify.ErrClosed) {
 				n.full = true
 				a.store.log.Warn("a mailbox cannot be watched: such ones are looked at every second while they are in use", zap.String("account", a.key), zap.String("mailbox", b.Name), zap.Error(err))
 			}
