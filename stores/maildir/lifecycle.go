@@ -231,7 +231,7 @@ func (a *account) loadCheckpoint() error {
 			a.store.log.Warn("no index: it is made from the files", zap.String("account", a.key))
 		}
 		return a.newEpoch(nil)
-	case errors.Is(err, index.ErrCorrupt):
+	case errors.Is(err, index.ErrCorrupt), errors.Is(err, fsys.ErrNotRegular):
 		a.store.log.Warn("the index is damaged: it is made anew from the files", zap.String("account", a.key), zap.Error(err))
 		return a.newEpoch(nil)
 	}
@@ -243,7 +243,7 @@ func (a *account) loadBoxes(boxes []boxState) error {
 	for _, s := range boxes {
 		ix, err := index.Open(a.indexDir, string(s.Box), a.indexOptions())
 		if err != nil {
-			if errors.Is(err, index.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
+			if errors.Is(err, index.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fsys.ErrNotRegular) {
 				a.store.log.Warn("the index of a mailbox is damaged: it is made anew from the files", zap.String("account", a.key), zap.String("mailbox", s.Name), zap.Error(err))
 				ix = a.anew(string(s.Box), s.Reserved)
 				a.Epoch, a.Floor = rand.Text(), a.ModSeq

@@ -2,11 +2,14 @@ package maildir
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
@@ -108,13 +111,29 @@ func (h hurt) swap(suffix string) {
 	h.t.Fatalf("no %s of %s", suffix, h.work)
 }
 
+// pipe puts a FIFO in the place of a file of the index.
+func (h hurt) pipe(prefix string) {
+	h.t.Helper()
+	for _, name := range h.d.files(indexDir) {
+		if strings.HasPrefix(name, prefix) {
+			h.remove(indexDir, name)
+			if err := h.d.fs.Plant("ann/"+indexDir+"/"+name, fs.ModeNamedPipe); err != nil {
+				h.t.Fatal(err)
+			}
+			return
+		}
+	}
+	h.t.Fatalf("no %s", prefix)
+}
+
 func damages() []damage {
-	const anew, box = "made", "the index of a mailbox is damaged"
+	const box = "the index of a mailbox is damaged"
 	var all []damage
 	add := func(name, log string, lost bool, do func(h hurt)) {
 		all = append(all, damage{name: name, do: do, log: log, lost: lost})
 	}
 	add("account removed", "no index", true, func(h hurt) { h.remove(indexDir, checkpointFile) })
+	add("account is a FIFO", "the index is damaged", true, func(h hurt) { h.pipe(checkpointFile) })
 	add("all removed", "no index", true, func(h hurt) { h.remove(indexDir, "") })
 	for what, with := range map[string]func([]byte) []byte{"half": half, "empty": nothing, "rubbish": rubbish} {
 		add("account "+what, "the index is damaged", true, func(h hurt) { h.change(indexDir, checkpointFile, with) })
@@ -131,6 +150,7 @@ func damages() []damage {
 	}
 	for _, part := range []string{"head", "rows.", "names."} {
 		add(part+" removed", box, true, func(h hurt) { h.remove(indexDir, h.inbox+"."+part) })
+		add(part+" is a FIFO", box, true, func(h hurt) { h.pipe(h.inbox + "." + part) })
 		add(part+" of another mailbox", box, true, func(h hurt) { h.swap(part) })
 	}
 	return all
@@ -389,5 +409,81 @@ func TestFolderIsCopied(t *testing.T) {
 		}
 		delete(is.boxes, "Copy")
 		damage{}.check(t, was, is)
+	}
+}
+
+// Files that say who we are and cannot be read just now are not taken for lost: the account is
+// not opened, or the folder left alone, and afterwards all is as it was.
+func TestIdentityCannotBeRead(t *testing.T) {
+	for _, file := range []string{"ann/" + accountFile, "ann/" + mailboxFile, "ann/.Work/" + mailboxFile} {
+		for _, lost := range []bool{false, true} {
+			t.Run(fmt.Sprint(file, " index lost ", lost), func(t *testing.T) {
+				o, d, h := damaged(t, nil)
+				was := o.kept()
+				o.close()
+				if lost {
+					h.remove(indexDir, "")
+				}
+				d.fs.Fail(1, syscall.EIO, &fsys.FaultOptions{Reads: true, Sticky: true, Match: func(op fsys.Op) bool {
+					return op.Kind == fsys.OpRead && op.Path() == "mem:/"+file
+				}})
+				p, err := parsePattern(".")
+				if err != nil {
+					t.Fatal(err)
+				}
+				s, err := open(d.root(), p, nil, d.clock.now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if a, err := s.Open(t.Context(), "ann", mailaccess.Identity{}); err == nil {
+					a.Close()
+				} else if !errors.Is(err, mailaccess.KindUnavailable) {
+					t.Errorf("open: %v", err)
+				}
+				s.Close() //nolint:errcheck // it may tell of the fault
+				d.fs.Clear()
+				d.clock.advance(time.Minute)
+				o = d.open(nil)
+				damage{lost: lost}.check(t, was, o.settled())
+			})
+		}
+	}
+}
+
+// Rubbish among the subscriptions costs none of the others, and no message.
+func TestSubscriptionsAreRubbish(t *testing.T) {
+	for name, text := range map[string]string{
+		"octets":     "Work\n\x00\xff\n\n/\n//\nINBOX\na/b\n" + strings.Repeat("x", 5000) + "\nLast\n",
+		"no newline": "INBOX\nWork\nLast",
+		"twice":      "INBOX\nWork\nWork\nLast\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, d, _ := damaged(t, nil)
+			was := o.kept()
+			o.close()
+			program{t, d}.write("subscriptions", text)
+			o = d.open(nil)
+			var got []string
+			for name, err := range o.Subscriptions(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, name)
+			}
+			for _, want := range []string{"INBOX", "Work", "Last"} {
+				if !slices.Contains(got, want) {
+					t.Errorf("subscriptions are %q", got)
+				}
+			}
+			for _, name := range got {
+				if mailaccess.CheckMailboxName(name) != nil {
+					t.Errorf("%q is subscribed to", name)
+				}
+			}
+			if err := o.Subscribe(t.Context(), "Another", true); err != nil {
+				t.Error(err)
+			}
+			damage{}.check(t, was, o.kept())
+		})
 	}
 }

@@ -33,9 +33,9 @@ func openFiles(id string, gen uint64, open func(name string) (fsys.File, error))
 	return &f, nil
 }
 
-// missing: the caller has a head, so that a file that is not there is damage.
+// missing: the caller has a head, so that a file that is not there, or is none, is damage.
 func missing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fsys.ErrNotRegular) {
 		// The error of the system would pass for that of a mailbox that is not there.
 		return fmt.Errorf("%w: %v", ErrCorrupt, err)
 	}
