@@ -59,4 +59,9 @@
 // everything was looked at and they are two seconds old; otherwise the next use lists the
 // directories. A file that is not there when it is opened makes them be listed at once, and is
 // found by the part of its name that does not change.
+//
+// A file whose content has become another's is another message: the one there was vanishes. It
+// is noticed when the file is opened, by its size and time. Of two files of that same part the
+// second one gets a new name, and is a message too. What is no regular file is left alone, and so
+// is a file that cannot be read, until it can.
 package maildir
