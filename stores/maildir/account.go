@@ -70,12 +70,18 @@ type account struct {
 	writing  commitlog.Pos // the same of the checkpoint that is being written
 	unsynced map[fsys.Dir]struct{}
 	spent    []string               // names in the spool that are linked elsewhere
+	uploads  map[string]struct{}    // names in the spool that may be linked once more
 	pending  []task                 // work on files that failed, in order
 	forget   []mailaccess.MailboxID // whose index goes
-	swept    time.Time
-	due      time.Time          // when upkeep has something to do though nothing happens
-	listed   time.Time          // the directory's time when its folders were listed; zero: not trusted
-	refused  map[string]refusal // folders that are left alone
+	// buried are mailboxes that were deleted: work on files may still concern them.
+	buried    map[mailaccess.MailboxID]*mailbox
+	inventory inventory // nil unless the log is gone through again
+	patient   bool      // work whose file is missing waits: the rest of the log may tell where it is
+	renewed   bool      // the epoch is a new one, since it was loaded
+	swept     time.Time
+	due       time.Time          // when upkeep has something to do though nothing happens
+	listed    time.Time          // the directory's time when its folders were listed; zero: not trusted
+	refused   map[string]refusal // folders that are left alone
 }
 
 // accountState is what a checkpoint of the account holds, apart from its mailboxes.

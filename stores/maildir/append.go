@@ -40,12 +40,22 @@ func (h *handle) Stage(ctx context.Context, size int64) (mailaccess.Staged, erro
 		return nil, failDisk(op, "", err)
 	}
 	s := &staged{a: h.account, name: name}
+	// It outlasts the session, and so does the account that it is of.
+	h.store.keep(h.account)
+	h.mu.Lock()
+	h.uploads[name] = struct{}{}
+	h.mu.Unlock()
 	s.Staged = content.NewStaged(f, &content.StagedOptions{Limit: limit, Discard: s.discard, Usable: h.store.readable})
 	return s, nil
 }
 
-// discard removes the file of an upload that was closed, unless a commit has it.
+// discard removes the file of an upload that was closed, unless a commit has it: then it
+// goes with a checkpoint.
 func (s *staged) discard() error {
+	defer s.a.store.letGo(s.a)
+	s.a.mu.Lock()
+	delete(s.a.uploads, s.name)
+	s.a.mu.Unlock()
 	if s.done {
 		return nil
 	}

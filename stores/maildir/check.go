@@ -221,7 +221,7 @@ func (p pattern) name(parts []string) (string, bool) {
 // accounts have yet to do.
 func (c *checking) spool() error {
 	s := c.s
-	if s.keepLog {
+	if s.isBehind() {
 		c.found(0, false, "an account could not be brought forward after the last stop: the commit log is kept for it")
 		return nil
 	}
@@ -233,6 +233,9 @@ func (c *checking) spool() error {
 		}
 		for i := range a.pending {
 			needed[a.pending[i].from.Spool] = true
+		}
+		for name := range a.uploads {
+			needed[name] = true
 		}
 		a.mu.Unlock()
 	}

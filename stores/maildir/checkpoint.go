@@ -38,8 +38,12 @@ func (a *account) checkpoint() error { return a.checkpointAs(false) }
 func (a *account) checkpointAs(last bool) error {
 	c := capture{last: last}
 	err := a.do(&change{op: "checkpoint", alone: func() error { return c.take(a) }})
-	if err != nil || c.clean {
+	if err != nil {
 		return err
+	}
+	if c.clean {
+		a.emptySpent(c.spent)
+		return nil
 	}
 	err = c.write(a)
 	a.mu.Lock()
@@ -61,7 +65,11 @@ func (a *account) checkpointAs(last bool) error {
 			a.lead.close(false)
 		}
 	} else {
-		a.fresh = false
+		a.fresh, a.renewed = false, false
+		for _, b := range c.buried {
+			delete(a.buried, b.ID)
+			a.closeBox(b)
+		}
 	}
 	if err != nil && c.failed != nil && errors.Is(err, index.ErrCorrupt) {
 		a.distrust(c.failed)
@@ -73,11 +81,7 @@ func (a *account) checkpointAs(last bool) error {
 		}
 		return err
 	}
-	for _, name := range c.spent {
-		if err := a.store.spool.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			a.quietly("remove from spool", err)
-		}
-	}
+	a.emptySpent(c.spent)
 	if a.store.opts.KeepExpunged < 0 {
 		a.sweep(a.store.now())
 	}
@@ -111,6 +115,25 @@ func (a *account) reopenIndex() error {
 	}})
 }
 
+// emptySpent removes what is durably linked elsewhere from the spool, except uploads that are
+// open: they may be appended again.
+func (a *account) emptySpent(names []string) {
+	for _, name := range names {
+		a.mu.Lock()
+		_, open := a.uploads[name]
+		if open {
+			a.spent = append(a.spent, name)
+		}
+		a.mu.Unlock()
+		if open {
+			continue
+		}
+		if err := a.store.spool.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			a.quietly("remove from spool", err)
+		}
+	}
+}
+
 // capture is the state of an account on its way to the disk.
 type capture struct {
 	state   []byte
@@ -122,6 +145,7 @@ type capture struct {
 	tag     string
 	first   commitlog.Pos
 	forget  []mailaccess.MailboxID // mailboxes that are no more
+	buried  []*mailbox
 
 	failed *mailbox // whose index could not be written
 
@@ -140,6 +164,7 @@ func (c *capture) take(a *account) error {
 	if c.last {
 		a.lead.close(true)
 		if c.clean = !a.dirty(); c.clean {
+			c.spent, a.spent = a.spent, nil
 			return nil
 		}
 	}
@@ -165,6 +190,9 @@ func (c *capture) take(a *account) error {
 		for i, b := range c.boxes {
 			b.ix.Done(c.heads[i], err)
 		}
+		if c.last {
+			a.lead.close(false)
+		}
 		return err
 	}
 	for d := range a.unsynced {
@@ -176,6 +204,9 @@ func (c *capture) take(a *account) error {
 	c.tag = a.Tag
 	c.first, a.first, a.writing = a.first, 0, a.first
 	c.forget = slices.Clone(a.forget)
+	for _, b := range a.buried {
+		c.buried = append(c.buried, b)
+	}
 	return nil
 }
 

@@ -128,6 +128,12 @@ func (l *lead) isClosed() bool {
 	return l.closed
 }
 
+func (l *lead) isTaken() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.taken
+}
+
 // close makes every change fail from now on, or no longer.
 func (l *lead) close(closed bool) {
 	l.mu.Lock()
@@ -282,9 +288,15 @@ func (a *account) write(p *planner) error {
 	if err != nil {
 		return err
 	}
+	if p.spooled && a.store.opts.Sync == SyncFull {
+		// A record may come to the disk before its sync, and must not without its files.
+		if err := a.store.spoolSync.wait(); err != nil {
+			return err
+		}
+	}
 	// From here on, before there is a record that Trim could drop.
 	a.logged(a.store.commits.End())
-	_, err = a.store.commits.Commit(payload, p.spooled)
+	_, err = a.store.commits.Commit(payload, p.spooled && a.store.opts.Sync != SyncFull)
 	return err
 }
 
@@ -296,6 +308,9 @@ func (a *account) apply(r *record) []task {
 	a.LastEmail, a.LastThread = max(a.LastEmail, r.LastEmail), max(a.LastThread, r.LastThread)
 	var tasks []task
 	for i := range r.Deleted {
+		if b := a.boxes[r.Deleted[i].Box]; b != nil {
+			a.buried[b.ID] = b
+		}
 		tasks = append(tasks, a.applyDeleted(r.ModSeq, &r.Deleted[i])...)
 	}
 	if len(r.Renamed) > 0 {
@@ -333,7 +348,7 @@ func (a *account) applyBox(n mailaccess.ModSeq, r *boxRecord) (tasks []task) {
 		}
 		for i := range rows {
 			if len(r.Sources) > 0 {
-				tasks = append(tasks, task{kind: placeFile, box: b, uid: rows[i].UID, base: names[i].Base, suffix: names[i].Suffix, from: r.Sources[i]})
+				tasks = append(tasks, task{kind: placeFile, box: b, uid: rows[i].UID, base: names[i].Base, suffix: names[i].Suffix, from: r.Sources[i], email: rows[i].Email})
 			}
 		}
 	}

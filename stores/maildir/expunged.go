@@ -74,6 +74,18 @@ func (a *account) keep(t *task) error {
 		to.name = a.store.unique.Next() + t.kept
 	}
 	dir, have := t.box.at(t.place), t.base+t.suffix
+	if a.inventory != nil {
+		// The name may have come back with the work before this, and then a rename does
+		// nothing.
+		same, err := sameFile(dir, have, kept, to.String())
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if same {
+			a.inventory.left(t.box, have)
+			return dir.Remove(have)
+		}
+	}
 	err = dir.Rename(have, kept, to.String())
 	if errors.Is(err, fs.ErrNotExist) {
 		var other error
@@ -88,6 +100,7 @@ func (a *account) keep(t *task) error {
 	if err != nil {
 		return err
 	}
+	a.inventory.left(t.box, have)
 	a.mu.Lock()
 	a.dirtied(t.box, dir)
 	a.dirtied(t.box, kept)
@@ -184,4 +197,40 @@ func (h *handle) openKeptIn(all fsys.Dir, box string, email uint32) (fsys.File, 
 		}
 	}
 	return nil, nil
+}
+
+// highestKept returns the highest number of a content that is kept: no other content may get it.
+func (a *account) highestKept() (highest uint32, err error) {
+	all, err := a.dir.Sub(expungedDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer all.Close()
+	for box, err := range all.Names(0) {
+		if err != nil {
+			return 0, err
+		}
+		if !isID(box.Name) || !box.Type.IsDir() {
+			continue
+		}
+		d, err := all.Sub(box.Name)
+		if err != nil {
+			return 0, err
+		}
+		for e, listErr := range d.Names(0) {
+			if err = listErr; err != nil {
+				break
+			}
+			if k, ok := parseKept(e.Name); ok {
+				highest = max(highest, k.email)
+			}
+		}
+		if err = errors.Join(err, d.Close()); err != nil {
+			return 0, err
+		}
+	}
+	return highest, nil
 }

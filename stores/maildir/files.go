@@ -28,7 +28,7 @@ type task struct {
 	from         source      // placeFile
 	kept         string      // keepFile: the suffix that it gets
 	time         int64       // keepFile: Unix seconds
-	email        uint32      // keepFile: the number of the content
+	email        uint32      // the number of the content
 	run          func() error
 }
 
@@ -61,12 +61,21 @@ func (a *account) work(tasks []task) {
 	}
 }
 
-// blocked reports whether an earlier task of the same message has yet to be done.
+// blocked reports whether an earlier task has yet to be done that is of the same message, or
+// that needs the file which t takes away.
 func (a *account) blocked(t *task) bool {
+	if t.kind == runTask {
+		return false
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range a.pending {
-		if p := &a.pending[i]; p.kind != runTask && p.box == t.box && p.uid == t.uid {
+		p := &a.pending[i]
+		switch {
+		case p.kind == runTask:
+		case p.box == t.box && p.uid == t.uid,
+			p.from.Base != "" && t.kind == keepFile && p.from.Box == t.box.ID && p.from.Base == t.base,
+			p.from.Base != "" && t.from.Move && p.from.Box == t.from.Box && p.from.Base == t.from.Base:
 			return true
 		}
 	}
@@ -85,9 +94,6 @@ func (a *account) redoPending() {
 }
 
 func (a *account) doTask(t *task) error {
-	if t.box != nil && t.box.deleted {
-		return nil // its directory went as it was
-	}
 	switch t.kind {
 	case placeFile:
 		return a.place(t)
@@ -101,39 +107,47 @@ func (a *account) doTask(t *task) error {
 // place puts the file of a message into cur.
 func (a *account) place(t *task) error {
 	if err := a.openDirs(t.box); err != nil {
-		return err
+		if !errors.Is(err, fs.ErrNotExist) || a.patient {
+			return err
+		}
+		// Another program removed it all, or a loss of power did.
+		a.store.log.Error("the directory of a mailbox is gone", zap.String("account", a.key), zap.String("directory", t.box.dirName), zap.String("file", t.base))
+		return nil
 	}
 	name := t.base + t.suffix
-	var err error
+	again, err := a.placedBefore(t)
 	switch {
+	case err != nil || again:
 	case t.from.Spool != "":
-		if err = a.link(a.store.spool, t.from.Spool, t.box, name); errors.Is(err, fs.ErrNotExist) {
-			err = a.placed(t, err)
-		}
+		err = a.link(a.store.spool, t.from.Spool, t.box, name)
 	default:
 		err = a.placeFrom(t, name)
+	}
+	if errors.Is(err, fs.ErrNotExist) && !a.patient {
+		err = a.salvage(t, name)
 	}
 	if err != nil {
 		return err
 	}
 	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t.box.deleted {
+		a.dirtied(t.box, t.box.cur)
+		return nil
+	}
 	t.box.ix.SetFileName(t.uid, index.FileName{Base: t.base, Suffix: t.suffix, Place: index.PlaceCur})
 	if t.from.Spool != "" {
 		a.spent = append(a.spent, t.from.Spool)
 	}
 	a.dirtied(t.box, t.box.cur)
-	a.mu.Unlock()
 	return nil
 }
 
 // placeFrom links or renames a message's file from another place.
 func (a *account) placeFrom(t *task, name string) error {
-	a.mu.Lock()
-	src := a.boxes[t.from.Box]
-	a.mu.Unlock()
+	src := a.sourceBox(t.from.Box)
 	if src == nil {
-		// Deleted since; only when going through the log again.
-		return a.placed(t, fs.ErrNotExist)
+		return fs.ErrNotExist // deleted long since
 	}
 	if err := a.openDirs(src); err != nil {
 		return err
@@ -143,11 +157,22 @@ func (a *account) placeFrom(t *task, name string) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	// Somebody else changed its name meanwhile, or it was done before.
+	// Somebody else changed its name meanwhile.
 	if dir, have, err = a.find(src, t.from.Base); err != nil {
-		return a.placed(t, err)
+		return err
 	}
 	return a.carry(t, src, dir, have, name)
+}
+
+// sourceBox returns the mailbox of a file; one that was deleted has it until the next
+// checkpoint.
+func (a *account) sourceBox(id mailaccess.MailboxID) *mailbox {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if b := a.boxes[id]; b != nil {
+		return b
+	}
+	return a.buried[id]
 }
 
 // carry links or renames a file into cur.
@@ -158,18 +183,12 @@ func (a *account) carry(t *task, src *mailbox, dir fsys.Dir, have, name string) 
 	if err := dir.Rename(have, t.box.cur, name); err != nil {
 		return err
 	}
+	a.inventory.left(src, have)
+	a.inventory.came(t.box, name)
 	a.mu.Lock()
 	a.dirtied(src, dir)
 	a.mu.Unlock()
 	return nil
-}
-
-// placed returns nil if the file is there already, under whatever suffix, else err.
-func (a *account) placed(t *task, err error) error {
-	if _, _, found := a.find(t.box, t.base); found == nil {
-		return nil
-	}
-	return err
 }
 
 // link gives a file a name in cur, or copies it where links cannot be made.
@@ -177,6 +196,7 @@ func (a *account) link(from fsys.Dir, old string, b *mailbox, name string) error
 	err := from.Link(old, b.cur, name)
 	switch {
 	case err == nil, errors.Is(err, fs.ErrExist):
+		a.inventory.came(b, name)
 		return nil
 	case errors.Is(err, syscall.EXDEV), errors.Is(err, syscall.EMLINK), errors.Is(err, syscall.EPERM), errors.Is(err, errors.ErrUnsupported):
 		return a.copyFile(from, old, b, name)
@@ -223,8 +243,11 @@ func (a *account) copyFile(from fsys.Dir, old string, b *mailbox, name string) (
 	return tmp.Rename(temporary, b.cur, name)
 }
 
-// find looks for a message's file by its base, in cur and new.
+// find looks for a message's file by its base, in cur and new. The directories are open.
 func (a *account) find(b *mailbox, base string) (fsys.Dir, string, error) {
+	if a.inventory != nil {
+		return a.inventory.find(b, base)
+	}
 	for _, dir := range []fsys.Dir{b.cur, b.new} {
 		for e, err := range dir.Names(0) {
 			if err != nil {
@@ -258,6 +281,9 @@ func (a *account) openDirsLocked(b *mailbox) error {
 		return nil
 	}
 	dir, err := a.openFolder(b)
+	if errors.Is(err, fs.ErrNotExist) && (b.deleted || a.inventory != nil) {
+		dir, err = a.openAstray(b)
+	}
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
@@ -164,16 +163,10 @@ func (a *account) buryFolder(b *mailbox, d *deletedBox) error {
 			return err
 		}
 	}
+	// What is open stays so until the next checkpoint, for work on files that failed.
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b.ix.Release()
-	// They stay in their fields for whoever is just using them, and says fs.ErrClosed.
-	for _, dir := range []fsys.Dir{b.cur, b.new, b.kept, b.dir} {
-		if dir != nil {
-			delete(a.unsynced, dir)
-			a.quietly("close", dir.Close())
-		}
-	}
 	return nil
 }
 
@@ -189,23 +182,8 @@ func (a *account) hasFolder(id mailaccess.MailboxID) (bool, error) {
 			return true, nil
 		}
 	}
-	d, err := a.dir.Sub(expungedDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer d.Close()
-	for e, err := range d.Names(0) {
-		if err != nil {
-			return false, err
-		}
-		if strings.HasSuffix(e.Name, "."+string(id)) {
-			return true, nil
-		}
-	}
-	return false, nil
+	name, err := a.grave(id)
+	return name != "", err
 }
 
 // settleFolder syncs what the next checkpoint would have.

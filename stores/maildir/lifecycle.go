@@ -41,7 +41,10 @@ func (s *Store) acquire(op, name string, create bool) (*account, error) {
 			a = &account{store: s, key: key, loading: make(chan struct{}), users: 1}
 			s.accounts[key] = a
 			s.mu.Unlock()
-			if a.loadErr = a.load(op, parts, create); a.loadErr == nil && a.fresh {
+			if a.loadErr = s.catchUp(op, key); a.loadErr == nil {
+				a.loadErr = a.load(op, parts, create)
+			}
+			if a.loadErr == nil && a.fresh {
 				// What it is called from now on, and its epoch, must not depend on the log.
 				if err := a.checkpoint(); err != nil {
 					a.loadErr = failDisk(op, "", err)
@@ -98,6 +101,8 @@ func (a *account) load(op string, parts []string, create bool) error {
 	a.names = make(map[string]*mailbox)
 	a.opened = make(map[*handle]struct{})
 	a.unsynced = make(map[fsys.Dir]struct{})
+	a.uploads = make(map[string]struct{})
+	a.buried = make(map[mailaccess.MailboxID]*mailbox)
 	if err := a.loadMeta(); err != nil {
 		return failDisk(op, "", err)
 	}
@@ -220,12 +225,19 @@ func (a *account) loadCheckpoint() error {
 	switch {
 	case a.taking:
 		return a.newEpoch(nil)
-	case err == nil && (a.meta.weak != 0 && a.meta.weak-1 != a.store.state.generation || c.State.Generation < a.store.state.lost):
+	case err == nil && (a.weakened(&c.State) || c.State.Generation < a.store.state.lost):
 		a.store.log.Warn("something may be lost that was not on disk: every message takes a new number", zap.String("account", a.key))
 		return a.newEpoch(&c)
 	case err == nil:
 		a.accountState = c.State
-		return a.loadBoxes(c.Boxes)
+		if err := a.loadBoxes(c.Boxes); err != nil || c.State.Generation == a.store.state.generation {
+			return err
+		}
+		// The last stop was not clean: UIDs may have been reserved since.
+		for _, b := range a.boxes {
+			b.reserved = a.reservedUIDs(b)
+		}
+		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		if !a.fresh {
 			a.store.log.Warn("no index: it is made from the files", zap.String("account", a.key))
@@ -238,6 +250,13 @@ func (a *account) loadCheckpoint() error {
 	return err
 }
 
+// weakened reports whether something was acknowledged without being on disk before a stop
+// that was not clean, and the checkpoint is not of later.
+func (a *account) weakened(c *accountState) bool {
+	weak := a.meta.weak
+	return weak != 0 && weak-1 != a.store.state.generation && c.Generation < weak
+}
+
 // loadBoxes opens the mailboxes of a checkpoint.
 func (a *account) loadBoxes(boxes []boxState) error {
 	for _, s := range boxes {
@@ -245,6 +264,7 @@ func (a *account) loadBoxes(boxes []boxState) error {
 		if err != nil {
 			if errors.Is(err, index.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fsys.ErrNotRegular) {
 				a.store.log.Warn("the index of a mailbox is damaged: it is made anew from the files", zap.String("account", a.key), zap.String("mailbox", s.Name), zap.Error(err))
+				s.Reserved = a.reservedUIDs(&mailbox{Mailbox: mailaccess.Mailbox{ID: s.Box}, dirName: s.Dir, reserved: s.Reserved})
 				ix = a.anew(string(s.Box), s.Reserved)
 				a.Epoch, a.Floor = rand.Text(), a.ModSeq
 			} else {
@@ -261,11 +281,36 @@ func (a *account) loadBoxes(boxes []boxState) error {
 func (a *account) distrust(b *mailbox) {
 	a.store.log.Error("the index of a mailbox is damaged", zap.String("account", a.key), zap.String("mailbox", b.Name))
 	a.Epoch, a.Floor = rand.Text(), a.ModSeq
-	reserved := max(b.reserved, b.ix.UIDNext())
+	reserved := max(a.reservedUIDs(b), b.ix.UIDNext())
 	b.ix.Release()
 	b.ix = a.anew(string(b.ID), reserved)
 	b.lazy = mailaccess.UIDSet{}
 	b.scan.force()
+}
+
+// reservedUIDs returns below what UIDs may have been given out. The mailbox's own file may
+// know more than the checkpoint: it is written first.
+func (a *account) reservedUIDs(b *mailbox) mailaccess.UID {
+	read := func() (mailboxMeta, error) {
+		if b.dirName == "" {
+			return readMailboxMeta(a.dir)
+		}
+		d, err := a.openFolder(b)
+		if errors.Is(err, fs.ErrNotExist) {
+			d, err = a.openAstray(b)
+		}
+		if err != nil {
+			return mailboxMeta{}, err
+		}
+		defer d.Close()
+		return readMailboxMeta(d)
+	}
+	m, err := read()
+	if err != nil || m.id != b.ID {
+		a.quietly("read what UIDs are reserved", err)
+		return b.reserved
+	}
+	return max(b.reserved, m.reserved)
 }
 
 // anew returns an empty index for a mailbox whose own is lost. What is in its directories
@@ -314,10 +359,20 @@ func (a *account) newEpoch(c *checkpointState) error {
 	state.Tag = strings.ToLower(state.Epoch[:8])
 	state.ModSeq = max(state.ModSeq, a.meta.reserved, mailaccess.ModSeq(a.store.now().UnixMicro()))
 	state.Floor = state.ModSeq
+	kept, err := a.highestKept()
+	if err != nil {
+		return err
+	}
+	state.LastEmail = max(state.LastEmail, kept)
 	a.accountState = state
-	a.fresh = true
+	a.fresh, a.renewed = true, true
 	if c == nil {
 		return a.rebuildFolders()
+	}
+	meta := a.meta
+	meta.reserved = max(meta.reserved, state.ModSeq+modSeqBlock)
+	if err := a.writeMeta(meta); err != nil {
+		return err
 	}
 	if err := a.loadBoxes(c.Boxes); err != nil {
 		return err
@@ -346,11 +401,16 @@ func (a *account) renumber(b *mailbox) error {
 			groups[buf[i].Flags].AddUID(buf[i].UID)
 		}
 		from = buf[n-1].UID + 1
+		for i := range buf[:n] {
+			// It may be the work of a checkpoint that was broken off.
+			a.LastEmail, a.LastThread = max(a.LastEmail, buf[i].Email), max(a.LastThread, buf[i].Thread)
+		}
 	}
 	for flags, uids := range groups {
 		b.ix.SetFlags(uids.Set(), flags, a.ModSeq)
 	}
 	b.ix.RaiseModSeq(a.ModSeq)
+	b.reserved = a.reservedUIDs(b)
 	b.ix.RaiseUIDNext(b.reserved)
 	b.ix.RaiseFloor(a.ModSeq)
 	b.ix.SetDirTimes(0, 0)
@@ -374,9 +434,15 @@ func (a *account) readCheckpoint(c *checkpointState) error {
 	return nil
 }
 
-// closeDirs closes what the account has open.
+// closeDirs closes what the account has open. All stays in its field for whoever is just
+// using it, and says fs.ErrClosed.
 func (a *account) closeDirs() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	for _, b := range a.boxes {
+		a.closeBox(b)
+	}
+	for _, b := range a.buried {
 		a.closeBox(b)
 	}
 	if a.derived != nil {
@@ -389,7 +455,7 @@ func (a *account) closeDirs() {
 	}
 }
 
-// closeBox closes the directories of a mailbox; they are opened again when needed.
+// closeBox closes the directories of a mailbox. a.mu is held.
 func (a *account) closeBox(b *mailbox) {
 	b.ix.Release()
 	dirs := []fsys.Dir{b.cur, b.new, b.kept}
@@ -402,7 +468,6 @@ func (a *account) closeBox(b *mailbox) {
 			a.quietly("close", d.Close())
 		}
 	}
-	b.dir, b.cur, b.new, b.kept = nil, nil, nil, nil
 }
 
 // quietly notes an error that changes nothing for anybody.

@@ -128,14 +128,18 @@ func (a *account) upkeep(now time.Time) {
 	for _, b := range a.boxes {
 		unused = b.scan.watched && b.holds == 0 && isDue(b.used.Add(watchFor)) || unused
 	}
+	pending := len(a.pending) > 0
 	sweep := isDue(a.swept.Add(sweepEvery))
 	if sweep {
 		a.swept = now
 	}
 	a.mu.Unlock()
 	a.size.Store(a.resident())
-	if len(lazy) > 0 || len(look) > 0 || unused || sweep {
+	if len(lazy) > 0 || len(look) > 0 || unused || sweep || pending {
 		defer a.stir() // one more look at what came of it
+	}
+	if pending {
+		a.quietly("do again what failed", a.do(&change{op: "look", alone: func() error { a.redoPending(); return nil }}))
 	}
 	for _, b := range lazy {
 		if err := a.follow(b); err != nil {

@@ -90,14 +90,14 @@ func (s *Store) recover() error {
 	if len(order) > 0 {
 		s.log.Info("the last stop was not clean", zap.Int("accounts", len(order)))
 	}
-	whole := true
+	s.behind = make(map[string][]loggedEntry)
 	for _, key := range order {
 		if err := s.recoverAccount(key, entries[key]); err != nil {
-			whole = false
+			s.behind[key] = entries[key]
 			s.log.Error("an account cannot be brought forward: the log is kept for it", zap.String("account", key), zap.Error(err))
 		}
 	}
-	if s.keepLog = !whole; s.keepLog {
+	if len(s.behind) > 0 {
 		return nil
 	}
 	if err := s.commits.Trim(s.commits.End()); err != nil {
@@ -118,6 +118,7 @@ func (s *Store) recoverAccount(key string, entries []loggedEntry) error {
 		return err
 	}
 	a.first = entries[0].pos
+	a.inventory, a.patient = make(inventory), true
 	renamed := make(map[*mailbox]mailaccess.UIDSet)
 	for _, e := range entries {
 		for i := range e.records {
@@ -126,15 +127,50 @@ func (s *Store) recoverAccount(key string, entries []loggedEntry) error {
 			}
 		}
 	}
+	a.patient = false
+	a.redoPending()
+	a.inventory = nil
 	for b, uids := range renamed {
 		if err := a.adopt(b, uids); err != nil {
 			return err
 		}
 	}
 	for _, b := range a.boxes {
+		b.reserved = a.reservedUIDs(b)
+		if a.renewed {
+			// The log has numbers of the epoch before.
+			if err := a.renumber(b); err != nil {
+				return err
+			}
+		}
 		b.ix.SetDirTimes(0, 0)
 	}
 	return a.checkpoint()
+}
+
+// catchUp brings an account forward that could not be when the store was opened. Nobody else
+// has it.
+func (s *Store) catchUp(op, key string) error {
+	s.mu.Lock()
+	entries := s.behind[key]
+	s.mu.Unlock()
+	if entries == nil {
+		return nil
+	}
+	if err := s.recoverAccount(key, entries); err != nil {
+		return failDisk(op, "", err)
+	}
+	s.mu.Lock()
+	delete(s.behind, key)
+	s.mu.Unlock()
+	return nil
+}
+
+// isBehind reports whether there are accounts that could not be brought forward.
+func (s *Store) isBehind() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.behind) > 0
 }
 
 // redo applies a record that may have been applied before, and does its work on files.
@@ -157,6 +193,10 @@ func (a *account) redo(pos commitlog.Pos, r *record, renamed map[*mailbox]mailac
 			for _, n := range part.Names {
 				renamed[b] = renamed[b].WithRange(n.UID, n.UID)
 			}
+			if err := holdRemoved(b, &part); err != nil {
+				a.mu.Unlock()
+				return err
+			}
 		}
 		if _, _, err := part.rows(); err != nil {
 			a.mu.Unlock()
@@ -172,6 +212,18 @@ func (a *account) redo(pos commitlog.Pos, r *record, renamed map[*mailbox]mailac
 	tasks := a.apply(&again)
 	a.mu.Unlock()
 	a.work(tasks)
+	return nil
+}
+
+// holdRemoved is holdNames for what a record removes.
+func holdRemoved(b *mailbox, part *boxRecord) error {
+	for _, m := range part.Removed {
+		if uids, err := m.UIDs.set(); err != nil {
+			return err
+		} else if err := holdNames(b, uids.Intersect(b.ix.UIDs())); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -68,9 +68,25 @@ func (x *expunge) plan(p *planner) (*record, error) {
 	if out.Set().IsEmpty() {
 		return nil, nil
 	}
+	if err := holdNames(b, out.Set()); err != nil {
+		return nil, failDisk(x.op, string(x.box), err)
+	}
 	x.done = mailaccess.Commit{ModSeq: p.number(), UIDs: out.Set()}
 	gone := removal{UIDs: rangesOf(x.done.UIDs), Keep: true, Time: p.a.store.now().Unix()}
 	return &record{ModSeq: x.done.ModSeq, Boxes: []boxRecord{{Box: x.box, Removed: []removal{gone}}}}, nil
+}
+
+// holdNames takes the names of files into memory: when the messages are removed, which cannot
+// fail, they have to be known. a.mu is held.
+func holdNames(b *mailbox, uids mailaccess.UIDSet) error {
+	for uid := range uids.All() {
+		name, err := b.ix.FileName(uid)
+		if err != nil {
+			return err
+		}
+		b.ix.SetFileName(uid, name)
+	}
+	return nil
 }
 
 // Replace puts a message in the place of another.
@@ -97,6 +113,9 @@ func (o *replaced) plan(p *planner, op string, now time.Time, r *record) error {
 	}
 	if !b.ix.UIDs().Contains(o.uid) {
 		return fail(op, mailaccess.KindContentGone, string(o.box), nil)
+	}
+	if err := holdNames(b, mailaccess.UIDSetOf(o.uid)); err != nil {
+		return failDisk(op, string(o.box), err)
 	}
 	gone := []removal{{UIDs: rangesOf(mailaccess.UIDSetOf(o.uid)), Keep: true, Time: now.Unix()}}
 	if r.Boxes[0].Box == o.box {

@@ -102,12 +102,12 @@ type Store struct {
 	root, own, spool fsys.Dir
 	lock             io.Closer
 	commits          *commitlog.Log
+	spoolSync        *sharedSync
 	codec            codec
 	unique           *maildirname.Generator // of names in the spool and of messages
 	bell             bell.Bell
 	notify           *notifier // nil where the system has none
 	state            storeState
-	keepLog          bool // an account could not be brought forward
 	folds            bool // the file system takes upper and lower case for one
 
 	closed    atomic.Bool
@@ -117,6 +117,7 @@ type Store struct {
 
 	mu       sync.Mutex // guards what follows
 	accounts map[string]*account
+	behind   map[string][]loggedEntry // accounts that could not be brought forward yet
 }
 
 var _ mailaccess.Store = (*Store)(nil)
@@ -145,6 +146,18 @@ func New(path string, opts *Options) (*Store, error) {
 
 // open takes over root.
 func open(root fsys.Dir, p pattern, opts *Options, now func() time.Time) (*Store, error) {
+	s, err := openQuiet(root, p, opts, now)
+	if err != nil {
+		return nil, err
+	}
+	s.startWatching()
+	s.startUpkeep()
+	s.startRounds()
+	return s, nil
+}
+
+// openQuiet is open without what goes on in the background.
+func openQuiet(root fsys.Dir, p pattern, opts *Options, now func() time.Time) (*Store, error) {
 	const op = "open store"
 	s := &Store{path: p, root: root, now: now, stop: make(chan struct{}), accounts: make(map[string]*account)}
 	if opts != nil {
@@ -174,9 +187,6 @@ func open(root fsys.Dir, p pattern, opts *Options, now func() time.Time) (*Store
 		s.release()
 		return nil, err
 	}
-	s.startWatching()
-	s.startUpkeep()
-	s.startRounds()
 	return s, nil
 }
 
@@ -199,6 +209,7 @@ func (s *Store) openOwn(op string) error {
 	if s.spool, err = subdir(s.own, "spool"); err != nil {
 		return failDisk(op, "", err)
 	}
+	s.spoolSync = newSharedSync(s.spool.Sync)
 	if err := s.recover(); err != nil {
 		return err
 	}
@@ -238,8 +249,11 @@ func (s *Store) Close() error {
 	if s.notify != nil {
 		s.notify.close()
 	}
-	err := s.putAwayAll()
-	return errors.Join(err, s.release())
+	err := errors.Join(s.putAwayAll(), s.release())
+	if err != nil {
+		return failDisk("close store", "", err)
+	}
+	return nil
 }
 
 // release closes what is open.
@@ -289,12 +303,12 @@ func failDisk(op, box string, err error) error {
 	}
 	kind := mailaccess.KindUnavailable
 	switch {
+	case errors.Is(err, commitlog.ErrUncertain):
+		kind = mailaccess.KindUncertain
 	case fsys.IsFull(err):
 		kind = mailaccess.KindOverQuota
 	case errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, fs.ErrInvalid):
 		kind = mailaccess.KindInvalid
-	case errors.Is(err, commitlog.ErrUncertain):
-		kind = mailaccess.KindUncertain
 	}
 	return fail(op, kind, box, err)
 }
@@ -309,7 +323,8 @@ func subdir(d fsys.Dir, name string) (fsys.Dir, error) {
 		return nil, err
 	}
 	if err := d.Sync(); err != nil {
-		return nil, err
+		// Or whoever finds it next would take it for durable.
+		return nil, errors.Join(err, d.RemoveDir(name))
 	}
 	return d.Sub(name)
 }

@@ -3,6 +3,7 @@ package maildir
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"slices"
 	"time"
 
@@ -48,7 +49,9 @@ func (s *Store) upkeep(now time.Time) {
 	}
 	s.putAwayIdle(now)
 	if lost := s.discarded.Swap(false); lost || s.commits.Size() > s.opts.LogBytes/2 {
-		s.shortenLog(lost)
+		if !s.shortenLog(lost) && lost {
+			s.discarded.Store(true)
+		}
 	}
 }
 
@@ -71,8 +74,9 @@ func (s *Store) loadedAccounts() []*account {
 }
 
 // shortenLog checkpoints accounts, those first that keep the log long, until it is short;
-// or all of them.
-func (s *Store) shortenLog(whole bool) {
+// or all of them. It reports whether it could.
+func (s *Store) shortenLog(whole bool) bool {
+	done := true
 	all := s.loadedAccounts()
 	firsts := make(map[*account]commitlog.Pos, len(all))
 	for _, a := range all {
@@ -92,16 +96,18 @@ func (s *Store) shortenLog(whole bool) {
 			continue
 		}
 		if err := a.checkpoint(); err != nil {
+			done = false
 			s.log.Error("the index of an account cannot be written", zap.String("account", a.key), zap.Error(err))
 		}
 		if err := s.trim(); err != nil {
 			s.log.Error("the commit log cannot be shortened", zap.Error(err))
-			return
+			return false
 		}
 		if !whole && s.commits.Size() < s.opts.LogBytes/4 {
-			return
+			break
 		}
 	}
+	return done
 }
 
 // needs returns from where on the account needs the log; 0: not at all.
@@ -116,7 +122,7 @@ func (a *account) needs() commitlog.Pos {
 
 // trim drops what no account needs of the log.
 func (s *Store) trim() error {
-	if s.keepLog {
+	if s.isBehind() {
 		return nil
 	}
 	pos := s.commits.End()
@@ -240,6 +246,9 @@ func (a *account) resident() int64 {
 func (a *account) unloadUnused(now time.Time) (freed int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.lead.isTaken() {
+		return 0 // a change may be on its way to rows that it found loaded
+	}
 	for _, b := range a.boxes {
 		if b.holds > 0 || !b.ix.Loaded() || now.Sub(b.used) < time.Minute {
 			continue
@@ -255,21 +264,34 @@ func (a *account) unloadUnused(now time.Time) (freed int64) {
 
 // putAwayAll is for Close: everybody who still has an account open finds it closed.
 func (s *Store) putAwayAll() error {
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.accounts))
+	s.mu.Unlock()
 	var errs []error
-	for _, a := range s.loadedAccounts() {
-		errs = append(errs, a.close())
+	for _, a := range all {
+		// Whoever began to load one before the store was closed goes on.
+		<-a.loading
+		if a.loadErr != nil {
+			continue
+		}
+		if err := a.close(); err != nil {
+			errs = append(errs, err)
+			a.lead.close(true)
+			a.unwatchAll()
+			a.closeDirs()
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return failDisk("close store", "", err)
-	}
-	if s.commits == nil {
-		return nil
+		return err
 	}
 	s.mu.Lock()
 	clear(s.accounts)
 	s.mu.Unlock()
 	if err := s.trim(); err != nil {
-		return failDisk("close store", "", err)
+		return err
+	}
+	if s.isBehind() {
+		return nil // the next start has to go through the log
 	}
 	return s.unmarkRunning()
 }

@@ -297,9 +297,9 @@ func (a *account) watch(b *mailbox) {
 		return // whoever scans finds out
 	}
 	a.mu.Lock()
-	on := b.scan.watched || b.deleted
+	on, dirName := b.scan.watched || b.deleted, b.dirName
 	// Not that of the open directories: a mailbox may have been renamed since.
-	folder := filepath.Join(a.dir.Path(), b.dirName)
+	folder := filepath.Join(a.dir.Path(), dirName)
 	a.mu.Unlock()
 	if on {
 		return
@@ -320,9 +320,13 @@ func (a *account) watch(b *mailbox) {
 		n.paths[b] = append(n.paths[b], path)
 	}
 	a.mu.Lock()
-	b.scan.watched, b.scan.unseen = true, true
+	stays := b.dirName == dirName && !b.deleted
+	b.scan.watched, b.scan.unseen = stays, stays
 	a.stir()
 	a.mu.Unlock()
+	if !stays {
+		n.drop(b)
+	}
 }
 
 // drop ends the watch of a mailbox. n.mu is held.
