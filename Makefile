@@ -6,7 +6,7 @@ FUZZTIME ?= 20000x
 # staticcheck is built from the module proxy at the version that is named here.
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check test vet lint race fuzz bench interop
+.PHONY: check test vet lint race fuzz bench interop faults
 
 check: vet lint test
 
@@ -39,6 +39,11 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Fails every operation of a workload on the Maildir store in turn, and takes power away
+# before every one; `make test` does so with a sample of them.
+faults:
+	$(GO) test -run 'Faults|PowerLoss|Kill' ./stores/maildir -maildir.long
 
 # Drives the demo, and servers over hooks and over Maildirs, with clients from Debian's
 # packages: curl, isync (mbsync), getmail6, neomutt, offlineimap3, python3; and with

@@ -87,7 +87,7 @@ func TestFaults(t *testing.T) {
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			for k := 1; ; k += int(stride(5)) {
+			for k := 1; ; k += int(stride(11)) {
 				r := newTrial(t, Options{})
 				failed, err := r.runWithFault(&f, k)
 				if err != nil {

@@ -62,11 +62,12 @@ func everyCrash(t *testing.T, opts Options, every int64, modes []memfs.Mode, che
 	}
 }
 
+// stride is how far apart the operations are that are tried, unless all are.
 func stride(n int64) int64 {
 	if *long {
 		return 1
 	}
-	return n
+	return n * slow
 }
 
 // Power fails before each operation of a workload: at the next start everything is there
@@ -76,7 +77,7 @@ func TestPowerLoss(t *testing.T) {
 		t.Run(fmt.Sprint(opts.KeepExpunged), func(t *testing.T) {
 			t.Parallel()
 			modes := []memfs.Mode{memfs.Nothing, memfs.All, memfs.Some, memfs.Some, memfs.Some}
-			everyCrash(t, opts, stride(3), modes, func(r *trial, mode memfs.Mode, rng *rand.Rand) error {
+			everyCrash(t, opts, stride(7), modes, func(r *trial, mode memfs.Mode, rng *rand.Rand) error {
 				if rng.IntN(2) == 0 {
 					r.crashAgain(rng)
 				}
@@ -149,7 +150,7 @@ func (r *trial) goOn() error {
 func TestKillInWeakerModes(t *testing.T) {
 	for _, mode := range []Sync{SyncNormal, SyncOff} {
 		synctest.Test(t, func(t *testing.T) {
-			everyCrash(t, Options{Sync: mode}, stride(7), []memfs.Mode{memfs.All}, func(r *trial, _ memfs.Mode, rng *rand.Rand) error {
+			everyCrash(t, Options{Sync: mode}, stride(19), []memfs.Mode{memfs.All}, func(r *trial, _ memfs.Mode, rng *rand.Rand) error {
 				if err := r.verify(r.model, r.after); err != nil {
 					return err
 				}
@@ -166,7 +167,7 @@ func TestPowerLossInWeakerModes(t *testing.T) {
 	for _, mode := range []Sync{SyncNormal, SyncOff} {
 		synctest.Test(t, func(t *testing.T) {
 			modes := []memfs.Mode{memfs.Nothing, memfs.Some, memfs.Some}
-			everyCrash(t, Options{Sync: mode}, stride(7), modes, func(r *trial, _ memfs.Mode, rng *rand.Rand) error {
+			everyCrash(t, Options{Sync: mode}, stride(19), modes, func(r *trial, _ memfs.Mode, rng *rand.Rand) error {
 				return r.verifyWeak(mode == SyncNormal)
 			})
 		})

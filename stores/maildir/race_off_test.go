@@ -1,0 +1,6 @@
+//go:build !race
+
+package maildir
+
+// slow is how much longer everything takes.
+const slow = 1
