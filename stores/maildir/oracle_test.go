@@ -20,7 +20,7 @@ type oracleAccount struct {
 
 type oracleMessage struct {
 	uid   mailaccess.UID // 0: not known yet
-	text  string         // see mail
+	text  string         // see oracleMail
 	flags mailaccess.Flags
 }
 
@@ -112,8 +112,8 @@ func (m oracleMessage) String() string {
 	return fmt.Sprintf("%d:%s[%d %s]", m.uid, m.text, m.flags.System, m.flags.Keywords)
 }
 
-// mail is the message of that name, in canonical form.
-func mail(text string) string {
+// oracleMail is the message of that name, in canonical form.
+func oracleMail(text string) string {
 	return "Message-Id: <" + text + "@example.org>\r\nSubject: " + text + "\r\n\r\n" + strings.Repeat(text+" and more of it\r\n", 3+len(text))
 }
 
@@ -121,7 +121,7 @@ func mail(text string) string {
 func textOf(content string) string {
 	_, rest, _ := strings.Cut(content, "Subject: ")
 	text, _, _ := strings.Cut(rest, "\r\n")
-	if mail(text) == content {
+	if oracleMail(text) == content {
 		return text
 	}
 	return fmt.Sprintf("damaged %.60q, %d octets", content, len(content))

@@ -117,7 +117,7 @@ func stage(h mailaccess.Account, text string) (mailaccess.Staged, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.WriteString(s, mail(text)); err != nil {
+	if _, err := io.WriteString(s, oracleMail(text)); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -360,7 +360,7 @@ func deliver(account, box, text string) step {
 			if err != nil {
 				return err
 			}
-			_, err = io.WriteString(f, strings.ReplaceAll(mail(text), "\r\n", "\n"))
+			_, err = io.WriteString(f, strings.ReplaceAll(oracleMail(text), "\r\n", "\n"))
 			if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 				err = tmp.Rename(text+".example", fresh, text+".example")
 			}
