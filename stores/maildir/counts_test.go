@@ -166,7 +166,12 @@ func TestWritersShareSyncs(t *testing.T) {
 			}
 			waiting := func() int {
 				if accounts {
-					return 0
+					s.spoolSync.mu.Lock()
+					defer s.spoolSync.mu.Unlock()
+					if s.spoolSync.next == nil {
+						return 0
+					}
+					return s.spoolSync.next.members
 				}
 				l := &g.account(s, "ann").lead
 				l.mu.Lock()
@@ -174,9 +179,9 @@ func TestWritersShareSyncs(t *testing.T) {
 				return len(l.waiting)
 			}
 			errs := make(chan error, writers)
-			held, goOn := make(chan struct{}), make(chan struct{})
+			held, goOn, written := make(chan struct{}), make(chan struct{}), make(chan struct{})
 			records := make(chan struct{}, 2*writers)
-			first := true
+			first, firstOfLog := true, accounts
 			var ops []fsys.Op
 			note := make(chan fsys.Op, 1000)
 			g.mu.Lock()
@@ -190,6 +195,10 @@ func TestWritersShareSyncs(t *testing.T) {
 					close(held)
 					<-goOn
 				}
+				if o.Kind == fsys.OpSyncData && filepath.Base(o.Dir) == "log" && firstOfLog {
+					firstOfLog = false
+					<-written
+				}
 			}
 			g.mu.Unlock()
 			go func() { errs <- boxes[0]() }()
@@ -197,14 +206,14 @@ func TestWritersShareSyncs(t *testing.T) {
 			for _, append := range boxes[1:] {
 				go func() { errs <- append() }()
 			}
+			waitUntil(t, func() bool { return waiting() == writers-1 })
+			close(goOn)
 			if accounts {
 				for range writers {
 					<-records
 				}
-			} else {
-				waitUntil(t, func() bool { return waiting() == writers-1 })
+				close(written)
 			}
-			close(goOn)
 			for range writers {
 				if err := <-errs; err != nil {
 					t.Fatal(err)

@@ -13,8 +13,9 @@ type sharedSync struct {
 }
 
 type syncRound struct {
-	done bool
-	err  error
+	members int
+	done    bool
+	err     error
 }
 
 func newSharedSync(sync func() error) *sharedSync {
@@ -31,6 +32,7 @@ func (s *sharedSync) wait() error {
 		s.next = new(syncRound)
 	}
 	r := s.next
+	r.members++
 	for !r.done {
 		if s.busy {
 			s.wake.Wait()
