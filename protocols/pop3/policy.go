@@ -30,7 +30,7 @@ type Policy struct {
 	HideLarger int64
 
 	// MarkSeen gives \Seen to the messages that RETR delivered, when QUIT ends the
-	// session.
+	// session. TOP with 99,999,999 lines or more counts as RETR, as fetchmail has it.
 	MarkSeen bool
 	// Delete is what QUIT does with the messages that DELE marked.
 	Delete Delete

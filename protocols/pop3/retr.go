@@ -59,8 +59,18 @@ func top(ctx context.Context, c *conn, rq *request) error {
 	case lines.n != content.Size():
 		return &hangUp{"message broken off", io.ErrUnexpectedEOF}
 	}
-	return lines.finish()
+	if err := lines.finish(); err != nil {
+		return err
+	}
+	if rq.lines >= allLines {
+		c.drop.delivered(rq.msg)
+	}
+	return nil
 }
+
+// allLines is a number of lines with which fetchmail asks for whole messages, since
+// TOP marks nothing on servers that would for RETR.
+const allLines = 99_999_999
 
 // open opens the content of a message that a command names.
 func (c *conn) open(ctx context.Context, n int) (mailaccess.Content, error) {
