@@ -114,7 +114,8 @@ func (r *Reader) ReadBase64() ([]byte, error) {
 
 // ReadAuthLine reads the line with which the client answers a challenge:
 // base64, possibly empty, or "*", for which cancel is true (RFC 3501, section
-// 6.2.2). The data is a new slice, not nil. A line that is not base64 is a
+// 6.2.2). Some clients, go-imap's among them, write an empty response as "=" here
+// too, where only an initial response needs it; it is taken. The data is a new slice, not nil. A line that is not base64 is a
 // *SyntaxError; otherwise errors are those of [Reader.ReadLine].
 func (r *Reader) ReadAuthLine() (data []byte, cancel bool, err error) {
 	b, err := r.ReadLine()
@@ -123,6 +124,9 @@ func (r *Reader) ReadAuthLine() (data []byte, cancel bool, err error) {
 	}
 	if string(b) == "*" {
 		return nil, true, nil
+	}
+	if string(b) == "=" {
+		return []byte{}, false, nil
 	}
 	data, ok := decodeBase64(b)
 	if !ok {

@@ -149,6 +149,7 @@ func TestProductions(t *testing.T) {
 		{"line", "a\r\r\nx", "a\r", "x"},
 		{"auth-line", "AGZyZWQ=\r\nx", `"\x00fred" false`, "x"},
 		{"auth-line", "\r\nx", `"" false`, "x"},
+		{"auth-line", "=\r\nx", `"" false`, "x"},
 		{"auth-line", "*\r\nx", `"" true`, "x"},
 		{"set", "1 ", set(NumRange{1, 1}), " "},
 		{"set", "* ", set(NumRange{0, 0}), " "},
@@ -242,7 +243,7 @@ func TestBadProductions(t *testing.T) {
 		"base64":    {"", "A", "AA", "AAA", "A===", "AB==", "*", "AA==AA=="},
 		"line":      {"x {3+}\r\nx\r\n\r\n", "{3+}\nabc\n"},
 		"done":      {"", "DONE{0+}\r\n\r\n", "DON", "DONE ", " DONE"},
-		"auth-line": {"A", "AA==x", "* ", "=", "AA\r==", "AB=="},
+		"auth-line": {"A", "AA==x", "* ", "AA\r==", "AB=="},
 		"set":       {"", "0", "1:", ":1", "1,", ",1", "1,,2", "x", "4294967296", "-1", "1:0", "01", "(1)"},
 		"section": {
 			"", "x", "[", "[0]", "[1.]", "[.1]", "[1..2]", "[MIME]", "[FOO]", "[1.FOO]", "[HEADER", "[1 ]", "[ ]",
