@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -32,6 +33,9 @@ type userAdd struct {
 	file          string
 	passwordStdin bool
 	replace       bool
+	scheme        string
+	app           string
+	protocols     []string
 }
 
 func newUserAddCommand() *cobra.Command {
@@ -40,12 +44,19 @@ func newUserAddCommand() *cobra.Command {
 		Use:   "add NAME --users FILE",
 		Short: "Add a user, or change a password",
 		Long: `Add a user to the users file, which is created when it is not there. What is
-kept of the password is an argon2id hash.
+kept of the password is an argon2id hash, or what --scheme says: scram-sha-256 lets
+clients prove that they know the password without sending it, once every user of the
+file has it; blf-crypt is for other programs that read the file; plain is the password
+itself.
+
+With --app the password is a further one of a user who exists, for one program or
+device, which can be limited to --protocols.
 
 The password is asked for on the terminal, or read from standard input. A
 server that runs sees the change at the next login.`,
 		Example: `  mailaccess user add alice --users users
-  pass show mail/alice | mailaccess user add alice --users users --password-stdin`,
+  pass show mail/alice | mailaccess user add alice --users users --password-stdin
+  mailaccess user add alice --users users --app phone --protocols imap`,
 		Args: exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd, args[0])
@@ -55,6 +66,9 @@ server that runs sees the change at the next login.`,
 	f.StringVar(&o.file, "users", "", "users `file` (required)")
 	f.BoolVar(&o.passwordStdin, "password-stdin", false, "read the password from standard input: one line")
 	f.BoolVar(&o.replace, "replace", false, "change the password if the user exists")
+	f.StringVar(&o.scheme, "scheme", "argon2id", "how the password is kept: argon2id, scram-sha-256, blf-crypt or plain")
+	f.StringVar(&o.app, "app", "", "`name` of the program or device whose password it is")
+	f.StringSliceVar(&o.protocols, "protocols", nil, "`protocols` that an app password is for: imap, pop3 (default all)")
 	return cmd
 }
 
@@ -72,8 +86,11 @@ func (o *userAdd) run(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return fmt.Errorf("user add: %w", err)
 	}
-	if exists && !o.replace {
+	switch {
+	case exists && !o.replace && o.app == "":
 		return o.refuseExisting(user)
+	case !exists && o.app != "":
+		return fmt.Errorf("user add %s: there is no such user in %s to have an app password", user, o.file)
 	}
 	password, err := o.password(cmd, user)
 	if err != nil {
@@ -82,12 +99,16 @@ func (o *userAdd) run(cmd *cobra.Command, name string) error {
 	if password == "" {
 		return fmt.Errorf("user add %s: the password is empty", user)
 	}
-	err = auth.SetUser(o.file, user, password, &auth.SetUserOptions{Replace: o.replace})
+	err = auth.SetUser(o.file, user, password, &auth.SetUserOptions{
+		Replace: o.replace, Scheme: auth.Scheme(strings.ToUpper(o.scheme)), App: o.app, Protocols: o.protocols,
+	})
 	switch {
 	case errors.Is(err, mailaccess.KindExists):
 		return o.refuseExisting(user)
 	case err != nil:
 		return err
+	case o.app != "":
+		fmt.Fprintf(cmd.OutOrStdout(), "Set the password of %s for %s in %s.\n", user, o.app, o.file)
 	case exists:
 		fmt.Fprintf(cmd.OutOrStdout(), "Set the password of %s in %s.\n", user, o.file)
 	default:
@@ -97,6 +118,9 @@ func (o *userAdd) run(cmd *cobra.Command, name string) error {
 }
 
 func (o *userAdd) refuseExisting(user string) error {
+	if o.app != "" {
+		return fmt.Errorf("user add %s: there is a password for %s already in %s; --replace changes it", user, o.app, o.file)
+	}
 	return fmt.Errorf("user add %s: the user exists already in %s; --replace changes the password", user, o.file)
 }
 
