@@ -145,6 +145,10 @@ func channelBindings(o *ServerOptions) []scram.ChannelBinding {
 	var bindings []scram.ChannelBinding
 	if b, err := scram.NewTLSExporterBinding(o.TLS); err == nil {
 		bindings = append(bindings, b)
+		// RFC 5802, section 6.1: what old clients know. TLS 1.3 has none.
+		if len(o.TLS.TLSUnique) > 0 {
+			bindings = append(bindings, scram.NewTLSUniqueBinding(o.TLS.TLSUnique))
+		}
 	}
 	// RFC 7677, section 4: what resumes a session must not have been able to
 	// graft it on another handshake.

@@ -292,6 +292,11 @@ func TestScramPlus(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := clientOf(t, scram.SHA256, "user", "pencil", "")
+		// crypto/tls shows both ends of TLS 1.2 the same first Finished message.
+		unique, wantUnique := scram.NewTLSUniqueBinding(client.TLSUnique), error(nil)
+		if version == tls.VersionTLS13 {
+			unique, wantUnique = scram.NewTLSUniqueBinding([]byte("anything")), errBindingType
+		}
 		for what, tt := range map[string]struct {
 			mech string
 			opts *ServerOptions
@@ -300,6 +305,7 @@ func TestScramPlus(t *testing.T) {
 		}{
 			"exporter":          {"SCRAM-SHA-256-PLUS", opts, c.NewConversationWithChannelBinding(exporter), nil},
 			"endpoint":          {"SCRAM-SHA-256-PLUS", opts, c.NewConversationWithChannelBinding(endpoint), nil},
+			"unique":            {"SCRAM-SHA-256-PLUS", opts, c.NewConversationWithChannelBinding(unique), wantUnique},
 			"not bound":         {"SCRAM-SHA-256", opts, c.NewConversation(), nil},
 			"man in the middle": {"SCRAM-SHA-256-PLUS", opts, c.NewConversationWithChannelBinding(elsewhere), mailaccess.KindAuthFailed},
 			"another server":    {"SCRAM-SHA-256-PLUS", &ServerOptions{TLS: other}, c.NewConversationWithChannelBinding(exporter), mailaccess.KindAuthFailed},
