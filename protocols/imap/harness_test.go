@@ -45,6 +45,8 @@ type testStore struct {
 	join func(account, password string)
 	// deliver is how other programs deliver; nil: they do so through base.
 	deliver func(ctx context.Context, account string, m prototest.Message) error
+	// dir is where accounts are Maildirs, into which other programs reach too.
+	dir string
 }
 
 func inMemory(s *memory.Store) testStore {
@@ -80,7 +82,7 @@ func filedIn(t testing.TB, dir string, opts *maildir.Options) testStore {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return testStore{base: s, served: s, forget: s.DropHistory}
+	return testStore{base: s, served: s, forget: s.DropHistory, dir: dir}
 }
 
 // filedInMemory is a store of Maildirs in memory, where the system has file systems there: for

@@ -3,12 +3,16 @@ package imap_test
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
+	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/protocols/prototest"
 	"github.com/hashmail/mailaccess/stores/memory"
 )
@@ -44,6 +48,8 @@ type modelWorld struct {
 	clients []*modelClient
 	kinds   [][]string
 	states  []modelState
+	// others use the files; nil where there are none.
+	others *others
 	// truths counts connections that only looked.
 	truths int
 }
@@ -61,6 +67,9 @@ func model(tb *testing.T, t *rapid.T, store testStore) {
 		fx.Messages = append(fx.Messages, prototest.Message{User: "demo", Mailbox: "INBOX", Content: prototest.Generated(i)})
 	}
 	w := &modelWorld{tb: tb, t: t, s: startServer(tb, fx, store)}
+	if store.dir != "" {
+		w.others = &others{dir: filepath.Join(store.dir, "demo")}
+	}
 	defer func() {
 		for _, c := range w.clients {
 			c.conn.Close()
@@ -257,6 +266,10 @@ func setOf(numbers []uint32) string {
 
 // outside is what other programs do.
 func (w *modelWorld) outside(t *rapid.T) {
+	if w.others != nil && rapid.Bool().Draw(t, "files") {
+		w.outsideFiles(t)
+		return
+	}
 	var err error
 	switch rapid.IntRange(0, 4).Draw(t, "what") {
 	case 0, 1:
@@ -272,6 +285,41 @@ func (w *modelWorld) outside(t *rapid.T) {
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// outsideFiles is what they do with files of a Maildir. It is noticed when a message is that
+// they deliver at last.
+func (w *modelWorld) outsideFiles(t *rapid.T) {
+	files, err := w.others.list()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) > 0 {
+		file := rapid.SampledFrom(files).Draw(t, "file")
+		switch rapid.IntRange(0, 3).Draw(t, "what") {
+		case 0:
+			err = os.Remove(filepath.Join(w.others.dir, file))
+		case 1, 2:
+			to := "cur/" + baseName(file) + ":2," + rapid.StringMatching(`D?F?R?S?T?a?b?`).Draw(t, "letters")
+			err = os.Rename(filepath.Join(w.others.dir, file), filepath.Join(w.others.dir, to))
+		}
+		// Ours may have been renamed meanwhile.
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	next := w.snapshot().UIDNext
+	if err := w.others.deliver("last"); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		if w.snapshot().UIDNext > next {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("a delivery was not noticed")
+		}
 	}
 }
 
@@ -388,6 +436,15 @@ func (w *modelWorld) fetch(c *modelClient) {
 
 // gone reports whether a message is no longer there, whoever was told.
 func (w *modelWorld) gone(uid uint32) bool {
+	uids, err := parseUIDs(fmt.Sprint(uid))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.snapshot().UIDs.Intersect(uids).IsEmpty()
+}
+
+// snapshot is INBOX as it is.
+func (w *modelWorld) snapshot() mailaccess.Snapshot {
 	acct := w.s.accounts["demo"]
 	box, err := acct.Lookup(w.tb.Context(), "INBOX")
 	if err != nil {
@@ -397,11 +454,7 @@ func (w *modelWorld) gone(uid uint32) bool {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	uids, err := parseUIDs(fmt.Sprint(uid))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return snap.UIDs.Intersect(uids).IsEmpty()
+	return snap
 }
 
 // search looks for all there is: the answer is what the client was told of.

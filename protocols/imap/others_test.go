@@ -48,30 +48,41 @@ func (o *others) deliver(subject string) error {
 // files returns the files of all messages: cur/NAME or new/NAME by subject. A file that is
 // renamed meanwhile may be missing.
 func (o *others) files() (map[string]string, error) {
+	list, err := o.list()
+	if err != nil {
+		return nil, err
+	}
 	all := make(map[string]string)
+	for _, file := range list {
+		text, err := os.ReadFile(filepath.Join(o.dir, file))
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		subject, _, _ := strings.Cut(strings.TrimPrefix(string(text), "Subject: "), "\n")
+		subject = strings.TrimSuffix(subject, "\r")
+		if have, twice := all[subject]; twice && baseName(have) != baseName(file) {
+			return nil, fmt.Errorf("%s and %s are one message", have, file)
+		}
+		all[subject] = file
+	}
+	return all, nil
+}
+
+// list returns the files in new and cur.
+func (o *others) list() (files []string, err error) {
 	for _, sub := range []string{"new", "cur"} {
 		entries, err := os.ReadDir(filepath.Join(o.dir, sub))
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range entries {
-			file := filepath.Join(sub, e.Name())
-			text, err := os.ReadFile(filepath.Join(o.dir, file))
-			if os.IsNotExist(err) {
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-			subject, _, _ := strings.Cut(strings.TrimPrefix(string(text), "Subject: "), "\n")
-			subject = strings.TrimSuffix(subject, "\r")
-			if have, twice := all[subject]; twice && baseName(have) != baseName(file) {
-				return nil, fmt.Errorf("%s and %s are one message", have, file)
-			}
-			all[subject] = file
+			files = append(files, filepath.Join(sub, e.Name()))
 		}
 	}
-	return all, nil
+	return files, nil
 }
 
 func baseName(file string) string {
