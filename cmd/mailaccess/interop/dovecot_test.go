@@ -27,11 +27,16 @@ import (
 // reads what we have made of it.
 func TestDovecot(t *testing.T) {
 	bin := build(t, "..")
-	for _, separator := range []string{".", "/"} {
-		t.Run("separator "+separator, func(t *testing.T) {
+	for _, names := range []naming{
+		{separator: "."},
+		{separator: "/"},
+		{separator: ".", prefix: "INBOX."}, // as Courier's
+		{separator: ".", utf8: true},
+	} {
+		t.Run(fmt.Sprintf("%+v", names), func(t *testing.T) {
 			t.Parallel()
 			f := newFiles(t, bin)
-			dc := newDovecot(t, f, separator)
+			dc := newDovecot(t, f, names)
 			dc.fill(t)
 			m := &mirror{c: dc.tool(t, "mbsync"), want: make(boxes)}
 			m.near = filepath.Join(m.c.dir, "mail")
@@ -42,12 +47,12 @@ func TestDovecot(t *testing.T) {
 				t.Fatalf("Dovecot has %v", known)
 			}
 
-			d := f.serve(t, "--name-separator", separator)
+			d := f.serve(t, "--name-separator", names.separator, "--name-prefix", names.prefix)
 			m.d = d
 			taken := stateOf(t, d.session(t, nil))
 			sameState(t, "taken over from Dovecot", taken, known)
 			m.nothingToDo(t)
-			ours := changeTaken(t, d, separator)
+			ours := changeTaken(t, d, names)
 			d.stop()
 			f.check(t)
 
@@ -72,7 +77,7 @@ func TestDovecotReads(t *testing.T) {
 	}
 	ours := stateOf(t, c)
 	d.stop()
-	dc := newDovecot(t, f, "/")
+	dc := newDovecot(t, f, naming{separator: "/"})
 	sameState(t, "read by Dovecot", dc.state(t).withoutUIDs(), ours.withoutUIDs())
 }
 
@@ -80,21 +85,38 @@ func TestDovecotReads(t *testing.T) {
 // at a time, who is logged in, and speaks on its standard input and output: no daemon.
 type dovecot struct {
 	*demo
-	f         *files
-	separator string
-	command   string
+	naming
+	f       *files
+	command string
 }
 
-func newDovecot(t *testing.T, f *files, separator string) *dovecot {
+// naming is how clients know mailboxes.
+type naming struct {
+	separator, prefix string
+	utf8              bool // on disk
+}
+
+// name is what clients call a mailbox that is not INBOX.
+func (n naming) name(name string) string {
+	return n.prefix + strings.ReplaceAll(name, "/", n.separator)
+}
+
+func newDovecot(t *testing.T, f *files, names naming) *dovecot {
 	t.Helper()
 	d, _ := newDemo(t)
-	dc := &dovecot{demo: d, f: f, separator: separator}
+	dc := &dovecot{demo: d, f: f, naming: names}
+	location, plugins := f.maildir("INBOX"), ""
+	if names.utf8 {
+		location += ":UTF-8"
+	}
+	if names.separator == "/" {
+		plugins = "listescape" // for names with a dot
+	}
 	const server = "/usr/lib/dovecot/imap"
 	if _, err := os.Stat(server); err != nil {
 		t.Fatalf("%v: .ci/run installs what is missing", err)
 	}
 	dir := t.TempDir()
-	// Names are escaped as ours where the separator of the files may be in one.
 	config := filepath.Join(dir, "dovecot.conf")
 	must(t, "write", os.WriteFile(config, fmt.Appendf(nil, `base_dir = %[1]s
 state_dir = %[1]s
@@ -106,8 +128,9 @@ mail_plugins = %[3]s
 namespace inbox {
   inbox = yes
   separator = %[4]s
+  prefix = %[5]s
 }
-`, dir, f.maildir("INBOX"), map[string]string{".": "", "/": "listescape"}[separator], separator), 0o644))
+`, dir, location, plugins, names.separator, names.prefix), 0o644))
 	dc.command = "env USER=demo HOME=" + dir + " " + server + " -c " + config
 	if os.Getuid() == 0 {
 		// It does not work for root. Others have to reach the directories.
@@ -164,9 +187,6 @@ func (dc *dovecot) session(t *testing.T) *imapclient.Client {
 	return c
 }
 
-// name is how its clients call a mailbox.
-func (dc *dovecot) name(name string) string { return strings.ReplaceAll(name, "/", dc.separator) }
-
 // fill uses it for a while.
 func (dc *dovecot) fill(t *testing.T) {
 	t.Helper()
@@ -182,14 +202,15 @@ func (dc *dovecot) fill(t *testing.T) {
 	date := time.Date(2019, 3, 31, 1, 59, 59, 0, time.UTC)
 	for n, name := range append([]string{"INBOX"}, names...) {
 		if name != "INBOX" {
-			must(t, "create", c.Create(dc.name(name), nil).Wait())
+			name = dc.name(name)
+			must(t, "create", c.Create(name, nil).Wait())
 		}
 		for i, mail := range letters("dovecot", 14) {
-			appendMail(t, c, dc.name(name), mail, &imap.AppendOptions{Flags: flags[(n+i)%len(flags)], Time: date.Add(time.Duration(i) * time.Hour)})
+			appendMail(t, c, name, mail, &imap.AppendOptions{Flags: flags[(n+i)%len(flags)], Time: date.Add(time.Duration(i) * time.Hour)})
 		}
 	}
-	for _, name := range []string{"INBOX", "Entwürfe/日本語", "R&D"} {
-		must(t, "subscribe", c.Subscribe(dc.name(name)).Wait())
+	for _, name := range []string{"INBOX", dc.name("Entwürfe/日本語"), dc.name("R&D")} {
+		must(t, "subscribe", c.Subscribe(name).Wait())
 	}
 	// UIDs go, and the last one too; others come from elsewhere.
 	_, err := c.Select("INBOX", nil).Wait()
@@ -210,10 +231,9 @@ func (dc *dovecot) state(t *testing.T) serverState {
 }
 
 // changeTaken goes on using what was taken over, and returns the state at the end.
-func changeTaken(t *testing.T, d *demo, separator string) serverState {
+func changeTaken(t *testing.T, d *demo, names naming) serverState {
 	t.Helper()
-	c := d.session(t, nil)
-	name := func(s string) string { return strings.ReplaceAll(s, "/", separator) }
+	c, name := d.session(t, nil), names.name
 	_, err := c.Select(name("Lists/Go"), nil).Wait()
 	must(t, "select", err)
 	must(t, "store", c.Store(imap.UIDSetNum(1, 2), &imap.StoreFlags{Op: imap.StoreFlagsSet, Flags: []imap.Flag{"ours", imap.FlagAnswered}}, nil).Close())
@@ -223,7 +243,7 @@ func changeTaken(t *testing.T, d *demo, separator string) serverState {
 	must(t, "move", err)
 	must(t, "create", c.Create(name("Neu/Übung"), nil).Wait())
 	must(t, "subscribe", c.Subscribe(name("Neu/Übung")).Wait())
-	must(t, "rename", c.Rename("R&D", name("Neu/R&D"), nil).Wait())
+	must(t, "rename", c.Rename(name("R&D"), name("Neu/R&D"), nil).Wait())
 	for i, m := range letters("ours", 12) {
 		appendMail(t, c, name("Neu/Übung"), m, &imap.AppendOptions{Flags: [][]imap.Flag{{"work"}, {imap.FlagSeen, "ours"}, {}}[i%3], Time: time.Unix(1e9, 0)})
 	}
