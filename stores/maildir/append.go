@@ -68,17 +68,17 @@ func (h *handle) Append(ctx context.Context, box mailaccess.MailboxID, msgs []ma
 	if err := h.begin(ctx, op, mailaccess.RightInsert); err != nil {
 		return mailaccess.Appended{}, err
 	}
-	return h.append(op, box, msgs, nil)
+	return h.append(ctx, op, box, msgs, nil)
 }
 
 // append does it. old is what goes in the same transaction, or nil.
-func (h *handle) append(op string, box mailaccess.MailboxID, msgs []mailaccess.NewMessage, old *replaced) (mailaccess.Appended, error) {
+func (h *handle) append(ctx context.Context, op string, box mailaccess.MailboxID, msgs []mailaccess.NewMessage, old *replaced) (mailaccess.Appended, error) {
 	uploads, err := h.seal(op, box, msgs)
 	if err != nil {
 		return mailaccess.Appended{}, err
 	}
 	ap := appending{h: h, op: op, box: box, msgs: msgs, uploads: uploads, old: old}
-	c := &change{op: op, boxes: []mailaccess.MailboxID{box}, adds: old == nil, plan: ap.plan}
+	c := &change{op: op, ctx: ctx, boxes: []mailaccess.MailboxID{box}, adds: old == nil, plan: ap.plan}
 	if old != nil {
 		c.boxes = append(c.boxes, old.box)
 	}

@@ -1,13 +1,17 @@
 package maildir
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"sync"
 
+	"go.uber.org/zap"
+
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/commitlog"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
 )
 
@@ -18,6 +22,9 @@ import (
 type change struct {
 	// op is for errors.
 	op string
+	// ctx is whose end makes it leave the queue, as long as nothing of it was done; nil:
+	// it waits.
+	ctx context.Context
 	// boxes are the mailboxes that it reads or changes. Nil: it has the account for itself.
 	boxes []mailaccess.MailboxID
 	// adds says that all that it does is to add messages to the mailboxes named, and that
@@ -60,8 +67,9 @@ func (a *account) do(c *change) error {
 	if l.taken {
 		c.turn = make(chan bool, 1)
 		l.mu.Unlock()
-		if <-c.turn {
-			return c.err
+		done, err := l.wait(c)
+		if done {
+			return err
 		}
 		l.mu.Lock()
 	}
@@ -69,7 +77,7 @@ func (a *account) do(c *change) error {
 	batch := l.next()
 	l.mu.Unlock()
 
-	a.together(batch)
+	a.guarded(batch)
 	a.stir()
 
 	l.mu.Lock()
@@ -85,6 +93,49 @@ func (a *account) do(c *change) error {
 		}
 	}
 	return c.err
+}
+
+// wait waits until a change was done by somebody else, and returns its error, or until it
+// is the one to take the lead.
+func (l *lead) wait(c *change) (done bool, err error) {
+	var ended <-chan struct{}
+	if c.ctx != nil {
+		ended = c.ctx.Done()
+	}
+	select {
+	case done = <-c.turn:
+		return done, c.err
+	case <-ended:
+	}
+	l.mu.Lock()
+	i := slices.Index(l.waiting, c)
+	if i < 0 || len(c.turn) > 0 {
+		// Somebody does it already, or it has the lead.
+		l.mu.Unlock()
+		done = <-c.turn
+		return done, c.err
+	}
+	l.waiting = slices.Delete(l.waiting, i, i+1)
+	l.mu.Unlock()
+	return true, fail(c.op, mailaccess.KindUnavailable, "", c.ctx.Err())
+}
+
+// guarded is together. A panic is a defect, of which nobody else is to wait for ever: the
+// changes that are not done fail.
+func (a *account) guarded(batch []*change) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		a.store.log.Error("a change to an account panicked", zap.String("account", a.key), zap.String("operation", batch[0].op), zap.Any("panic", p), zap.Stack("stack"))
+		for _, c := range batch {
+			if c.err == nil {
+				c.record, c.err = nil, fail(c.op, mailaccess.KindInternal, "", errors.New("it panicked"))
+			}
+		}
+	}()
+	a.together(batch)
 }
 
 // next takes from those that wait the first one and whoever can be done with it. l.mu is held.
@@ -188,18 +239,21 @@ func (a *account) together(batch []*change) {
 		}
 		return
 	}
-	var tasks []task
-	a.mu.Lock()
-	for i := range p.entry.Records {
-		tasks = append(tasks, a.apply(&p.entry.Records[i])...)
-	}
-	a.mu.Unlock()
-	a.work(tasks)
+	a.work(a.applyAll(p.entry.Records))
 	for _, c := range batch {
 		if c.record != nil {
 			a.ringRecord(c.record)
 		}
 	}
+}
+
+func (a *account) applyAll(records []record) (tasks []task) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range records {
+		tasks = append(tasks, a.apply(&records[i])...)
+	}
+	return tasks
 }
 
 // planner collects what the changes of a batch are to do.
@@ -293,6 +347,9 @@ func (a *account) write(p *planner) error {
 		if err := a.store.spoolSync.wait(); err != nil {
 			return err
 		}
+	}
+	if len(payload) > commitlog.MaxPayload {
+		return fail("write commit", mailaccess.KindLimit, "", errors.New("too many messages at once"))
 	}
 	// From here on, before there is a record that Trim could drop.
 	a.logged(a.store.commits.End())

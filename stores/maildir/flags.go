@@ -72,7 +72,7 @@ func (h *handle) SetFlags(ctx context.Context, box mailaccess.MailboxID, uids ma
 		}
 		s.done, s.limit = mailaccess.Commit{}, nil
 		conflicts := s.conflict
-		if err = h.do(s.transaction()); err != nil {
+		if err = h.do(s.transaction(ctx)); err != nil {
 			s.conflict = conflicts
 			break
 		}
@@ -100,8 +100,8 @@ type flagSetting struct {
 	limit    error // why the rest is not done
 }
 
-func (s *flagSetting) transaction() *change {
-	return &change{op: s.op, boxes: []mailaccess.MailboxID{s.box}, plan: s.plan}
+func (s *flagSetting) transaction(ctx context.Context) *change {
+	return &change{op: s.op, ctx: ctx, boxes: []mailaccess.MailboxID{s.box}, plan: s.plan}
 }
 
 // plan changes the next messages. When one would have too many keywords, those before it

@@ -50,10 +50,32 @@ func parsePattern(path string) (pattern, error) {
 			return pattern{}, fmt.Errorf("%q: what follows a pattern does not begin with a dot", part)
 		}
 	}
+	for _, part := range p.below {
+		if err := unambiguous(part); err != nil {
+			return pattern{}, err
+		}
+	}
 	if !strings.Contains(strings.Join(p.below, "/"), "%u") && !strings.Contains(strings.Join(p.below, "/"), "%n") {
 		return pattern{}, errors.New("the path names no user: it needs %u or %n")
 	}
 	return p, nil
+}
+
+// unambiguous refuses a component that could be the same for two users: with "%n-%d" a-b at
+// c and a at b-c would share a Maildir.
+func unambiguous(part string) error {
+	variables := 0
+	for i := 0; i+1 < len(part); i++ {
+		if part[i] == '%' {
+			if i++; part[i] != '%' {
+				variables++
+			}
+		}
+	}
+	if variables < 2 || strings.Contains(part, "%u") || part == "%n@%d" {
+		return nil
+	}
+	return fmt.Errorf("%q could be the same for two users: give %%n and %%d a component each, or write %%u", part)
 }
 
 // account returns the components of an account's path below the root. Names that could

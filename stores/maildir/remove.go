@@ -17,7 +17,7 @@ func (h *handle) Expunge(ctx context.Context, box mailaccess.MailboxID, uids mai
 			return done, err
 		}
 		x := expunge{op: op, box: box, uids: uids, need: need, from: next}
-		if err := h.do(&change{op: op, boxes: []mailaccess.MailboxID{box}, plan: x.plan}); err != nil {
+		if err := h.do(&change{op: op, ctx: ctx, boxes: []mailaccess.MailboxID{box}, plan: x.plan}); err != nil {
 			return done, err
 		}
 		if x.done.ModSeq != 0 {
@@ -96,7 +96,7 @@ func (h *handle) Replace(ctx context.Context, src mailaccess.MailboxID, uid mail
 	if err := h.begin(ctx, op, mailaccess.RightInsert|mailaccess.RightDeleted|mailaccess.RightExpunge); err != nil {
 		return mailaccess.Appended{}, err
 	}
-	return h.append(op, dst, []mailaccess.NewMessage{m}, &replaced{box: src, uid: uid})
+	return h.append(ctx, op, dst, []mailaccess.NewMessage{m}, &replaced{box: src, uid: uid})
 }
 
 // replaced is the message that goes.

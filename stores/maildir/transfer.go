@@ -3,6 +3,7 @@ package maildir
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -16,7 +17,7 @@ func (h *handle) Copy(ctx context.Context, src mailaccess.MailboxID, uids mailac
 		return mailaccess.Copied{}, err
 	}
 	t := transfer{op: op, src: src, dst: dst, uids: uids}
-	if err := t.transaction(h, 1); err != nil {
+	if err := t.transaction(ctx, h, 1); err != nil {
 		return mailaccess.Copied{}, err
 	}
 	return t.copied(), nil
@@ -35,12 +36,16 @@ func (h *handle) Move(ctx context.Context, src mailaccess.MailboxID, uids mailac
 		if src == dst {
 			return t.copied(), fail(op, mailaccess.KindInvalid, string(src), errors.New("source and destination are the same"))
 		}
-		if err := t.transaction(h, next); err != nil {
+		if err := t.transaction(ctx, h, next); err != nil {
 			return t.copied(), err
 		}
 	}
 	return t.copied(), nil
 }
+
+// copyMax is how many messages are copied at once: the record of all has to fit into the
+// commit log.
+const copyMax = 250_000
 
 // transfer is a call of Copy or Move.
 type transfer struct {
@@ -59,9 +64,9 @@ func (t *transfer) copied() mailaccess.Copied {
 }
 
 // transaction transfers messages at or above from: all in a copy, some in a move.
-func (t *transfer) transaction(h *handle, from mailaccess.UID) error {
+func (t *transfer) transaction(ctx context.Context, h *handle, from mailaccess.UID) error {
 	var part portion
-	err := h.do(&change{op: t.op, boxes: []mailaccess.MailboxID{t.src, t.dst}, plan: func(p *planner) (*record, error) {
+	err := h.do(&change{op: t.op, ctx: ctx, boxes: []mailaccess.MailboxID{t.src, t.dst}, plan: func(p *planner) (*record, error) {
 		part = portion{transfer: t, from: from}
 		return part.plan(p)
 	}})
@@ -102,10 +107,15 @@ func (t *portion) plan(p *planner) (*record, error) {
 	var rows []index.Row
 	var buf [batchLen]index.Row
 	from := t.from
-	for n := src.ix.Next(from, t.uids, 0, buf[:]); n > 0 && t.next == 0; n = src.ix.Next(from, t.uids, 0, buf[:]) {
+	for n := src.ix.Next(from, t.uids, 0, buf[:]); n > 0; n = src.ix.Next(from, t.uids, 0, buf[:]) {
 		if t.move && len(rows)+n > txnMax {
 			n = txnMax - len(rows)
 			t.next = buf[n].UID
+			rows = append(rows, buf[:n]...)
+			break
+		}
+		if len(rows)+n > copyMax {
+			return nil, fail(t.op, mailaccess.KindLimit, string(t.src), fmt.Errorf("more than %d messages at once", copyMax))
 		}
 		rows = append(rows, buf[:n]...)
 		from = buf[n-1].UID + 1
