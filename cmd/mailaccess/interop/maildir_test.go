@@ -33,6 +33,8 @@ func TestClientsOverMaildir(t *testing.T) {
 	}{
 		{"curl pop3s", curlPOP3(implicitTLS)},
 		{"mbsync", mbsync},
+		{"fetchmail over TLS", fetchmailPOP3(implicitTLS)},
+		{"mpop with STLS", mpop(starttls)},
 		{"getmail POP3", getmailPOP3(plain)},
 		{"imaplib over TLS", imaplib(implicitTLS)},
 		{"poplib with STLS", poplib(starttls)},
