@@ -73,9 +73,23 @@ func TestColdOpenReadsLittle(t *testing.T) {
 // What clients list of messages that were seen once comes without a look into their files,
 // after a start too.
 func TestSeenFilesStayClosed(t *testing.T) {
+	for _, end := range []string{"\r\n", "\n"} {
+		t.Run(fmt.Sprintf("%q", end), func(t *testing.T) {
+			seenFilesStayClosed(t, func(i int) string {
+				text := mail(i)
+				if i%50 == 0 { // longer than what is looked at when it arrives
+					text = strings.Replace(text, "This is", strings.Repeat("This is more\r\n", 3000), 1)
+				}
+				return strings.ReplaceAll(text, "\r\n", end)
+			})
+		})
+	}
+}
+
+func seenFilesStayClosed(t *testing.T, text func(i int) string) {
 	const n = 500
 	g := newGround(t)
-	g.deliver("ann", n, mail)
+	g.deliver("ann", n, text)
 	s := g.open(nil)
 	v := serve(t, s)
 	c := v.dial("SELECT INBOX")

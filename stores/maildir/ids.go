@@ -1,6 +1,7 @@
 package maildir
 
 import (
+	"encoding/binary"
 	"math"
 	"strings"
 
@@ -27,22 +28,23 @@ func (a *account) threadID(n uint32) mailaccess.ThreadID {
 
 // digits are those of a number of 32 bits, in base 32: as many always, so that writing and
 // finding the ids of a listing costs little.
-const (
-	digits     = "0123456789abcdefghijklmnopqrstuv"
-	digitCount = 7
-)
+const digitCount = 8
 
 func appendID(b []byte, letter byte, tag string, n uint32) []byte {
-	b = append(append(append(b, letter), tag...), "-0000000"...)
+	b = append(append(append(b, letter), tag...), "-00000000"...)
 	putDigits(b[len(b)-digitCount:], n)
 	return b
 }
 
-// putDigits writes n over the digits that b is.
+// putDigits writes n over the digits that b is: 0 to 9 and a to v. It makes all of them at
+// once.
 func putDigits(b []byte, n uint32) {
-	_ = b[digitCount-1]
-	b[0], b[1], b[2], b[3] = digits[n>>30], digits[n>>25&31], digits[n>>20&31], digits[n>>15&31]
-	b[4], b[5], b[6] = digits[n>>10&31], digits[n>>5&31], digits[n&31]
+	x := uint64(n)
+	x = x&0xFFFFF | x>>20<<32                                     // 20 bits in each half
+	x = x&0x000003FF000003FF | x&0x000FFC00000FFC00<<6            // 10 in each quarter
+	x = x&0x001F001F001F001F | x&0x03E003E003E003E0<<3            // 5 in each octet
+	letters := (x + 0x7676767676767676) >> 7 & 0x0101010101010101 // 1 in those above 9
+	binary.BigEndian.PutUint64(b, x+0x3030303030303030+letters*('a'-'0'-10))
 }
 
 // emailNumber returns the number in an id, 0 if it is none of this account's.
@@ -72,7 +74,7 @@ func (a *account) emailNumber(id mailaccess.EmailID) uint32 {
 	return uint32(n)
 }
 
-// idBuffer holds the ids of a batch of rows in one string: the EmailID and the ThreadID of
+// idBuffer holds the ids of a batch of messages in one string: the EmailID and the ThreadID of
 // each in turn, all of one length.
 type idBuffer struct {
 	text []byte
@@ -80,41 +82,39 @@ type idBuffer struct {
 	size int // of an id
 }
 
-// ids fills buf with the ids of rows. What is no id is passed over by fill.
-func (a *account) ids(rows []index.Row, buf *idBuffer) {
+// ids fills buf with the ids of messages. What is no id is passed over by fill.
+func (a *account) ids(messages []index.Message, buf *idBuffer) {
 	buf.size = 1 + len(a.Tag) + 1 + digitCount
 	// Between one batch and the next only digits change.
-	for len(buf.text) < 2*buf.size*len(rows) {
+	for len(buf.text) < 2*buf.size*len(messages) {
 		buf.text = appendID(appendID(buf.text, 'M', a.Tag, 0), 'T', a.Tag, 0)
 	}
-	b := buf.text[:2*buf.size*len(rows)]
+	b := buf.text[:2*buf.size*len(messages)]
 	at := buf.size - digitCount
-	for i := range rows {
-		putDigits(b[at:at+digitCount], rows[i].Email)
+	for i := range messages {
+		putDigits(b[at:at+digitCount], messages[i].Email)
 		at += buf.size
-		putDigits(b[at:at+digitCount], rows[i].Thread)
+		putDigits(b[at:at+digitCount], messages[i].Thread)
 		at += buf.size
 	}
 	buf.all = string(b)
 }
 
-// fill makes m the message of row number i. It sets all fields: a listing has one m.
-func (buf *idBuffer) fill(m *mailaccess.Message, i int, row *index.Row) {
-	m.UID, m.ModSeq, m.Created = row.UID, row.ModSeq, row.Created
-	m.Flags, m.Size, m.Received, m.Saved = row.Flags, row.Size, row.Received, row.Saved
+// fill gives message number i its ids.
+func (buf *idBuffer) fill(i int, m *index.Message) {
 	m.EmailID, m.ThreadID = "", ""
 	at := 2 * i * buf.size
-	if row.Email != 0 {
+	if m.Email != 0 {
 		m.EmailID = mailaccess.EmailID(buf.all[at : at+buf.size])
 	}
-	if row.Thread != 0 {
+	if m.Thread != 0 {
 		m.ThreadID = mailaccess.ThreadID(buf.all[at+buf.size : at+2*buf.size])
 	}
 }
 
-func (a *account) message(row index.Row) (m mailaccess.Message) {
-	var buf idBuffer
-	a.ids([]index.Row{row}, &buf)
-	buf.fill(&m, 0, &row)
-	return m
+func (a *account) message(row index.Row) mailaccess.Message {
+	return mailaccess.Message{
+		UID: row.UID, ModSeq: row.ModSeq, Created: row.Created, Flags: row.Flags, Size: row.Size,
+		Received: row.Received, Saved: row.Saved, EmailID: a.emailID(row.Email), ThreadID: a.threadID(row.Thread),
+	}
 }

@@ -22,13 +22,12 @@ func (h *handle) Messages(ctx context.Context, box mailaccess.MailboxID, uids ma
 func (h *handle) list(ctx context.Context, op string, box mailaccess.MailboxID, in func(*mailbox) mailaccess.UIDSet, since mailaccess.ModSeq) iter.Seq2[mailaccess.Message, error] {
 	return func(yield func(mailaccess.Message, error) bool) {
 		var uids mailaccess.UIDSet
-		var rows []index.Row
+		var rows []index.Message
 		var ids idBuffer
-		var m mailaccess.Message
 		from, room := mailaccess.UID(1), 16 // many listings are of a few messages
 		for first := true; from != 0; first = false {
 			if cap(rows) < room {
-				rows = make([]index.Row, room)
+				rows = make([]index.Message, room)
 			}
 			n, more, err := h.batch(ctx, op, box, &uids, in, first, from, since, rows[:room])
 			if err != nil {
@@ -37,8 +36,8 @@ func (h *handle) list(ctx context.Context, op string, box mailaccess.MailboxID, 
 			}
 			h.ids(rows[:n], &ids)
 			for i := range rows[:n] {
-				ids.fill(&m, i, &rows[i])
-				if !yield(m, nil) {
+				ids.fill(i, &rows[i])
+				if !yield(rows[i].Message, nil) {
 					return
 				}
 			}
@@ -51,7 +50,7 @@ func (h *handle) list(ctx context.Context, op string, box mailaccess.MailboxID, 
 }
 
 // batch reads the next rows, and reports whether there may be more.
-func (h *handle) batch(ctx context.Context, op string, box mailaccess.MailboxID, uids *mailaccess.UIDSet, in func(*mailbox) mailaccess.UIDSet, first bool, from mailaccess.UID, since mailaccess.ModSeq, rows []index.Row) (n int, more bool, err error) {
+func (h *handle) batch(ctx context.Context, op string, box mailaccess.MailboxID, uids *mailaccess.UIDSet, in func(*mailbox) mailaccess.UIDSet, first bool, from mailaccess.UID, since mailaccess.ModSeq, rows []index.Message) (n int, more bool, err error) {
 	if err := h.begin(ctx, op, mailaccess.RightRead); err != nil {
 		return 0, false, err
 	}
@@ -69,7 +68,7 @@ func (h *handle) batch(ctx context.Context, op string, box mailaccess.MailboxID,
 	if b, err = h.loaded(op, box); err != nil {
 		return 0, false, err
 	}
-	n = b.ix.Next(from, *uids, since, rows)
+	n = b.ix.NextMessages(from, *uids, since, rows)
 	return n, n == len(rows), nil
 }
 

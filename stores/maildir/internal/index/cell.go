@@ -123,13 +123,18 @@ func (z zones) time(received int64, last *zone) time.Time {
 	return time.Unix(sec, 0).In(last.location)
 }
 
+func (m *Mailbox) flags(c *cell) mailaccess.Flags {
+	f := mailaccess.Flags{System: c.system}
+	if c.keywords != 0 {
+		f.Keywords = m.kw.at(c.uid, c.keywords)
+	}
+	return f
+}
+
 // row fills in r.
 func (m *Mailbox) row(c *cell, r *Row, last *zone) {
 	r.UID, r.ModSeq, r.Created = c.uid, c.modseq, c.created
-	r.Flags = mailaccess.Flags{System: c.system}
-	if c.keywords != 0 {
-		r.Flags.Keywords = m.kw.at(c.uid, c.keywords)
-	}
+	r.Flags = m.flags(c)
 	r.Size = m.sizeOf(c)
 	r.Received = m.zones.time(c.received, last)
 	r.Saved = unpackSaved(c.saved)

@@ -27,12 +27,49 @@ func (m *Mailbox) Get(uid mailaccess.UID) (Row, bool) {
 //		from = buf[n-1].UID + 1
 //	}
 func (m *Mailbox) Next(from mailaccess.UID, in mailaccess.UIDSet, since mailaccess.ModSeq, buf []Row) int {
-	t := m.rows()
-	if len(buf) == 0 {
-		return 0
-	}
-	n, i, j := 0, 0, 0
+	n := 0
 	var z zone
+	m.each(from, in, since, len(buf), func(c *cell) {
+		m.row(c, &buf[n], &z)
+		n++
+	})
+	return n
+}
+
+// Message is a message without its ids, and the numbers that they are made of.
+type Message struct {
+	mailaccess.Message
+	Email, Thread uint32
+}
+
+// NextMessages is Next for listings, which spares them a copy. The ids in buf stay as they are.
+func (m *Mailbox) NextMessages(from mailaccess.UID, in mailaccess.UIDSet, since mailaccess.ModSeq, buf []Message) int {
+	n := 0
+	var z zone
+	m.each(from, in, since, len(buf), func(c *cell) {
+		m.message(c, &buf[n], &z)
+		n++
+	})
+	return n
+}
+
+// message is row for a Message.
+func (m *Mailbox) message(c *cell, r *Message, last *zone) {
+	r.UID, r.ModSeq, r.Created = c.uid, c.modseq, c.created
+	r.Flags = m.flags(c)
+	r.Size = m.sizeOf(c)
+	r.Received = m.zones.time(c.received, last)
+	r.Saved = unpackSaved(c.saved)
+	r.Email, r.Thread = c.email, c.thread
+}
+
+// each calls do for at most so many rows, as Next says.
+func (m *Mailbox) each(from mailaccess.UID, in mailaccess.UIDSet, since mailaccess.ModSeq, most int, do func(*cell)) {
+	t := m.rows()
+	if most == 0 {
+		return
+	}
+	i, j := 0, 0
 	for r := range in.RangesFrom(from) {
 		if k := t.find(i, r.First); k != i {
 			i, j = k, 0
@@ -46,9 +83,9 @@ func (m *Mailbox) Next(from mailaccess.UID, in mailaccess.UIDSet, since mailacce
 					if x.modseq <= since {
 						continue
 					}
-					m.row(x, &buf[n], &z)
-					if n++; n == len(buf) {
-						return n
+					do(x)
+					if most--; most == 0 {
+						return
 					}
 				}
 				if j < len(c.cells) {
@@ -60,7 +97,6 @@ func (m *Mailbox) Next(from mailaccess.UID, in mailaccess.UIDSet, since mailacce
 			break
 		}
 	}
-	return n
 }
 
 // FindEmail returns the messages of an email number, ascending. The mailbox must not be
