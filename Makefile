@@ -6,7 +6,7 @@ FUZZTIME ?= 20000x
 # staticcheck is built from the module proxy at the version that is named here.
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check test vet lint race fuzz bench interop faults
+.PHONY: check test vet lint race fuzz bench interop faults crash
 
 check: vet lint test
 
@@ -39,6 +39,11 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Kills a process that serves a Maildir store CRASH times, and looks what is left.
+CRASH ?= 300
+crash:
+	$(GO) test -count 1 -timeout 60m -run CrashTorture -v ./stores/maildir -maildir.crash $(CRASH)
 
 # Fails every operation of a workload on the Maildir store in turn, and takes power away
 # before every one; `make test` does so with a sample of them.

@@ -65,6 +65,8 @@ type account struct {
 	opened  map[*handle]struct{}
 	aliases []string // the names under which it was opened
 
+	onDisk sync.Mutex // one checkpoint at a time; taken before the lead
+
 	// What the next checkpoint has to do.
 	first    commitlog.Pos // of the first record that no checkpoint holds; 0: there is none
 	writing  commitlog.Pos // the same of the checkpoint that is being written
@@ -75,9 +77,10 @@ type account struct {
 	forget   []mailaccess.MailboxID // whose index goes
 	// buried are mailboxes that were deleted: work on files may still concern them.
 	buried    map[mailaccess.MailboxID]*mailbox
-	inventory inventory // nil unless the log is gone through again
-	patient   bool      // work whose file is missing waits: the rest of the log may tell where it is
-	renewed   bool      // the epoch is a new one, since it was loaded
+	inventory inventory      // nil unless the log is gone through again
+	patient   bool           // work whose file is missing waits: the rest of the log may tell where it is
+	replaced  []messagePlace // what was placed while the log was gone through again
+	renewed   bool           // the epoch is a new one, since it was loaded
 	swept     time.Time
 	due       time.Time          // when upkeep has something to do though nothing happens
 	listed    time.Time          // the directory's time when its folders were listed; zero: not trusted

@@ -36,6 +36,8 @@ func (a *account) checkpoint() error { return a.checkpointAs(false) }
 
 // checkpointAs is checkpoint; the last one is followed by no change, unless it fails.
 func (a *account) checkpointAs(last bool) error {
+	a.onDisk.Lock()
+	defer a.onDisk.Unlock()
 	c := capture{last: last}
 	err := a.do(&change{op: "checkpoint", alone: func() error { return c.take(a) }})
 	if err != nil {

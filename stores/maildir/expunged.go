@@ -75,10 +75,18 @@ func (a *account) keep(t *task) error {
 	}
 	dir, have := t.box.at(t.place), t.base+t.suffix
 	if a.inventory != nil {
-		// The name may have come back with the work before this, and then a rename does
-		// nothing.
+		// The file may have come back with the work before this, under its first name, and
+		// then a rename does nothing.
+		at, name, err := a.find(t.box, t.base)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		dir, have = at, name
 		same, err := sameFile(dir, have, kept, to.String())
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
 			return err
 		}
 		if same {

@@ -114,6 +114,9 @@ func (a *account) place(t *task) error {
 		a.store.log.Error("the directory of a mailbox is gone", zap.String("account", a.key), zap.String("directory", t.box.dirName), zap.String("file", t.base))
 		return nil
 	}
+	if a.inventory != nil {
+		a.replaced = append(a.replaced, messagePlace{t.box, t.uid, t.base})
+	}
 	name := t.base + t.suffix
 	again, err := a.placedBefore(t)
 	switch {

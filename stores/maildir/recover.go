@@ -129,6 +129,9 @@ func (s *Store) recoverAccount(key string, entries []loggedEntry) error {
 	}
 	a.patient = false
 	a.redoPending()
+	if err := a.dropGhosts(); err != nil {
+		return err
+	}
 	a.inventory = nil
 	for b, uids := range renamed {
 		if err := a.adopt(b, uids); err != nil {

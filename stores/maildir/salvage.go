@@ -99,6 +99,12 @@ func sameFile(d fsys.Dir, name string, other fsys.Dir, otherName string) (bool, 
 // the same content: of another message, or one that is kept. When there is none the message
 // is gone: the next scan says so.
 func (a *account) salvage(t *task, name string) error {
+	a.mu.Lock()
+	wanted := !t.box.deleted && t.box.ix.UIDs().Contains(t.uid)
+	a.mu.Unlock()
+	if !wanted {
+		return nil // it went on since
+	}
 	places, err := a.placesOf(t)
 	if err != nil {
 		return err
@@ -130,7 +136,42 @@ func (a *account) salvage(t *task, name string) error {
 // messagePlace is a message's file.
 type messagePlace struct {
 	box  *mailbox
+	uid  mailaccess.UID
 	base string
+}
+
+// dropGhosts removes files that came back while the log was gone through again and whose
+// messages went on since, where the work that took them away was not to be done again. They
+// are links of files that are elsewhere.
+func (a *account) dropGhosts() error {
+	for _, p := range a.replaced {
+		a.mu.Lock()
+		wanted := p.box.deleted || p.box.ix.UIDs().Contains(p.uid)
+		a.mu.Unlock()
+		if wanted {
+			continue
+		}
+		dir, name, err := a.find(p.box, p.base)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		info, err := dir.Lstat(name)
+		if err != nil {
+			return err
+		}
+		if info.Links < 2 {
+			continue // it would be the last of its content
+		}
+		if err := dir.Remove(name); err != nil {
+			return err
+		}
+		a.inventory.left(p.box, name)
+	}
+	a.replaced = nil
+	return nil
 }
 
 // placesOf returns where else the content of a task's message may be.
@@ -149,7 +190,7 @@ func (a *account) placesOf(t *task) (places []messagePlace, err error) {
 			if err != nil {
 				return nil, err
 			}
-			places = append(places, messagePlace{b, name.Base})
+			places = append(places, messagePlace{b, uid, name.Base})
 		}
 	}
 	return places, nil

@@ -87,6 +87,12 @@ func workload() []step {
 		upkeep(),
 		deleting(bob, "v1.2"),
 		appending1(ann, "Work", "a9", seen),
+		movingTo(ann, "Work", "INBOX", "a9"),
+		movingTo(ann, "INBOX", "Arbeit", "a9", "x1"),
+		flags(ann, "Arbeit", flagged, seen, "a9"),
+		upkeep(),
+		movingTo(ann, "Arbeit", "Work", "a9"),
+		expunging(ann, "Work", "a9"),
 	}
 }
 
