@@ -130,7 +130,7 @@ type mailbox struct {
 	lettersLost   bool                  // they cannot be read
 	scan          scanState
 	lazy          mailaccess.UIDSet // messages whose file names lag behind their flags
-	adopt         mailaccess.UIDSet // see (*account).adopt
+	adopt         ourNames          // see (*account).adopt
 	flagged       time.Time         // when flags changed last
 	used          time.Time         // when it was used last
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/memfs"
 )
 
 // Flags that a client changed are not lost when another program renames the file, whether
@@ -114,3 +116,46 @@ func TestLetterGetsAnotherMeaning(t *testing.T) {
 		t.Errorf("files are %q", got)
 	}
 }
+
+// The store stopped while names were on their way, and another program renamed files before it
+// was opened again: neither what a client changed is lost nor what the other program did.
+func TestOthersRenameAfterCrash(t *testing.T) {
+	for name, want := range map[string]string{
+		"2.two.host:2,FS":  "flagged seen",          // our rename was done
+		"2.two.host:2,S":   "flagged seen",          // it was not
+		"2.two.host:2,FRS": "answered flagged seen", // it was, and theirs followed
+		"2.two.host:2,RS":  "answered flagged seen", // it was not
+		"2.two.host:2,R":   "answered flagged",
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := memDisk(t)
+			o, _ := prepared(t, d)
+			v := o.view("INBOX")
+			if err := o.checkpoint(); err != nil {
+				t.Fatal(err)
+			}
+			o.setFlags("INBOX", v.uids["two"][0], mailaccess.FlagChange{Add: flagsFor(t, mailaccess.FlagFlagged)})
+			if err := o.finishNames(); err != nil {
+				t.Fatal(err)
+			}
+			crashed := d.fs.Crash(nil, memfs.All)
+			o.s.Close() //nolint:errcheck // nothing works any more
+			after := &disk{t: t, clock: d.clock, root: crashed.Root, fs: crashed}
+			if ours := "2.two.host:2,FS"; name != ours {
+				program{t, after}.rename(ours, name)
+			}
+			o = after.open(nil)
+			if now := o.view("INBOX"); now.flags["two"] != want || now.uids["two"][0] != v.uids["two"][0] {
+				t.Errorf("flags are %q, want %q", now.flags["two"], want)
+			}
+			o.close()
+			if names := after.files("cur"); slices.ContainsFunc(names, func(n string) bool {
+				return strings.HasPrefix(n, "2.") && flagText(mailaccess.Flags{System: lettersIn(nameOf(n)).System}) != want
+			}) {
+				t.Errorf("files are %q", names)
+			}
+		})
+	}
+}
+
+func nameOf(name string) index.FileName { return index.FileName{Base: name} }

@@ -317,8 +317,14 @@ func (d *difference) planKnown(p *planner) (*record, error) {
 		if err != nil {
 			return nil, d.a.damaged(d.op, b, err)
 		}
-		if b.adopt.Contains(uid) || have.Place == index.PlaceSpool {
+		if have.Place == index.PlaceSpool {
 			continue // whatever the name says is ours
+		}
+		if names := b.adopt[uid]; len(names) > 0 {
+			if slices.Contains(names, name) {
+				continue
+			}
+			have = d.nearest(names, name)
 		}
 		if to := d.merged(row.Flags, have, name); to != row.Flags {
 			if groups[to] == nil {

@@ -119,7 +119,7 @@ func (s *Store) recoverAccount(key string, entries []loggedEntry) error {
 	}
 	a.first = entries[0].pos
 	a.inventory, a.patient = make(inventory), true
-	renamed := make(map[*mailbox]mailaccess.UIDSet)
+	renamed := make(map[*mailbox]ourNames)
 	for _, e := range entries {
 		for i := range e.records {
 			if err := a.redo(e.pos, &e.records[i], renamed); err != nil {
@@ -133,8 +133,8 @@ func (s *Store) recoverAccount(key string, entries []loggedEntry) error {
 		return err
 	}
 	a.inventory = nil
-	for b, uids := range renamed {
-		if err := a.adopt(b, uids); err != nil {
+	for b, names := range renamed {
+		if err := a.adopt(b, names); err != nil {
 			return err
 		}
 	}
@@ -148,6 +148,8 @@ func (s *Store) recoverAccount(key string, entries []loggedEntry) error {
 		}
 		b.ix.SetDirTimes(0, 0)
 	}
+	// Nobody knows later which names lag behind.
+	a.quietly("rename files", a.finishNames())
 	return a.checkpoint()
 }
 
@@ -177,7 +179,7 @@ func (s *Store) isBehind() bool {
 }
 
 // redo applies a record that may have been applied before, and does its work on files.
-func (a *account) redo(pos commitlog.Pos, r *record, renamed map[*mailbox]mailaccess.UIDSet) error {
+func (a *account) redo(pos commitlog.Pos, r *record, renamed map[*mailbox]ourNames) error {
 	a.mu.Lock()
 	have := r.Boxes[:0:0]
 	for _, part := range r.Boxes {
@@ -193,8 +195,12 @@ func (a *account) redo(pos commitlog.Pos, r *record, renamed map[*mailbox]mailac
 				a.mu.Unlock()
 				return err
 			}
-			for _, n := range part.Names {
-				renamed[b] = renamed[b].WithRange(n.UID, n.UID)
+			if renamed[b] == nil {
+				renamed[b] = make(ourNames)
+			}
+			if err := renamed[b].note(b, part.Names); err != nil {
+				a.mu.Unlock()
+				return err
 			}
 			if err := holdRemoved(b, &part); err != nil {
 				a.mu.Unlock()

@@ -343,15 +343,3 @@ func (l *listing) compare(b *mailbox) (odd []found, missing mailaccess.UIDSet, e
 	}
 	return odd, set.Set(), nil
 }
-
-// adopt takes the names of files that we renamed, or were about to, for ours, whatever
-// they are. It is for going through the log again.
-func (a *account) adopt(b *mailbox, uids mailaccess.UIDSet) error {
-	b.adopt = uids
-	defer func() { b.adopt = mailaccess.UIDSet{} }()
-	err := a.rescan("recover", b)
-	if errors.Is(err, mailaccess.KindNotFound) {
-		return nil
-	}
-	return err
-}
