@@ -339,6 +339,9 @@ func (p *planner) email(op string) (uint32, error) {
 // write writes the entry to the log.
 func (a *account) write(p *planner) error {
 	payload, err := a.store.codec.enc.Marshal(&p.entry)
+	if err == nil {
+		err = a.store.writeLate()
+	}
 	if err != nil {
 		return err
 	}

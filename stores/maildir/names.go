@@ -416,6 +416,9 @@ func (a *account) note(r *record) error {
 	if err != nil {
 		return err
 	}
+	if err := a.store.writeLate(); err != nil {
+		return err
+	}
 	a.logged(a.store.commits.End())
 	_, err = a.store.commits.Append(payload)
 	return err

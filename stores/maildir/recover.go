@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/commitlog"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 )
 
 const (
@@ -40,7 +41,7 @@ func (s *Store) recover() error {
 		return failDisk(op, "", err)
 	}
 	unclean, err := s.markRunning()
-	if err != nil {
+	if err = s.unlessFull(err); err != nil {
 		return failDisk(op, "", err)
 	}
 	dir, err := subdir(s.own, "log")
@@ -83,7 +84,7 @@ func (s *Store) recover() error {
 		if damaged {
 			s.state.lost = s.state.generation
 		}
-		if err := s.writeState(); err != nil {
+		if err := s.unlessFull(s.writeState()); err != nil {
 			return failDisk(op, "", err)
 		}
 	}
@@ -100,10 +101,41 @@ func (s *Store) recover() error {
 	if len(s.behind) > 0 {
 		return nil
 	}
-	if err := s.commits.Trim(s.commits.End()); err != nil {
+	if err := s.commits.Trim(s.commits.End()); err != nil && !fsys.IsFull(err) {
 		return failDisk(op, "", err)
 	}
 	return s.emptySpool()
+}
+
+// unlessFull passes an error, but for one of a full disk: mail can be read all the same, and
+// what could not be written now is written before the first change.
+func (s *Store) unlessFull(err error) error {
+	if err == nil || !fsys.IsFull(err) {
+		return err
+	}
+	s.log.Error("the disk is full: mail can be read, and nothing be changed", zap.Error(err))
+	s.unwritten.Store(true)
+	return nil
+}
+
+// writeLate writes what could not be written when the store was opened.
+func (s *Store) writeLate() error {
+	if !s.unwritten.Load() {
+		return nil
+	}
+	s.late.Lock()
+	defer s.late.Unlock()
+	if !s.unwritten.Load() {
+		return nil
+	}
+	if _, err := s.markRunning(); err != nil {
+		return err
+	}
+	if err := s.writeState(); err != nil {
+		return err
+	}
+	s.unwritten.Store(false)
+	return nil
 }
 
 // recoverAccount does again what the log says of an account, and checkpoints it.
@@ -272,7 +304,7 @@ func (s *Store) markRunning() (unclean bool, err error) {
 
 // unmarkRunning says that the stop is clean.
 func (s *Store) unmarkRunning() error {
-	if err := s.own.Remove(runningFile); err != nil {
+	if err := s.own.Remove(runningFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return s.own.Sync()

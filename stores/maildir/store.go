@@ -110,10 +110,13 @@ type Store struct {
 	state            storeState
 	folds            bool // the file system takes upper and lower case for one
 
-	closed    atomic.Bool
-	discarded atomic.Bool // the commit log lost what nobody waited for
-	stop      chan struct{}
-	work      sync.WaitGroup // what runs in the background
+	closed     atomic.Bool
+	unwritten  atomic.Bool // see writeLate
+	late       sync.Mutex  // held by writeLate
+	discarded  atomic.Bool // the commit log lost what nobody waited for
+	shortenDue time.Time   // see upkeep, which alone uses it
+	stop       chan struct{}
+	work       sync.WaitGroup // what runs in the background
 
 	mu       sync.Mutex // guards what follows
 	accounts map[string]*account

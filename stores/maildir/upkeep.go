@@ -19,6 +19,8 @@ const (
 	idleFor = 5 * time.Minute
 	// sweepEvery is how often expunged messages are looked at whose time is over.
 	sweepEvery = time.Hour
+	// shortenAgain is how long the commit log is left alone that could not be shortened.
+	shortenAgain = time.Minute
 )
 
 // startUpkeep begins the work in the background: names of files, checkpoints, putting
@@ -48,9 +50,14 @@ func (s *Store) upkeep(now time.Time) {
 		a.upkeep(now)
 	}
 	s.putAwayIdle(now)
-	if lost := s.discarded.Swap(false); lost || s.commits.Size() > s.opts.LogBytes/2 {
+	long := func() bool { return s.commits.Size() > s.opts.LogBytes/2 }
+	if lost := s.discarded.Swap(false); lost || long() && !now.Before(s.shortenDue) {
 		if !s.shortenLog(lost) && lost {
 			s.discarded.Store(true)
+		}
+		if long() {
+			// Some account cannot be written now: trying each second would not help it.
+			s.shortenDue = now.Add(shortenAgain)
 		}
 	}
 }
