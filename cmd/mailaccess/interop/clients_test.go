@@ -37,6 +37,8 @@ func TestClients(t *testing.T) {
 		{"neomutt", neomutt},
 		{"imapflow with STARTTLS", imapflow(starttls)},
 		{"imapflow over TLS", imapflow(implicitTLS)},
+		{"node-pop3", nodePOP3(plain)},
+		{"node-pop3 over TLS", nodePOP3(implicitTLS)},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, start(t, program)) })
 	}

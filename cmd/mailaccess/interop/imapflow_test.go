@@ -10,15 +10,22 @@ import (
 	"testing"
 )
 
+// node installs what a directory of testdata needs, and returns node and the script that
+// goes a round.
+func (d *demo) node(t *testing.T, dir string) (node *client, round string) {
+	t.Helper()
+	npm := d.tool(t, "npm")
+	for _, name := range []string{"package.json", "round.js"} {
+		npm.write(t, name, readFile(t, filepath.Join("testdata", dir, name)))
+	}
+	npm.run(t, "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error")
+	return d.tool(t, "node"), filepath.Join(npm.dir, "round.js")
+}
+
 // imapflow goes a round with imapflow, which npm installs for the test.
 func imapflow(s security) func(*testing.T, *demo) {
 	return func(t *testing.T, d *demo) {
-		npm, node := d.tool(t, "npm"), d.tool(t, "node")
-		for _, name := range []string{"package.json", "round.js"} {
-			npm.write(t, name, readFile(t, filepath.Join("testdata", "imapflow", name)))
-		}
-		npm.run(t, "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error")
-
+		node, round := d.node(t, "imapflow")
 		d.expunge(t, "INBOX")
 		inbox, archive := raws(d.overIMAP(t, "INBOX")), raws(d.overIMAP(t, "Archive"))
 		mails := letters("imapflow", 12)
@@ -26,7 +33,7 @@ func imapflow(s security) func(*testing.T, *demo) {
 		if s == starttls {
 			how, addr = "starttls", d.imap
 		}
-		args := []string{filepath.Join(npm.dir, "round.js"), how, port(addr), d.cert}
+		args := []string{round, how, port(addr), d.cert}
 		for i, m := range mails {
 			args = append(args, node.write(t, fmt.Sprintf("mail-%03d", i), m))
 		}
