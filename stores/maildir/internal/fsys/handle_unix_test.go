@@ -22,8 +22,10 @@ func TestCloseLetsCallsFinish(t *testing.T) {
 		return err == nil
 	}
 	h := &handle{fd: fd}
-	if !h.enter() || !h.enter() {
-		t.Fatal("the handle is closed")
+	for range 2 {
+		if !h.enter() {
+			t.Fatal("the handle is closed")
+		}
 	}
 	if err := h.close(); err != nil {
 		t.Fatal(err)
