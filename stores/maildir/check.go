@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/takeover"
 )
 
 // Finding is something that is not as it should be.
@@ -58,7 +60,8 @@ func (f Finding) String() string {
 // report hears of each thing that is not so, one at a time. With repair, what can be put
 // right without guessing is: sizes, the files that tell a mailbox's identity, left-overs in
 // tmp and the spool. An index that is damaged is made anew when an account is opened,
-// with or without repair.
+// with or without repair. An account that was never opened is left as it is, and reported if
+// another server keeps it.
 //
 // Errors: KindNotFound for an account that was named and is not there, KindUnavailable.
 func (s *Store) Check(ctx context.Context, accounts []string, repair bool, report func(Finding)) error {
@@ -267,7 +270,8 @@ func (c *checking) account(name string) error {
 	if err != nil {
 		return failAccount(c.op, err)
 	}
-	if err := errors.Join(c.onDisk(dir), dir.Close()); err != nil {
+	ours, err := c.onDisk(dir)
+	if err := errors.Join(err, dir.Close()); err != nil || !ours {
 		return err
 	}
 	a, err := c.s.acquire(c.op, name, false)
@@ -283,21 +287,25 @@ func (c *checking) account(name string) error {
 }
 
 // onDisk reads what is on the disk before the account is opened, which would put a part of
-// it right.
-func (c *checking) onDisk(dir fsys.Dir) error {
+// it right. It reports whether the account was ever opened: opening one for the first time
+// takes it over from the server that keeps it, which is nothing that a check may do.
+func (c *checking) onDisk(dir fsys.Dir) (ours bool, err error) {
 	text, err := readSmall(dir, accountFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, c.notOpened(dir)
+	}
 	if err == nil {
 		_, err = parseAccountMeta(text)
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		c.found(0, false, "%s cannot be read: %v", accountFile, err)
 	}
 	ixDir, err := dir.Sub(indexDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // no index yet
+		return true, nil // no index yet
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer ixDir.Close()
 	// A checkpoint that is being written takes files away from one that is being read.
@@ -308,7 +316,25 @@ func (c *checking) onDisk(dir fsys.Dir) error {
 	if broken != nil {
 		c.found(0, false, "%v", broken)
 	}
-	return c.ctx.Err()
+	return true, c.ctx.Err()
+}
+
+// notOpened tells of an account that has no file of ours, unless there is nothing yet that
+// could be checked.
+func (c *checking) notOpened(dir fsys.Dir) error {
+	files := make(map[string]time.Time)
+	for e, err := range dir.Names(0) {
+		if err != nil {
+			return err
+		}
+		files[e.Name] = time.Time{}
+	}
+	if takeover.Recognize(maps.All(files)) != takeover.Unknown {
+		c.found(0, false, "not opened yet, and so not checked: another server keeps it")
+	} else if _, ours := files[mailboxFile]; ours {
+		c.found(0, false, "it has no %s, and is not checked", accountFile)
+	}
+	return nil
 }
 
 // checkpoint reads the index as it was written last.

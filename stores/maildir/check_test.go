@@ -141,6 +141,11 @@ func TestCheckFinds(t *testing.T) {
 		{name: "account's file", before: func(d *disk) {
 			overwrite(d, "mailaccess account 7\n", accountFile)
 		}, want: "ann: mailaccess-account cannot be read: ", once: true},
+		{name: "account's file is gone", before: func(d *disk) {
+			if err := d.in().Remove(accountFile); err != nil {
+				d.t.Fatal(err)
+			}
+		}, want: "ann: it has no mailaccess-account, and is not checked"},
 		{name: "account's file of somebody else", after: func(o *opened, b *mailbox) {
 			overwrite(o.d, "mailaccess account 1\nnext-uidvalidity 1\nnumbers-reserved 9\nnames UTF-8\n", accountFile)
 		}, want: "ann: mailaccess-account was changed by somebody else"},
@@ -324,18 +329,62 @@ func TestCheckAllAccounts(t *testing.T) {
 				}
 				f.Close()
 			}
-			var found []string
-			if err := s.Check(ctx, nil, false, func(f Finding) { found = append(found, f.Account) }); err != nil {
-				t.Fatal(err)
+			found := func(what string) (accounts []string) {
+				err := s.Check(ctx, nil, false, func(f Finding) {
+					if strings.Contains(f.What, what) {
+						accounts = append(accounts, f.Account)
+					}
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				slices.Sort(accounts)
+				return accounts
 			}
-			slices.Sort(found)
-			if !slices.Equal(found, tt.accounts) {
-				t.Errorf("checked %q, want %q", found, tt.accounts)
+			if got := found(""); len(got) != 0 {
+				t.Errorf("of accounts that were never opened there are findings: %q", got)
+			}
+			for _, name := range tt.accounts {
+				a, err := s.Open(ctx, name, mailaccess.Identity{User: name, Account: name})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer a.Close()
+			}
+			if got := found("dovecot-keywords"); !slices.Equal(got, tt.accounts) {
+				t.Errorf("checked %q, want %q", got, tt.accounts)
 			}
 			if err := s.Check(ctx, []string{"nobody"}, false, nil); !errors.Is(err, mailaccess.KindNotFound) {
 				t.Errorf("an account that is not there: %v", err)
 			}
 		})
+	}
+}
+
+// An account that was never opened belongs to another server, or to nobody yet: it stays as
+// it is, whatever is asked for.
+func TestCheckTakesNothingOver(t *testing.T) {
+	fsm := layout(t, dovecotLayout())()
+	s := reopenStore(t, &disk{t: t, clock: newClock(), root: fsm.Root})
+	ann, err := s.root.Sub("ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ann.Close()
+	was := tree(t, ann, "")
+	for _, repair := range []bool{false, true} {
+		for _, accounts := range [][]string{nil, {"ann"}} {
+			var found []string
+			if err := s.Check(t.Context(), accounts, repair, func(f Finding) { found = append(found, f.String()) }); err != nil {
+				t.Fatal(err)
+			}
+			if len(found) != 1 || !strings.HasPrefix(found[0], "ann: not opened yet") {
+				t.Errorf("repair %v: found %q", repair, found)
+			}
+		}
+	}
+	if is := tree(t, ann, ""); !slices.Equal(is, was) {
+		t.Errorf("the account was %q and is %q", was, is)
 	}
 }
 
