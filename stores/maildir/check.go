@@ -58,10 +58,10 @@ func (f Finding) String() string {
 //     and the spool for more than 36 hours, among the expunged messages.
 //
 // report hears of each thing that is not so, one at a time. With repair, what can be put
-// right without guessing is: sizes, the files that tell a mailbox's identity, left-overs in
-// tmp and the spool. An index that is damaged is made anew when an account is opened,
-// with or without repair. An account that was never opened is left as it is, and reported if
-// another server keeps it.
+// right without guessing is: sizes, files that became another message, which become a new
+// one, the files that tell a mailbox's identity, left-overs in tmp and the spool. An index
+// that is damaged is made anew when an account is opened, with or without repair. An account
+// that was never opened is left as it is, and reported if another server keeps it.
 //
 // Errors: KindNotFound for an account that was named and is not there, KindUnavailable.
 func (s *Store) Check(ctx context.Context, accounts []string, repair bool, report func(Finding)) error {

@@ -508,3 +508,41 @@ func TestCheckKeepsReservation(t *testing.T) {
 		t.Errorf("%d are reserved, %v; want 99999", got.reserved, err)
 	}
 }
+
+// A repair gives a size only to the file that it belongs to. A file that took the place of
+// another is a message of its own: nothing of the old one stands for its octets.
+func TestRepairOfAnotherFile(t *testing.T) {
+	const was, now = "Subject: one\n\nwas\n", "Subject: another\n\nis\nnow\n"
+	for _, file := range []string{"1.one.host", fmt.Sprintf("1.one.host,S=%d,W=%d", len(was), len(crlf(was)))} {
+		for _, quiet := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, its time kept %v", file, quiet), func(t *testing.T) {
+				d := memDisk(t)
+				o := d.open(nil)
+				p := program{t, d}
+				d.plant(d.in("cur"), file+":2,S", was, d.clock.now())
+				before := o.list2("INBOX")[0]
+				if before.Size != int64(len(crlf(was))) {
+					t.Fatalf("%d octets are known of", before.Size)
+				}
+				p.overwrite("cur", file+":2,S", now, quiet)
+				for _, repair := range []bool{false, true} {
+					found := o.check(repair, "ann")
+					want := fmt.Sprintf("ann: INBOX: UID 1: its file has become another message: it has %d octets, and had %d", len(crlf(now)), before.Size)
+					if repair {
+						want += " (repaired)"
+					}
+					if len(found) == 0 || found[0] != want {
+						t.Errorf("found %q, want %q", found, want)
+					}
+				}
+				after := o.list2("INBOX")
+				if len(after) != 1 || after[0].UID != 2 || after[0].EmailID == before.EmailID || after[0].Size != int64(len(crlf(now))) || after[0].Flags.System != mailaccess.FlagSeen {
+					t.Fatalf("there is %+v", after)
+				}
+				if got, err := o.text(after[0]); err != nil || got != crlf(now) {
+					t.Errorf("it reads %q, %v", got, err)
+				}
+			})
+		}
+	}
+}

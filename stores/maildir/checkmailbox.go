@@ -322,6 +322,10 @@ func (c *checking) size(a *account, b *mailbox, uid mailaccess.UID) error {
 		return err
 	}
 	defer f.Close()
+	info, err := f.Info()
+	if err != nil {
+		return err
+	}
 	measured, err := content.Measure(c.ctx, f)
 	if ctxErr := c.ctx.Err(); ctxErr != nil {
 		return ctxErr
@@ -341,17 +345,50 @@ func (c *checking) size(a *account, b *mailbox, uid mailaccess.UID) error {
 	if err != nil || !ok {
 		return err
 	}
-	if row.Size != measured.Size && c.repair {
-		a.noteSize(b, uid, measured.Size)
-	}
-	if row.Size != measured.Size && row.Size != mailaccess.SizeUnknown {
+	switch same := arrivedAs(name, info, row); {
+	case row.Size == measured.Size:
+	case row.Size == mailaccess.SizeUnknown:
+		if c.repair {
+			a.noteSize(b, uid, measured.Size)
+		}
+	case same:
+		if c.repair {
+			a.measured.forget(row.Email) // it may come from the index
+			a.noteSize(b, uid, measured.Size)
+		}
 		c.found(uid, c.repair, "its size is %d octets, and the index says %d", measured.Size, row.Size)
+	default:
+		repaired := false
+		if c.repair {
+			if repaired, err = c.another(a, b, row, measured); err != nil {
+				return err
+			}
+		}
+		c.found(uid, repaired, "its file has become another message: it has %d octets, and had %d", measured.Size, row.Size)
 	}
 	m, _ := maildirname.ParseMessage(name)
 	if m.Size != maildirname.SizeUnknown && m.Size != measured.FileSize || m.Wire != maildirname.SizeUnknown && m.Wire != measured.Size {
 		c.found(uid, false, "its file has %d octets, %d with CRLF, and is called %q", measured.FileSize, measured.Size, name)
 	}
 	return nil
+}
+
+// arrivedAs reports whether a file is the one that became the message, by its time and by
+// the size in its name. A name without one does not tell.
+func arrivedAs(name string, info fsys.Info, row index.Row) bool {
+	m, _ := maildirname.ParseMessage(name)
+	return m.Size == info.Size && info.ModTime.Unix() <= row.Received.Unix()
+}
+
+// another makes a message of its own of a file that took the place of another's, whose UID,
+// EmailID and what was derived from it must not stand for these octets. It reports whether
+// the message that was there is gone.
+func (c *checking) another(a *account, b *mailbox, row index.Row, m content.Measured) (bool, error) {
+	if err := a.another(c.op, place{box: b, row: row}, m); !errors.Is(err, mailaccess.KindContentGone) {
+		return false, err
+	}
+	_, still, err := c.fileName(a, b, row.UID)
+	return err == nil && !still, err
 }
 
 // open opens the file of a message; nil when it has none now.
