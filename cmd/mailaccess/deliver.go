@@ -1,12 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -17,13 +13,10 @@ import (
 
 // The exit codes of "deliver", from sysexits.h, which mail servers understand.
 const (
-	exitUsage       = 64
-	exitData        = 65 // the message
-	exitNoUser      = 67
-	exitCantCreate  = 73
-	exitIO          = 74
-	exitTemporary   = 75 // worth trying again
-	exitPermissions = 77
+	exitUsage     = 64
+	exitData      = 65 // the message
+	exitNoUser    = 67
+	exitTemporary = 75 // worth trying again
 )
 
 // deliver are the flags of "deliver".
@@ -42,9 +35,9 @@ has it open: a mail server calls this for local users. The message is on disk wh
 command ends. A mailbox that is not there is INBOX, so that no mail is lost.
 
 The exit codes are those of sysexits.h: 64 usage, 65 the message is empty, 67 no such
-user or name of a mailbox, 73 a directory or file cannot be made, 74 reading or
-writing fails, 75 try again (the disk is full, the system lacks something), 77 no
-permission.`,
+user or name of a mailbox, 75 whatever else fails, which somebody may put right: the
+mail server keeps the message and tries again. Where a disk fails at the very end the
+message may be there all the same, and then twice.`,
 		Example: `  mailaccess deliver alice --store maildir:/srv/mail < message
   mailaccess deliver alice --mailbox Lists/go < message`,
 		Args: func(cmd *cobra.Command, args []string) error { return usage(exactly("USER")(cmd, args)) },
@@ -83,53 +76,21 @@ func (o *deliver) run(cmd *cobra.Command, user string) error {
 	if err != nil {
 		return &exitError{exitNoUser, fmt.Errorf("deliver: %w", err)}
 	}
-	in := &input{Reader: cmd.InOrStdin()}
-	if _, err := maildir.Deliver(ctx, path, account, o.mailbox, in); err != nil {
-		return &exitError{deliverCode(ctx, err, in.err), err}
+	if _, err := maildir.Deliver(ctx, path, account, o.mailbox, cmd.InOrStdin()); err != nil {
+		return &exitError{deliverCode(err), err}
 	}
 	return nil
 }
 
-// input is a reader that remembers that it failed.
-type input struct {
-	io.Reader
-	err error
-}
-
-func (r *input) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.err = err
-	}
-	return n, err
-}
-
-// deliverCode returns the exit code for a delivery that failed with err, inErr being what
-// reading the message failed with.
-func deliverCode(ctx context.Context, err, inErr error) int {
-	is := func(targets ...error) bool {
-		for _, target := range targets {
-			if errors.Is(err, target) {
-				return true
-			}
-		}
-		return false
-	}
+// deliverCode returns the exit code for a delivery that failed with err. Whatever may be
+// otherwise the next time, a disk or a permission that somebody puts right, is temporary: the
+// mail server would return the message to who sent it.
+func deliverCode(err error) int {
 	switch {
-	case ctx.Err() != nil:
-		return exitTemporary
-	case inErr != nil:
-		return exitIO
-	case is(mailaccess.KindNotFound):
+	case errors.Is(err, mailaccess.KindNotFound):
 		return exitNoUser
-	case is(fs.ErrPermission):
-		return exitPermissions
-	case is(mailaccess.KindOverQuota, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.ESTALE):
-		return exitTemporary
-	case is(syscall.EROFS, syscall.ENOTDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EMLINK, fs.ErrNotExist, fs.ErrExist):
-		return exitCantCreate
-	case is(mailaccess.KindInvalid):
+	case errors.Is(err, maildir.ErrEmptyMessage):
 		return exitData
 	}
-	return exitIO
+	return exitTemporary
 }

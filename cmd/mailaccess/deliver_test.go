@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir"
 )
 
 // The exit codes are what a mail server goes by.
@@ -39,16 +40,16 @@ func TestDeliverExitCodes(t *testing.T) {
 		{"Subject: x\n\n", []string{"", "--store", store}, 67},
 		{"Subject: x\n\n", []string{"../ann", "--store", store}, 67},
 		{"Subject: x\n\n", []string{"ann", "--mailbox", "a//b", "--store", store}, 67},
-		{"Subject: x\n\n", []string{"ann", "--store", "maildir:" + file + "/mail"}, 73},
-		{"Subject: x\n\n", []string{"file", "--store", store}, 73},
+		{"Subject: x\n\n", []string{"ann", "--store", "maildir:" + file + "/mail"}, 75},
+		{"Subject: x\n\n", []string{"file", "--store", store}, 75},
 	} {
 		code, stdout, stderr := runIn(t, tt.stdin, append([]string{"deliver"}, tt.args...)...)
 		if code != tt.want || stdout != "" || (code == 0) != (stderr == "") || strings.Count(stderr, "\n") > 1 {
 			t.Errorf("deliver %q: exit code %d, want %d; %q, %q", tt.args, code, tt.want, stdout, stderr)
 		}
 	}
-	if code := run(t.Context(), []string{"deliver", "ann", "--store", store}, brokenInput{}, io.Discard, io.Discard); code != 74 {
-		t.Errorf("input that cannot be read: exit code %d, want 74", code)
+	if code := run(t.Context(), []string{"deliver", "ann", "--store", store}, brokenInput{}, io.Discard, io.Discard); code != 75 {
+		t.Errorf("input that cannot be read: exit code %d, want 75", code)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -73,17 +74,17 @@ func TestDeliverCode(t *testing.T) {
 	}{
 		{mailaccess.KindOverQuota, syscall.ENOSPC, 75},
 		{mailaccess.KindUnavailable, syscall.EMFILE, 75},
-		{mailaccess.KindUnavailable, syscall.EACCES, 77},
-		{mailaccess.KindUnavailable, fs.ErrPermission, 77},
-		{mailaccess.KindUnavailable, syscall.EROFS, 73},
-		{mailaccess.KindInvalid, syscall.ENAMETOOLONG, 73},
-		{mailaccess.KindUnavailable, syscall.EIO, 74},
+		{mailaccess.KindUnavailable, syscall.EACCES, 75},
+		{mailaccess.KindUnavailable, fs.ErrPermission, 75},
+		{mailaccess.KindUnavailable, syscall.EROFS, 75},
+		{mailaccess.KindInvalid, syscall.ENAMETOOLONG, 75},
+		{mailaccess.KindUnavailable, syscall.EIO, 75},
 		{mailaccess.KindNotFound, nil, 67},
-		{mailaccess.KindInvalid, nil, 65},
-		{mailaccess.KindInternal, nil, 74},
+		{mailaccess.KindInvalid, maildir.ErrEmptyMessage, 65},
+		{mailaccess.KindInternal, nil, 75},
 	} {
 		err := &mailaccess.Error{Kind: tt.kind, Op: "deliver", Err: tt.err}
-		if got := deliverCode(t.Context(), fmt.Errorf("wrapped: %w", err), nil); got != tt.want {
+		if got := deliverCode(fmt.Errorf("wrapped: %w", err)); got != tt.want {
 			t.Errorf("%v: exit code %d, want %d", err, got, tt.want)
 		}
 	}

@@ -76,7 +76,7 @@ func TestMaildirDocsNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := []string{own + "/", adminSocket, defaultStore, "mailaccess-account", "mailaccess-mailbox", "mailaccess-index", "mailaccess-expunged"}
-	for _, code := range []int{exitUsage, exitData, exitNoUser, exitCantCreate, exitIO, exitTemporary, exitPermissions} {
+	for _, code := range []int{exitUsage, exitData, exitNoUser, exitTemporary} {
 		names = append(names, strconv.Itoa(code))
 	}
 	for _, flag := range []string{"keep-expunged", "store-memory", "name-separator", "name-prefix", "pop3-uidl", "pop3-delete"} {

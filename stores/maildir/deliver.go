@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,17 +18,22 @@ import (
 	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
 )
 
+// ErrEmptyMessage: there was nothing to deliver.
+var ErrEmptyMessage = errors.New("the message is empty")
+
 // Deliver puts one message into an account, as a delivery agent does: through tmp into
 // new, with no lock and no index, whether or not a process serves the store. path is as for
 // [New]. It returns the mailbox that has it, which is INBOX when there is none of that name,
 // so that no mail is lost by it. The account is made if it is not there.
 //
 // A first line that begins with "From " is left out: some mail systems put the envelope
-// there. Otherwise the file is what r yields. When Deliver returns nil it is on disk.
+// there. Otherwise the file is what r yields. When Deliver returns nil it is on disk. When it
+// fails the message is not there, but for one case: if what fails is the last sync, of the
+// directory, nobody can tell. Whoever tries again then may deliver it twice, and never loses it.
 //
-// Errors: KindNotFound for a name that cannot be an account's, KindInvalid for a name that
-// cannot be a mailbox's and for a message without an octet, KindOverQuota when there is no
-// room, KindUnavailable.
+// Errors: KindNotFound for a name that cannot be an account's, KindInvalid for a path that
+// makes no sense, a name that cannot be a mailbox's and, with [ErrEmptyMessage], for a message
+// without an octet; KindOverQuota when there is no room, KindUnavailable.
 func Deliver(ctx context.Context, path, account, mailbox string, r io.Reader) (string, error) {
 	const op = "deliver"
 	p, err := parsePattern(path)
@@ -48,17 +54,23 @@ func Deliver(ctx context.Context, path, account, mailbox string, r io.Reader) (s
 		return "", failDisk(op, mailbox, err)
 	}
 	defer dir.Close()
-	name, folder, err := findFolder(dir, mailbox)
+	name, err := deliverTo(ctx, dir, mailbox, r)
 	if err != nil {
 		return "", failDisk(op, mailbox, err)
+	}
+	return name, nil
+}
+
+// deliverTo delivers into an account.
+func deliverTo(ctx context.Context, dir fsys.Dir, mailbox string, r io.Reader) (string, error) {
+	name, folder, err := findFolder(dir, mailbox)
+	if err != nil {
+		return "", err
 	}
 	if folder != dir {
 		defer folder.Close()
 	}
-	if err := deliverInto(ctx, folder, r); err != nil {
-		return "", failDisk(op, name, err)
-	}
-	return name, nil
+	return name, deliverInto(ctx, folder, r)
 }
 
 // descend opens a directory below another; what is not there is made.
@@ -98,13 +110,7 @@ func findFolder(dir fsys.Dir, mailbox string) (string, fsys.Dir, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	folders, _ := encoding.Folders(func(yield func(string) bool) {
-		for _, d := range dirs {
-			if !yield(d) {
-				return
-			}
-		}
-	})
+	folders, _ := encoding.Folders(slices.Values(dirs))
 	for _, f := range folders {
 		if f.Name == mailbox && f.Dir != "" {
 			sub, err := dir.Sub(f.Dir)
@@ -117,27 +123,23 @@ func findFolder(dir fsys.Dir, mailbox string) (string, fsys.Dir, error) {
 	return mailaccess.Inbox, dir, nil
 }
 
-// encodingOf returns how an account's directories write the names of mailboxes.
+// encodingOf returns how an account's directories write the names of mailboxes. When its file
+// is not there, or is damaged, the names have to tell: mail must not wait for a repair.
 func encodingOf(dir fsys.Dir, dirs []string) (maildirname.Encoding, error) {
 	text, err := readSmall(dir, accountFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return maildirname.Detect(func(yield func(string) bool) {
-			for _, d := range dirs {
-				if !yield(d) {
-					return
-				}
-			}
-		}).Encoding, nil
-	}
-	if err != nil {
+	if onDisk(err) {
 		return 0, err
 	}
-	meta, err := parseAccountMeta(text)
-	return meta.encoding, err
+	if err == nil {
+		if meta, err := parseAccountMeta(text); err == nil {
+			return meta.encoding, nil
+		}
+	}
+	return maildirname.Detect(slices.Values(dirs)).Encoding, nil
 }
 
 // deliverInto writes a message into a Maildir.
-func deliverInto(ctx context.Context, folder fsys.Dir, r io.Reader) (err error) {
+func deliverInto(ctx context.Context, folder fsys.Dir, r io.Reader) error {
 	tmp, err := subdir(folder, "tmp")
 	if err != nil {
 		return err
@@ -162,22 +164,26 @@ func deliverInto(ctx context.Context, folder fsys.Dir, r io.Reader) (err error) 
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, tmp.Remove(name))
-		}
-	}()
-	size, wire, err := copyMessage(ctx, f, r)
+	size, wire, err := writeMessage(ctx, f, r)
 	if err == nil {
-		err = f.Sync()
+		err = tmp.Rename(name, fresh, maildirname.WithSizes(name, size, wire))
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := tmp.Rename(name, fresh, maildirname.WithSizes(name, size, wire)); err != nil {
+	if err != nil {
+		if other := tmp.Remove(name); !errors.Is(other, fs.ErrNotExist) {
+			err = errors.Join(err, other)
+		}
 		return err
 	}
 	return fresh.Sync()
+}
+
+// writeMessage writes a message into a file, which it brings to the disk and closes.
+func writeMessage(ctx context.Context, f fsys.File, r io.Reader) (size, wire int64, err error) {
+	size, wire, err = copyMessage(ctx, f, r)
+	if err == nil {
+		err = f.Sync()
+	}
+	return size, wire, errors.Join(err, f.Close())
 }
 
 // copyMessage copies a message without the envelope's line, and returns its length and that
@@ -218,7 +224,7 @@ func copyMessage(ctx context.Context, f fsys.File, r io.Reader) (size, wire int6
 		}
 	}
 	if size == 0 {
-		return 0, 0, fail("deliver", mailaccess.KindInvalid, "", errors.New("the message is empty"))
+		return 0, 0, fail("deliver", mailaccess.KindInvalid, "", ErrEmptyMessage)
 	}
 	return size, canonical.Size(), nil
 }
