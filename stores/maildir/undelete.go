@@ -47,8 +47,9 @@ const undeleteBatch = 512
 // keep the flags that their file names tell, but for \Deleted, and keywords only if they
 // return to their own mailbox.
 //
-// report hears of each message, in no order, when it is on disk in its new place. A stop at
-// any time loses none: a message is in the one place or the other. path is as for [New].
+// report hears of each message, in no order, when it is on disk in its new place; after an
+// error too, of those that came back before. A stop at any time loses none: a message is in
+// the one place or the other. path is as for [New].
 //
 // Errors: KindNotFound when there is no such account, KindInvalid for a path or a name of a
 // mailbox that cannot be, KindOverQuota, KindUnavailable.

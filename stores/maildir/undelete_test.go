@@ -9,10 +9,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/memfs"
 )
 
@@ -317,5 +319,31 @@ func TestUndeleteWhileSweeping(t *testing.T) {
 	o.texts("INBOX", len(back))
 	if kept := o.keptFiles(o.mailbox("INBOX")); len(kept) != 0 {
 		t.Errorf("%d files are neither gone nor back", len(kept))
+	}
+}
+
+// When something fails, those that came back before are reported and on disk.
+func TestUndeleteFailsInTheMiddle(t *testing.T) {
+	for k := 1; k <= 3; k++ {
+		d := memDisk(t)
+		o := d.open(nil)
+		for i := range 3 {
+			o.put("INBOX", fmt.Sprintf("Subject: %d\r\n\r\n", i), mailaccess.Flags{})
+		}
+		o.expunge("INBOX")
+		o.close()
+		d.fs.Fail(k, syscall.EIO, &fsys.FaultOptions{Match: func(op fsys.Op) bool { return op.Kind == fsys.OpRename }})
+		done, err := d.undelete(nil)
+		d.fs.Clear()
+		if !errors.Is(err, syscall.EIO) || len(done) != k-1 {
+			t.Errorf("the %dth fails: %d reported, %v", k, len(done), err)
+		}
+		after := &disk{t: t, clock: d.clock, root: d.fs.Crash(nil, memfs.Nothing).Root}
+		if got := after.files("new"); len(got) != k-1 {
+			t.Errorf("the %dth fails: after a loss of power %d are back", k, len(got))
+		}
+		if rest := after.mustUndelete(nil); len(rest) != 3-(k-1) {
+			t.Errorf("the %dth fails: then %d come back", k, len(rest))
+		}
 	}
 }

@@ -109,21 +109,19 @@ func (b *batch) flush() error {
 		}
 		b.fresh = false
 	}
+	var err error
 	if !b.u.opts.List {
-		var err error
-		if moved, err = b.move(moved); err != nil {
-			return err
-		}
+		moved, err = b.move(moved)
 	}
 	for _, m := range moved {
 		b.u.report(m.what)
 	}
-	return nil
+	return err
 }
 
-// move renames files into new, and returns those that were there. One rename is the whole
-// of it for each: a file is never in both places, so that nothing comes back twice, nor in
-// none.
+// move renames files into new, and returns those that were there and are on disk in their
+// new place, also after an error. One rename is the whole of it for each: a file is never in
+// both places, so that nothing comes back twice, nor in none.
 func (b *batch) move(files []moving) (moved []moving, err error) {
 	folder, err := b.u.open(b.to)
 	if err != nil {
@@ -145,17 +143,21 @@ func (b *batch) move(files []moving) (moved []moving, err error) {
 		}
 	}
 	defer func() { err = errors.Join(err, into.Close()) }()
+	var failed error
 	for _, m := range files {
 		err := b.from.Rename(m.from, into, m.to)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // swept, or somebody else had it first
 		}
-		if err != nil {
-			return nil, err
+		if failed = err; err != nil {
+			break
 		}
 		moved = append(moved, m)
 	}
-	return moved, errors.Join(into.Sync(), b.from.Sync())
+	if err := errors.Join(into.Sync(), b.from.Sync()); err != nil {
+		return nil, errors.Join(failed, err)
+	}
+	return moved, failed
 }
 
 // makeAgain makes the folder of a mailbox that was deleted, as other programs make one: it
