@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -110,11 +111,7 @@ func serveUntilKilled(path string, seed uint64) error {
 	}
 	for w := range crashWorkers {
 		go func() {
-			c := &crashWorker{
-				trial: &trial{store: s, handles: make(map[string]mailaccess.Account), announced: make(map[string]string), high: make(map[string]mailaccess.ModSeq)},
-				n:     w, rng: rand.New(rand.NewPCG(seed, uint64(w))), tell: tell, name: fmt.Sprintf("w%dx%d", w, seed),
-			}
-			errs <- c.run()
+			errs <- newCrashWorker(s, w, seed, tell).run(math.MaxInt)
 		}()
 	}
 	go func() {
@@ -140,7 +137,15 @@ type crashWorker struct {
 	made int
 }
 
-func (c *crashWorker) run() error {
+func newCrashWorker(s *Store, n int, seed uint64, tell func(deed)) *crashWorker {
+	return &crashWorker{
+		trial: &trial{store: s, handles: make(map[string]mailaccess.Account), announced: make(map[string]string), high: make(map[string]mailaccess.ModSeq)},
+		n:     n, rng: rand.New(rand.NewPCG(seed, uint64(n))), tell: tell, name: fmt.Sprintf("w%dx%d", n, seed),
+	}
+}
+
+// run does so many commands.
+func (c *crashWorker) run(n int) error {
 	account := crashAccount(c.n)
 	h, err := c.account(account)
 	if err != nil {
@@ -150,7 +155,7 @@ func (c *crashWorker) run() error {
 	if err := c.learn(h, account); err != nil {
 		return err
 	}
-	for {
+	for range n {
 		d := c.next(c.model[account])
 		s := d.step()
 		c.after = c.model.clone()
@@ -167,9 +172,9 @@ func (c *crashWorker) run() error {
 		if err != nil {
 			return err
 		}
-		done := deed{Worker: c.n, State: state.ModSeq}
-		c.tell(done)
+		c.tell(deed{Worker: c.n, State: state.ModSeq})
 	}
+	return nil
 }
 
 // learn reads the UIDs of the worker's own mailboxes.
@@ -276,14 +281,7 @@ func TestCrashTorture(t *testing.T) {
 		seed = rand.Uint64()>>1 | 1
 	}
 	t.Logf("-maildir.seed %d", seed)
-	p := &crashParent{t: t, path: t.TempDir(), rng: rand.New(rand.NewPCG(seed, 0)), seed: seed}
-	p.trial = newTrial(t, Options{})
-	for _, account := range []string{ann, bob} {
-		p.model[account] = &oracleAccount{boxes: map[string][]oracleMessage{"INBOX": nil, sharedBox: nil, outsideBox: nil}, subs: make(map[string]bool)}
-	}
-	if err := p.prepare(); err != nil {
-		t.Fatal(err)
-	}
+	p := newCrashParent(t, seed)
 	for cycle := range *crashes {
 		if err := p.cycle(cycle); err != nil {
 			t.Fatalf("cycle %d: %v", cycle, err)
@@ -302,6 +300,17 @@ type crashParent struct {
 	flying       [crashWorkers]*deed
 	acknowledged int
 	history      [crashWorkers][]string // what each told since the last start
+}
+
+func newCrashParent(t *testing.T, seed uint64) *crashParent {
+	p := &crashParent{trial: newTrial(t, Options{}), t: t, path: t.TempDir(), rng: rand.New(rand.NewPCG(seed, 0)), seed: seed}
+	for _, account := range []string{ann, bob} {
+		p.model[account] = &oracleAccount{boxes: map[string][]oracleMessage{mailaccess.Inbox: nil, sharedBox: nil, outsideBox: nil}, subs: make(map[string]bool)}
+	}
+	if err := p.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // prepare makes the mailboxes that everybody uses.
