@@ -112,3 +112,47 @@ func (able Abilities) around(f func(ctx context.Context, l mailaccess.Login, cre
 	}
 	return able
 }
+
+// through returns abilities whose logins go through before, and whose outcomes go
+// through after, together with what before has kept of the login.
+func (able Abilities) through(
+	before func(mailaccess.Login) (l mailaccess.Login, kept string),
+	after func(ctx context.Context, id mailaccess.Identity, err error, kept string) (mailaccess.Identity, error),
+) Abilities {
+	inner := able
+	if inner.Scram != nil {
+		able.Scram = func(ctx context.Context, l mailaccess.Login, hash crypto.Hash) (*ScramUser, error) {
+			l, kept := before(l)
+			u, err := inner.Scram(ctx, l, hash)
+			if err != nil {
+				return nil, err
+			}
+			return &ScramUser{u.ScramKeys, func(ctx context.Context, proved bool) (mailaccess.Identity, error) {
+				id, err := u.Decide(ctx, proved)
+				return after(ctx, id, err, kept)
+			}}, nil
+		}
+	}
+	if inner.Bearer != nil {
+		able.Bearer = func(ctx context.Context, l mailaccess.Login, token string) (mailaccess.Identity, error) {
+			l, kept := before(l)
+			id, err := inner.Bearer(ctx, l, token)
+			return after(ctx, id, err, kept)
+		}
+	}
+	if inner.Certificate != nil {
+		able.Certificate = func(ctx context.Context, l mailaccess.Login, chain []*x509.Certificate) (mailaccess.Identity, error) {
+			l, kept := before(l)
+			id, err := inner.Certificate(ctx, l, chain)
+			return after(ctx, id, err, kept)
+		}
+	}
+	if inner.Digest != nil {
+		able.Digest = func(ctx context.Context, l mailaccess.Login, match func(string) bool) (mailaccess.Identity, error) {
+			l, kept := before(l)
+			id, err := inner.Digest(ctx, l, match)
+			return after(ctx, id, err, kept)
+		}
+	}
+	return able
+}

@@ -24,7 +24,8 @@
 //   - [Cache] remembers for a short time what was verified, so that a client
 //     with ten connections hashes once.
 //   - [Guard] slows down and bans who guesses.
-//   - [Masters] lets some act as others.
+//   - [Masters] lets some act as others. [Normalized] spells names for an
+//     authenticator that does not; [NormalizeUser] is where spelling is decided.
 //   - [Logged] tells a logger of logins that were refused.
 //   - [NewServer] runs one exchange of a SASL mechanism; [Mechanisms] names
 //     those that can be offered. [Abilities] is how an authenticator says that it

@@ -134,6 +134,19 @@ func TestGuardBans(t *testing.T) {
 	})
 }
 
+// TestGuardBansWhoWaits: who waits when the ban comes is not let through.
+func TestGuardBansWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuesser(t, &GuardOptions{Free: 1, Delay: 10 * time.Second, BanAfter: 2, HalfLife: 1000 * time.Hour})
+		g.try("192.0.2.1:1", "nobody", "x", mailaccess.KindAuthFailed, 0)
+		var wg sync.WaitGroup
+		wg.Go(func() { g.try("192.0.2.1:1", "bob", "x", mailaccess.KindAuthFailed, 10*time.Second) })
+		time.Sleep(5 * time.Second)
+		g.try("192.0.2.1:1", "alice", "secret", ErrBanned, 10*time.Second)
+		wg.Wait()
+	})
+}
+
 // TestGuardManyAtOnce: who guesses many passwords at once waits like who guesses
 // them one after the other.
 func TestGuardManyAtOnce(t *testing.T) {

@@ -2,8 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto"
-	"crypto/x509"
 	"strings"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -77,42 +75,4 @@ func (m *masters) Authenticate(ctx context.Context, l mailaccess.Login) (mailacc
 }
 
 // Abilities implements [Able]: all that the inner authenticator can.
-func (m *masters) Abilities() Abilities {
-	inner := AbilitiesOf(m.inner)
-	able := inner
-	if inner.Scram != nil {
-		able.Scram = func(ctx context.Context, l mailaccess.Login, hash crypto.Hash) (*ScramUser, error) {
-			l, account := m.split(l)
-			u, err := inner.Scram(ctx, l, hash)
-			if err != nil {
-				return nil, err
-			}
-			return &ScramUser{u.ScramKeys, func(ctx context.Context, proved bool) (mailaccess.Identity, error) {
-				id, err := u.Decide(ctx, proved)
-				return m.as(ctx, id, err, account)
-			}}, nil
-		}
-	}
-	if inner.Bearer != nil {
-		able.Bearer = func(ctx context.Context, l mailaccess.Login, token string) (mailaccess.Identity, error) {
-			l, account := m.split(l)
-			id, err := inner.Bearer(ctx, l, token)
-			return m.as(ctx, id, err, account)
-		}
-	}
-	if inner.Certificate != nil {
-		able.Certificate = func(ctx context.Context, l mailaccess.Login, chain []*x509.Certificate) (mailaccess.Identity, error) {
-			l, account := m.split(l)
-			id, err := inner.Certificate(ctx, l, chain)
-			return m.as(ctx, id, err, account)
-		}
-	}
-	if inner.Digest != nil {
-		able.Digest = func(ctx context.Context, l mailaccess.Login, match func(string) bool) (mailaccess.Identity, error) {
-			l, account := m.split(l)
-			id, err := inner.Digest(ctx, l, match)
-			return m.as(ctx, id, err, account)
-		}
-	}
-	return able
-}
+func (m *masters) Abilities() Abilities { return AbilitiesOf(m.inner).through(m.split, m.as) }

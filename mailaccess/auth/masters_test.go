@@ -73,3 +73,23 @@ func TestMasters(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestNormalized(t *testing.T) {
+	a := Normalized(mailaccess.AuthenticatorFunc(func(_ context.Context, username, password string) (string, error) {
+		if username != "jörg" || password != "Secret" {
+			return "", errAuthFailed()
+		}
+		return "Account", nil
+	}))
+	for authzid, want := range map[string]error{"": nil, "JÖRG": nil, "bob": mailaccess.KindForbidden} {
+		id, err := a.Authenticate(t.Context(), mailaccess.Login{Username: "JO\u0308RG", Password: "Secret", Authzid: authzid})
+		if !errors.Is(err, want) || want == nil && (id.User != "jörg" || id.Account != "account") {
+			t.Errorf("%q: %+v, %v", authzid, id, err)
+		}
+	}
+	u := scramUser(t, "user", "pencil", "W22ZaJ0SNY7soEsUEjb6gQ==")
+	s := newServer(t, "SCRAM-SHA-256", Normalized(u))
+	if err := converse(clientOf(t, scram.SHA256, "USER", "pencil", "").NewConversation(), s); err != nil || u.logins[0].Username != "user" {
+		t.Errorf("%v, %+v", err, u.logins)
+	}
+}

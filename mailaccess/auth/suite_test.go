@@ -51,6 +51,7 @@ func TestSuite(t *testing.T) {
 		"Guarded":         auth.Guard(auth.Cache(stored(auth.SchemePlain), nil), &auth.GuardOptions{Free: 1000, BanAfter: -1}),
 		"Masters":         auth.Masters(stored(auth.SchemePlain), func(context.Context, string, string) (bool, error) { return false, nil }, nil),
 		"LoggedUsersFile": auth.Logged(file, zap.NewNop()),
+		"Normalized":      auth.Normalized(stored(auth.SchemePlain)),
 		"CachedFunc": auth.Cache(mailaccess.AuthenticatorFunc(func(ctx context.Context, username, password string) (string, error) {
 			id, err := static.Authenticate(ctx, mailaccess.Login{Username: username, Password: password})
 			return id.Account, err

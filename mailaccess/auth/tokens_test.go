@@ -43,6 +43,7 @@ func (i issuer) keys() []byte {
 	i.t.Helper()
 	b, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
 		{Key: []byte("a shared secret, which is no public key"), KeyID: i.id, Algorithm: "HS256"},
+		{Key: i.key, KeyID: i.id, Algorithm: "ES256", Use: "sig"}, // which should not be there
 		{Key: &i.key.PublicKey, KeyID: i.id, Algorithm: "ES256", Use: "sig"},
 	}})
 	if err != nil {
@@ -220,6 +221,16 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 func TestJWTKeyFile(t *testing.T) {
 	i := newIssuer(t, "k1")
+	set, err := newKeySet(keyFile(t, i), asker{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Only one is public.
+	for _, id := range []string{"", "k1"} {
+		if keys, err := set.find(t.Context(), id); err != nil || len(keys) != 1 || keys[0].Algorithm != "ES256" {
+			t.Errorf("%q: %d keys, %v", id, len(keys), err)
+		}
+	}
 	path := filepath.Join(t.TempDir(), "keys")
 	for what, contents := range map[string]string{"not there": "", "not JSON": "x"} {
 		if contents != "" {
