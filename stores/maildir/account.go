@@ -125,6 +125,7 @@ type mailbox struct {
 	holds              int
 
 	kept          fsys.Dir              // of expunged messages; opened when needed, under the lead
+	open          bool                  // dir, cur and new count among the store's openBoxes
 	dir, cur, new fsys.Dir              // opened when needed; see (*account).open
 	keywords      *maildirname.Keywords // the letters of file names; nil: to be read
 	lettersLost   bool                  // they cannot be read

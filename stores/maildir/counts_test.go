@@ -396,3 +396,50 @@ func TestCalmAccountsAreLeftAlone(t *testing.T) {
 		t.Errorf("a mailbox in use was last looked at %v after it was opened", n)
 	}
 }
+
+// Whoever asks for the status of many mailboxes does not make the process run out of
+// descriptors, and sees what was delivered all the same.
+func TestStatusOfManyKeepsFewOpen(t *testing.T) {
+	const n, most = 20, 4
+	g := newGround(t)
+	s := g.open(nil)
+	h := g.account(s, "ann")
+	for i := range n {
+		if _, err := h.CreateMailbox(t.Context(), fmt.Sprintf("box%d", i), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status := func(i int) int {
+		m, err := h.Lookup(t.Context(), fmt.Sprintf("box%d", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := h.Status(t.Context(), m.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Messages
+	}
+	for i := range n {
+		status(i) // lists it
+	}
+	g.close(s)
+	if open := s.openBoxes.Load(); open != 0 {
+		t.Errorf("%d mailboxes count as open in a store that is closed", open)
+	}
+	s = g.open(nil)
+	s.openLimit = most
+	h = g.account(s, "ann")
+	for range 2 {
+		for i := range n {
+			status(i)
+		}
+	}
+	if open := s.openBoxes.Load(); open > most {
+		t.Errorf("%d mailboxes are open", open)
+	}
+	g.deliver("ann/.box17", 1, mail)
+	if got := status(17); got != 1 {
+		t.Errorf("%d messages were seen where one was delivered", got)
+	}
+}

@@ -306,6 +306,8 @@ func (a *account) openDirsLocked(b *mailbox) error {
 	}
 	b.scan.curInode, b.scan.newInode = c.Inode, n.Inode
 	b.dir, b.new, b.cur = dir, fresh, cur
+	b.open = true
+	a.store.openBoxes.Add(1)
 	return nil
 }
 

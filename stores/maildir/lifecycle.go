@@ -458,6 +458,7 @@ func (a *account) closeDirs() {
 // closeBox closes the directories of a mailbox. a.mu is held.
 func (a *account) closeBox(b *mailbox) {
 	b.ix.Release()
+	a.uncount(b)
 	dirs := []fsys.Dir{b.cur, b.new, b.kept}
 	if b.dir != a.dir {
 		dirs = append(dirs, b.dir)

@@ -131,6 +131,9 @@ func (a *account) lost(op string, b *mailbox, err error) error {
 // times returns those of the directories, which are open afterwards. When others are in their
 // place, those are opened.
 func (a *account) times(op string, b *mailbox) (cur, fresh time.Time, err error) {
+	if cur, fresh, ok := a.glance(b); ok {
+		return cur, fresh, nil
+	}
 	for range 2 {
 		if err := a.openDirs(b); err != nil {
 			return cur, fresh, err
@@ -158,6 +161,38 @@ func (a *account) times(op string, b *mailbox) (cur, fresh time.Time, err error)
 	return cur, fresh, err
 }
 
+// glance is times of a mailbox whose directories are not open and stay so: a client may ask
+// for the status of more mailboxes than the process has descriptors. ok is false unless there
+// are many that are open.
+func (a *account) glance(b *mailbox) (cur, fresh time.Time, ok bool) {
+	if a.store.openBoxes.Load() < a.store.openLimit {
+		return cur, fresh, false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if b.open || b.holds > 0 || b.deleted {
+		return cur, fresh, false
+	}
+	dir, err := a.openFolder(b)
+	if err != nil {
+		return cur, fresh, false
+	}
+	c, err := dir.Lstat("cur")
+	n, errNew := dir.Lstat("new")
+	if errors.Join(err, errNew, a.closeFolder(dir)) != nil || !c.Mode.IsDir() || !n.Mode.IsDir() {
+		return cur, fresh, false
+	}
+	return c.ModTime, n.ModTime, true
+}
+
+// uncount notes that the directories of a mailbox are not open any more.
+func (a *account) uncount(b *mailbox) {
+	if b.open {
+		b.open = false
+		a.store.openBoxes.Add(-1)
+	}
+}
+
 var errMoving = errors.New("its directories are being replaced")
 
 // reopenDirs opens those directories of a mailbox that are there now: somebody removed the
@@ -176,6 +211,7 @@ func (a *account) reopenDirs(op string, b *mailbox) error {
 			old = append(old, b.dir)
 		}
 		b.dir, b.cur, b.new = nil, nil, nil
+		a.uncount(b)
 		for _, d := range old {
 			delete(a.unsynced, d)
 			a.quietly("close", d.Close())

@@ -111,10 +111,12 @@ type Store struct {
 	folds            bool // the file system takes upper and lower case for one
 
 	closed     atomic.Bool
-	unwritten  atomic.Bool // see writeLate
-	late       sync.Mutex  // held by writeLate
-	discarded  atomic.Bool // the commit log lost what nobody waited for
-	shortenDue time.Time   // see upkeep, which alone uses it
+	openBoxes  atomic.Int64 // mailboxes whose directories are open
+	openLimit  int64        // from how many on they are opened for those alone who need them open
+	unwritten  atomic.Bool  // see writeLate
+	late       sync.Mutex   // held by writeLate
+	discarded  atomic.Bool  // the commit log lost what nobody waited for
+	shortenDue time.Time    // see upkeep, which alone uses it
 	stop       chan struct{}
 	work       sync.WaitGroup // what runs in the background
 
@@ -162,7 +164,7 @@ func open(root fsys.Dir, p pattern, opts *Options, now func() time.Time) (*Store
 // openQuiet is open without what goes on in the background.
 func openQuiet(root fsys.Dir, p pattern, opts *Options, now func() time.Time) (*Store, error) {
 	const op = "open store"
-	s := &Store{path: p, root: root, now: now, stop: make(chan struct{}), accounts: make(map[string]*account)}
+	s := &Store{path: p, root: root, now: now, stop: make(chan struct{}), openLimit: 1000, accounts: make(map[string]*account)}
 	if opts != nil {
 		s.opts = *opts
 	}
