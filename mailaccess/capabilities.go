@@ -18,8 +18,10 @@ type Capabilities struct {
 	// Durable: when a change returned nil it survives a crash and, as far as
 	// the store's documentation promises, a loss of power.
 	Durable bool
-	// RetainsExpunged: the content of an expunged message stays readable, by its
-	// EmailID, for every account that was opened before it went, until that is closed.
+	// RetainsExpunged: the content of a message that was expunged, or went with its
+	// mailbox, stays readable, by its EmailID, for every account that was opened
+	// before, until that is closed. Of what somebody restores or takes away behind
+	// the contract's back nothing is promised.
 	RetainsExpunged bool
 
 	// MaxMessageSize is the largest message that the store takes, in octets;

@@ -20,6 +20,7 @@ func contentChecks() []check {
 		{"OpenedSurvives", "Messages Expunge", checkOpenedSurvives},
 		{"Gone", "Messages Expunge", checkContentGone},
 		{"Retained", "Messages Expunge RetainsExpunged", checkContentRetained},
+		{"RetainedOfDeleted", "Mailboxes RetainsExpunged", checkContentRetainedOfDeleted},
 		{"Unknown", "", checkContentUnknown},
 		{"EmailIDNamesContent", "Messages", checkEmailIDs},
 	}
@@ -204,6 +205,30 @@ func checkContentRetained(e *env) {
 	defer c.Close()
 	if got, err := readAll(c); err != nil || !bytes.Equal(got, body) {
 		e.Errorf("content in another account: %d octets, %v", len(got), err)
+	}
+}
+
+// A mailbox that is deleted takes its messages along, and their contents stay all the same.
+func checkContentRetainedOfDeleted(e *env) {
+	box := e.create("Going").ID
+	var ids []mailaccess.EmailID
+	for i := range 3 {
+		ids = append(ids, e.appendNew(box, letter(i), mailaccess.Flags{}, someDay).EmailID)
+	}
+	before := e.openAgain()
+	e.remove(box)
+	for i, id := range ids {
+		e.contentIs(id, letter(i))
+		c, err := before.Content(e.ctx, id)
+		if err != nil {
+			e.Fatalf("Content in another account opened before the mailbox went: %v", err)
+		}
+		if got, err := readAll(c); err != nil || !bytes.Equal(got, letter(i)) {
+			e.Errorf("content in another account: %d octets, %v", len(got), err)
+		}
+		if err := c.Close(); err != nil {
+			e.Error(err)
+		}
 	}
 }
 

@@ -80,6 +80,14 @@ func moreMutants() map[string]mutant {
 				return nil
 			}
 		}),
+		"nothing is retained of a mailbox": in("Content/RetainedOfDeleted", func(a *bentAccount) {
+			a.contentOf = func(id mailaccess.EmailID) error {
+				if places, _ := collect(a.caps.Locate.Locate(context.Background(), []mailaccess.EmailID{id})); len(places) == 0 {
+					return &mailaccess.Error{Kind: mailaccess.KindContentGone}
+				}
+				return nil
+			}
+		}),
 		"one id for all": in("Content/EmailIDNamesContent", func(a *bentAccount) {
 			inner := a.caps.Append
 			a.caps.Append = bentAppender{Appender: inner, append: func(ctx context.Context, box mailaccess.MailboxID, msgs []mailaccess.NewMessage) (mailaccess.Appended, error) {

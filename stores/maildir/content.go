@@ -251,12 +251,23 @@ func (h *handle) whereIs(op string, email uint32) (at place, coming bool, err er
 	return at, true, nil
 }
 
-// onItsWayOut is where an expunged message's file is that could not be moved to where those
-// are kept. a.mu is held.
+// onItsWayOut is where the file is of a message that was expunged, or of a mailbox that was
+// deleted, and that was not moved yet to where those are kept. a.mu is held.
 func (a *account) onItsWayOut(email uint32) place {
 	for i := range a.pending {
 		if t := &a.pending[i]; t.kind == keepFile && t.email == email && t.box.cur != nil {
 			return place{dir: t.box.at(t.place), name: t.base + t.suffix}
+		}
+	}
+	for _, b := range a.buried {
+		if !b.ix.Loaded() {
+			continue // it was moved
+		}
+		for uid := range b.ix.FindEmail(email) {
+			name, err := b.ix.FileName(uid)
+			if err == nil && name.Place != index.PlaceSpool && a.openDirsLocked(b) == nil {
+				return place{dir: b.at(name.Place), name: name.Base + name.Suffix}
+			}
 		}
 	}
 	return place{}

@@ -64,4 +64,11 @@
 // is noticed when the file is opened, by its size and time. Of two files of that same part the
 // second one gets a new name, and is a message too. What is no regular file is left alone, and so
 // is a file that cannot be read, until it can.
+//
+// # Expunged messages
+//
+// What clients expunge, and mailboxes that they delete, are kept for some time, and longer
+// while an account is open that was so before: there the contents stay readable. What other
+// programs removed is not kept, and what [Undelete] brought back is another message, which the
+// old EmailID does not lead to.
 package maildir

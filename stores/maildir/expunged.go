@@ -21,6 +21,7 @@ import (
 //	        name                 the mailbox's name when something was expunged last
 //	        TIME.EMAIL.BASE:2,FLAGS
 //	    TIME.MAILBOX-ID/         a mailbox that was deleted, whole
+//	        mailaccess-messages  which file is which content; see buried.go
 //
 // TIME is when, in seconds since 1970; EMAIL is the number of the content, in base 36.
 
@@ -171,16 +172,24 @@ func (h *handle) openKept(op string, email uint32) (fsys.File, error) {
 		return nil, gone
 	}
 	defer all.Close()
+	h.mu.Lock()
+	tag := h.Tag
+	h.mu.Unlock()
 	for box, err := range all.Names(0) {
 		if err != nil {
 			return nil, failDisk(op, "", err)
 		}
-		if !isID(box.Name) {
-			continue
+		var f fsys.File
+		if isID(box.Name) {
+			f, err = h.openKeptIn(all, box.Name, email)
+		} else if _, _, ok := parseDeleted(box.Name); ok {
+			f, err = h.openBuried(all, box.Name, tag, email)
 		}
-		f, err := h.openKeptIn(all, box.Name, email)
-		if f != nil || err != nil {
-			return f, err
+		if err != nil {
+			return nil, failDisk(op, "", err)
+		}
+		if f != nil {
+			return f, nil
 		}
 	}
 	return nil, gone

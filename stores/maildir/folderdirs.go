@@ -214,7 +214,9 @@ func (a *account) moveToExpunged(b *mailbox, name string) error {
 	if err != nil {
 		return err
 	}
-	err = a.store.writeSmall(folder, expungedName, []byte(b.Name))
+	if err = a.listBuried(b, folder); err == nil {
+		err = a.store.writeSmall(folder, expungedName, []byte(b.Name))
+	}
 	if err = errors.Join(err, folder.Close()); err != nil {
 		return err
 	}
