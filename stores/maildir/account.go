@@ -126,7 +126,9 @@ type mailbox struct {
 
 	kept          fsys.Dir              // of expunged messages; opened when needed, under the lead
 	open          bool                  // dir, cur and new count among the store's openBoxes
-	dir, cur, new fsys.Dir              // opened when needed; see (*account).open
+	dir, cur, new fsys.Dir              // opened when needed; see (*account).openDirs
+	rested        bool                  // they were closed, and are opened again when needed
+	opened        time.Time             // when they were needed last
 	keywords      *maildirname.Keywords // the letters of file names; nil: to be read
 	lettersLost   bool                  // they cannot be read
 	scan          scanState

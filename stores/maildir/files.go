@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -280,7 +281,8 @@ func (a *account) openDirs(b *mailbox) error {
 }
 
 func (a *account) openDirsLocked(b *mailbox) error {
-	if b.cur != nil {
+	b.opened = a.store.now()
+	if b.cur != nil && !b.rested {
 		return nil
 	}
 	dir, err := a.openFolder(b)
@@ -305,10 +307,37 @@ func (a *account) openDirsLocked(b *mailbox) error {
 		return errors.Join(err, cur.Close(), fresh.Close(), a.closeFolder(dir))
 	}
 	b.scan.curInode, b.scan.newInode = c.Inode, n.Inode
-	b.dir, b.new, b.cur = dir, fresh, cur
+	b.dir, b.new, b.cur, b.rested = dir, fresh, cur, false
 	b.open = true
 	a.store.openBoxes.Add(1)
 	return nil
+}
+
+// rest closes the directories of a mailbox that nobody uses: one session may look at ten
+// thousand mailboxes. What the next checkpoint would have synced is synced before.
+func (a *account) rest(b *mailbox, now time.Time) error {
+	return a.do(&change{op: "close directories", boxes: []mailaccess.MailboxID{b.ID}, alone: func() error {
+		if err := a.settleFolder(b); err != nil {
+			return err
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if b.cur == nil || b.rested || b.deleted || !b.idle(now) {
+			return nil
+		}
+		// What still has one of them finds it closed, and opens it again.
+		a.closeBox(b)
+		b.kept, b.rested = nil, true
+		return nil
+	}})
+}
+
+// restAfter is how long directories stay open that nobody needs.
+const restAfter = time.Minute
+
+// idle reports whether nobody has needed the directories for a while. a.mu is held.
+func (b *mailbox) idle(now time.Time) bool {
+	return b.holds == 0 && !b.scan.watched && now.Sub(b.opened) >= restAfter
 }
 
 // dirtied notes that a directory has to be synced before the next checkpoint. a.mu is held.

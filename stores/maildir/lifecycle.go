@@ -459,6 +459,9 @@ func (a *account) closeDirs() {
 func (a *account) closeBox(b *mailbox) {
 	b.ix.Release()
 	a.uncount(b)
+	if b.rested {
+		return
+	}
 	dirs := []fsys.Dir{b.cur, b.new, b.kept}
 	if b.dir != a.dir {
 		dirs = append(dirs, b.dir)

@@ -128,6 +128,12 @@ func (a *account) upkeep(now time.Time) {
 	for _, b := range a.boxes {
 		unused = b.scan.watched && b.holds == 0 && isDue(b.used.Add(watchFor)) || unused
 	}
+	var rest []*mailbox
+	for _, b := range a.boxes {
+		if b.cur != nil && !b.rested && b.holds == 0 && !b.scan.watched && isDue(b.opened.Add(restAfter)) {
+			rest = append(rest, b)
+		}
+	}
 	pending := len(a.pending) > 0
 	sweep := isDue(a.swept.Add(sweepEvery))
 	if sweep {
@@ -154,6 +160,9 @@ func (a *account) upkeep(now time.Time) {
 	}
 	if unused {
 		a.unwatchUnused(now)
+	}
+	for _, b := range rest {
+		a.quietly("close directories", a.rest(b, now))
 	}
 	if sweep {
 		a.sweep(now)

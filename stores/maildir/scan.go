@@ -202,7 +202,7 @@ func (a *account) reopenDirs(op string, b *mailbox) error {
 	return a.do(&change{op: op, boxes: []mailaccess.MailboxID{b.ID}, alone: func() error {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		if b.deleted || b.cur == nil {
+		if b.deleted || b.cur == nil || b.rested {
 			return nil
 		}
 		a.store.log.Warn("the directories of a mailbox were removed or replaced", zap.String("account", a.key), zap.String("mailbox", b.Name))

@@ -23,6 +23,9 @@ type threads struct {
 // names.
 const maxThreadKeys = 32
 
+// threadKeySize is about how many octets a known key takes in memory.
+const threadKeySize = 24
+
 // of returns the thread of a message with these keys, 0 if it begins one.
 func (t *threads) of(keys []uint64) uint32 {
 	for _, k := range keys {

@@ -241,7 +241,7 @@ func (a *account) dirty() bool {
 func (a *account) resident() int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n := int64(4096) + int64(len(a.threads.known))*24
+	n := int64(4096) + int64(len(a.threads.known))*threadKeySize
 	for _, b := range a.boxes {
 		n += b.ix.Resident() + 512
 	}
@@ -255,6 +255,11 @@ func (a *account) unloadUnused(now time.Time) (freed int64) {
 	defer a.mu.Unlock()
 	if a.lead.isTaken() {
 		return 0 // a change may be on its way to rows that it found loaded
+	}
+	if len(a.threads.fresh) == 0 {
+		// They are read again when a message arrives.
+		freed += int64(len(a.threads.known)) * threadKeySize
+		a.threads.known = nil
 	}
 	for _, b := range a.boxes {
 		if b.holds > 0 || !b.ix.Loaded() || now.Sub(b.used) < time.Minute {
