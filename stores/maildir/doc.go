@@ -47,9 +47,9 @@
 // every message in it gets a new change number, and UIDs go on above what was reserved.
 //
 // Message files are written and synced in the spool by each writer for itself; the spool's
-// directory is synced before the record is written, once for all who wait. They are linked into their folder after the commit; the
-// link in the spool goes with the next checkpoint, after the folder was synced. So no file is
-// ever without a durable name.
+// directory is synced before the record is written, once for all who wait. They are linked
+// into their folder after the commit; the link in the spool goes with the next checkpoint,
+// after the folder was synced. So no file is ever without a durable name.
 //
 // # Directories
 //
