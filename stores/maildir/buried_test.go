@@ -3,8 +3,10 @@ package maildir
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -104,5 +106,59 @@ func TestDeletedMailboxOfAnotherEpoch(t *testing.T) {
 	o.mu.Unlock()
 	if _, err := o.openKept("test", email); !errors.Is(err, mailaccess.KindContentGone) {
 		t.Errorf("the number of another epoch: %v", err)
+	}
+}
+
+// Between the commit of a removal and the move of the file whoever reads waits for it.
+func TestReadWhileExpunged(t *testing.T) {
+	d := memDisk(t)
+	o := d.open(nil)
+	o.create("Work")
+	inbox, work := o.put("INBOX", "Subject: x\r\n\r\n", mailaccess.Flags{}), o.put("Work", "Subject: y\r\n\r\n", mailaccess.Flags{})
+	for _, tt := range []struct {
+		m      mailaccess.Message
+		remove func() error
+	}{
+		{inbox, func() error {
+			_, err := o.Expunge(t.Context(), o.mailbox("INBOX").ID, mailaccess.UIDSetOf(inbox.UID), 0)
+			return err
+		}},
+		{work, func() error { return o.DeleteMailbox(t.Context(), o.mailbox("Work").ID) }},
+	} {
+		var once sync.Once
+		read := make(chan error, 1)
+		d.fs.Observe(func(op fsys.Op) {
+			if op.Kind != fsys.OpRename || !strings.Contains(op.ToDir, expungedDir) {
+				return
+			}
+			once.Do(func() {
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					_, err := o.text(tt.m)
+					read <- err
+				}()
+				waits := func() bool {
+					o.lead.mu.Lock()
+					defer o.lead.mu.Unlock()
+					return len(o.lead.waiting) > 0
+				}
+				for !waits() {
+					select {
+					case <-ended:
+						return
+					default:
+						runtime.Gosched()
+					}
+				}
+			})
+		})
+		if err := tt.remove(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-read; err != nil {
+			t.Errorf("%v", err)
+		}
+		d.fs.Observe(nil)
 	}
 }

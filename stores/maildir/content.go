@@ -175,7 +175,14 @@ func (h *handle) openFile(op string, email uint32) (place, fsys.File, error) {
 		}
 		if at.dir == nil {
 			f, err := h.openKept(op, email)
-			return place{}, f, err
+			if attempt > 0 || h.store.opts.KeepExpunged < 0 || !errors.Is(err, mailaccess.KindContentGone) {
+				return place{}, f, err
+			}
+			// Whoever has the lead may just be moving it there.
+			if err := h.do(&change{op: op, alone: func() error { return nil }}); err != nil {
+				return place{}, nil, err
+			}
+			continue
 		}
 		f, err := at.dir.Open(at.name)
 		if err == nil {
