@@ -108,8 +108,11 @@ func (a *account) readList(f *folder) (*uidList, error) {
 	}
 	defer file.Close()
 	l := &uidList{messages: make(map[string]takeover.UIDEntry), keywords: make(map[string]mailaccess.Keywords)}
+	_, noList := d.Lstat(takeover.CourierPOP3List)
+	saved := noList == nil // unique-ids of single messages
 	l.UIDList, err = takeover.ReadUIDList(readerOf(file), func(e takeover.UIDEntry) error {
 		l.messages[e.Base] = e
+		saved = saved || e.UIDL != ""
 		return nil
 	})
 	where := []zap.Field{zap.String("account", a.key), zap.String("mailbox", f.Name), zap.String("file", f.list)}
@@ -124,6 +127,9 @@ func (a *account) readList(f *folder) (*uidList, error) {
 		return nil, nil
 	case l.Skipped > 0:
 		a.store.log.Warn("lines of another server's list make no sense", append(where, zap.Int("lines", l.Skipped), zap.Strings("why", l.Reasons))...)
+	}
+	if saved {
+		a.store.log.Warn("unique-ids of POP3 that were kept for single messages are not taken over", where...)
 	}
 	if f.list == takeover.CourierUIDList {
 		err = a.readCourierKeywords(d, l)

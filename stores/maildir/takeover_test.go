@@ -95,6 +95,7 @@ func courierLayout() map[string]string {
 		"ann/courierimapuiddb":                  "1 1275660208 15\n7 1000.M1P1.host,S=14,W=17\n9 1001.M1P1.host\n10 0999.gone\n12 1003.fresh\n",
 		"ann/courierimapkeywords/:list":         "Work\n$Label1\nother\n\n1001.M1P1.host:0 1\n1002.unlisted:2\n",
 		"ann/courierimapkeywords/1002.unlisted": "",
+		"ann/courierpop3dsizelist":              "/3 2 1275660208\n1000.M1P1.host,S=14,W=17 17 1:1275660208:0\n",
 		"ann/courierimapsubscribed":             "INBOX.Arch&AOk-.2024\nINBOX\n",
 		"ann/.Arch&AOk-.2024/cur/2000.z:2,T":    shortMail,
 		"ann/.Arch&AOk-.2024/new/":              "",
@@ -199,6 +200,9 @@ func TestTakeOver(t *testing.T) {
 			}
 			if m := r.create("new"); m.UIDValidity <= 1275660300 {
 				t.Errorf("a new mailbox has the UIDVALIDITY %d", m.UIDValidity)
+			}
+			if n := logged(logs, "unique-ids of POP3"); n != 1 {
+				t.Errorf("%d warnings of unique-ids that are lost, want 1", n)
 			}
 			if n := logged(logs, "another server uses"); n != 0 {
 				t.Errorf("%d warnings of lists that were taken over", n)
