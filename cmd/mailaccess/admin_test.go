@@ -105,6 +105,33 @@ func TestServeNames(t *testing.T) {
 	}
 }
 
+// Clients of an account that another server kept see the names that they know, and those of
+// others none of it; flags say otherwise for all.
+func TestServeNamesOfOrigin(t *testing.T) {
+	for _, test := range []struct {
+		flags []string
+		want  string // of Work/Old
+	}{
+		{nil, `\* LIST .* "\." "?INBOX\.Work\.Old"?`},
+		{[]string{"--name-separator", "/"}, `\* LIST .* "/" "?Work/Old"?`},
+	} {
+		mail := filepath.Join(t.TempDir(), "mail")
+		for _, dir := range []string{"cur", "new", "tmp", ".Work.Old/cur", ".Work.Old/new", ".Work.Old/tmp"} {
+			if err := os.MkdirAll(filepath.Join(mail, "alice", dir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(mail, "alice", "courierimapuiddb"), []byte("1 1234567890 1\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, addr := serveMaildir(t, mail, test.flags...)
+		c := dial(t, addr, nil)
+		c.expect(`\* OK`)
+		c.do("a login alice sesame", `a OK`)
+		c.do(`b list "" *Old`, test.want)
+	}
+}
+
 // "check" asks the server that has the store open; its socket is its owner's alone, and goes
 // with the server. It works however long the path is.
 func TestCheckAsksServer(t *testing.T) {

@@ -59,10 +59,11 @@ turned off with --imaps "" --pop3s "". Passwords are then accepted only with
 --allow-plaintext-auth: keep such a server behind something that does TLS.
 
 A Maildir store keeps expunged messages for a while, for mailaccess undelete, and
-answers mailaccess check on a socket in its own directory. Clients that know another
-server's names of mailboxes keep them with --name-separator . and, where the other was
-Courier, --name-prefix INBOX. POP3 clients that leave mail on the server keep what
-they have with --pop3-uidl.
+answers mailaccess check on a socket in its own directory. Of an account that Dovecot or
+Courier kept before, IMAP clients see the names of mailboxes as that server shows them
+unless it was configured otherwise; where it was, --name-separator and --name-prefix
+say how, for all accounts. POP3 clients that leave mail on the server keep what they
+have with --pop3-uidl.
 
 An interrupt (Ctrl-C) or SIGTERM ends the server in order: commands that run may
 take ten seconds to finish. A second one ends it at once.`,
@@ -143,6 +144,7 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 		tls:            tlsConfig,
 		allowPlaintext: o.plaintext,
 		namespace:      namespace,
+		namespaceOf:    o.namespaceOf(cmd, store),
 		pop3:           maildrop,
 		logger:         log,
 	})
@@ -164,6 +166,19 @@ func (o *serve) storeOptions(log *zap.Logger) *stores.Options {
 		keep = -1
 	}
 	return &stores.Options{Logger: log, KeepExpunged: keep, Memory: int64(o.memory)}
+}
+
+// namespaceOf is how clients see the names of an account that another server kept before, in a
+// store that knows; nil when flags say how.
+func (o *serve) namespaceOf(cmd *cobra.Command, store mailaccess.Store) func(context.Context, string) (imap.Namespace, error) {
+	mail, ok := store.(*maildir.Store)
+	if !ok || cmd.Flags().Changed("name-prefix") || cmd.Flags().Changed("name-separator") {
+		return nil
+	}
+	return func(ctx context.Context, account string) (imap.Namespace, error) {
+		prefix, separator, err := mail.Namespace(ctx, account)
+		return imap.Namespace{Prefix: prefix, Separator: separator}, err
+	}
 }
 
 // namespace is how clients see the names of mailboxes.

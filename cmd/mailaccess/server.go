@@ -29,6 +29,7 @@ type serverConfig struct {
 	addresses     addresses
 	tls           *tls.Config // nil: no TLS, neither at once nor later
 	namespace     imap.Namespace
+	namespaceOf   func(ctx context.Context, account string) (imap.Namespace, error) // nil: namespace
 	pop3          pop3.Policy
 	logger        *zap.Logger
 
@@ -59,7 +60,7 @@ func openServer(c serverConfig) (_ *server, err error) {
 	mail, err := mailserver.New(c.store, c.authenticator, &mailserver.Options{
 		TLSConfig:      c.tls,
 		AllowPlaintext: c.allowPlaintext, PlaintextOnLoopback: c.plaintextOnLoopback,
-		Namespace: c.namespace, POP3: c.pop3, Version: buildVersion(), Logger: c.logger,
+		Namespace: c.namespace, NamespaceOf: c.namespaceOf, POP3: c.pop3, Version: buildVersion(), Logger: c.logger,
 	})
 	if err != nil {
 		return nil, err

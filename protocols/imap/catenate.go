@@ -127,7 +127,7 @@ func (c *conn) resolveURL(ctx context.Context, url string) (id mailaccess.EmailI
 	}
 	var box mailaccess.Mailbox
 	if loc.mailbox != "" {
-		if box, err = c.sess.Lookup(ctx, c.srv.names.known(c.srv.names.read(loc.mailbox))); err != nil {
+		if box, err = c.sess.Lookup(ctx, c.names.known(c.names.read(loc.mailbox))); err != nil {
 			return "", loc, err
 		}
 	} else if c.view == nil {

@@ -40,9 +40,11 @@ const idleTimeout = 30*time.Minute + 30*time.Second
 type conn struct {
 	srv *Server
 	nc  *protocols.Conn
-	r   *imapwire.Reader
-	w   *imapwire.Writer
-	z   *compression // once COMPRESS is active
+	// names is how this client sees the names of mailboxes; set by login.
+	names *namespace
+	r     *imapwire.Reader
+	w     *imapwire.Writer
+	z     *compression // once COMPRESS is active
 
 	state state
 	userState
@@ -107,7 +109,7 @@ type userState struct {
 }
 
 func newConn(s *Server, nc *protocols.Conn) *conn {
-	c := &conn{srv: s, nc: nc, state: notAuthenticated}
+	c := &conn{srv: s, nc: nc, names: &s.names, state: notAuthenticated}
 	c.w = imapwire.NewWriter(nc)
 	c.r = imapwire.NewReader((*source)(c), &imapwire.ReaderOptions{
 		Limits:   c.wireLimits(),
@@ -379,6 +381,9 @@ func (c *conn) login(ctx context.Context, id mailaccess.Identity) error {
 			err = no(goimap.ResponseCodeContactAdmin, "there is no account for this user")
 		}
 		return errors.Join(err, c.nc.SetUser(""))
+	}
+	if c.names, err = c.srv.namesOf(ctx, id.Account); err != nil {
+		return errors.Join(err, sess.Close(), c.nc.SetUser(""))
 	}
 	c.sess, c.state = sess, authenticated
 	c.r.SetLimits(c.wireLimits())

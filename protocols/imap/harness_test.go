@@ -202,6 +202,7 @@ func startServer(t testing.TB, fx prototest.Fixture, store testStore) *server {
 			PlaintextOnLoopback: fx.Options["loopback"] == "yes",
 			Unauthenticate:      fx.Options["unauthenticate"] == "yes",
 			Namespace:           ns,
+			NamespaceOf:         namespaceOf(fx.Options["courier"]),
 			Adjustments:         []imap.Adjustment{{Client: "broken mail", Without: []string{"IDLE", "esearch"}}},
 			Version:             fx.Options["version"],
 			LiteralMinus:        fx.Options["literal-minus"] == "yes",
@@ -468,4 +469,17 @@ func parseUIDs(s string) (mailaccess.UIDSet, error) {
 		b.AddRange(mailaccess.UID(first), mailaccess.UID(last))
 	}
 	return b.Set(), nil
+}
+
+// namespaceOf gives the namespace of Courier to one account; nil when account is empty.
+func namespaceOf(account string) func(context.Context, string) (imap.Namespace, error) {
+	if account == "" {
+		return nil
+	}
+	return func(_ context.Context, of string) (imap.Namespace, error) {
+		if of != account {
+			return imap.Namespace{}, nil
+		}
+		return imap.Namespace{Prefix: "INBOX.", Separator: '.'}, nil
+	}
 }

@@ -201,7 +201,7 @@ func (c *conn) lsub(ctx context.Context, pattern string) error {
 		if err != nil {
 			return err
 		}
-		shown = c.srv.names.allShown(subscribed)
+		shown = c.names.allShown(subscribed)
 		names = withLevels(shown)
 		matched, err = matchAll(ctx, []string{pattern}, names)
 		return err

@@ -39,7 +39,7 @@ func (c *conn) listing(ctx context.Context, subscriptions bool) (*listing, error
 			return nil, err
 		}
 	}
-	return newListing(&c.srv.names, boxes, subscribed), nil
+	return newListing(c.names, boxes, subscribed), nil
 }
 
 // newListing makes a listing of mailboxes and of names that are subscribed to, in the form

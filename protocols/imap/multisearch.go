@@ -188,13 +188,13 @@ func (in *searchSources) boxes(ctx context.Context, c *conn) (boxes []mailaccess
 		if subscribed, err = c.subscriptions(ctx); err != nil {
 			return nil, err
 		}
-		subscribed = c.srv.names.allShown(subscribed)
+		subscribed = c.names.allShown(subscribed)
 	}
 	for m, err := range c.sess.Mailboxes(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if in.has(c.srv.names.shown(m.Name), subscribed) && !(in.selected && m.ID == boxes[0]) {
+		if in.has(c.names.shown(m.Name), subscribed) && !(in.selected && m.ID == boxes[0]) {
 			boxes = append(boxes, m.ID)
 		}
 	}

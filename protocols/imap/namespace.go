@@ -184,7 +184,7 @@ func (c *conn) readMailbox() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return c.srv.names.known(c.srv.names.read(name)), nil
+	return c.names.known(c.names.read(name)), nil
 }
 
 // readBranch reads the name of a mailbox, or of a level above some, and returns it in the
@@ -194,28 +194,28 @@ func (c *conn) readBranch() (shown string, ok bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	shown, ok = c.srv.names.normal(c.srv.names.read(name))
+	shown, ok = c.names.normal(c.names.read(name))
 	return shown, ok, nil
 }
 
 // appendMailbox appends the name of a mailbox, in the form of the store, as the client
 // understands it.
 func (c *conn) appendMailbox(b []byte, name string) []byte {
-	return c.appendShown(b, c.srv.names.shown(name))
+	return c.appendShown(b, c.names.shown(name))
 }
 
 // appendShown appends a name in the form of the tree.
 func (c *conn) appendShown(b []byte, shown string) []byte {
-	return imapwire.AppendMailbox(b, c.srv.names.written(shown), c.utf8())
+	return imapwire.AppendMailbox(b, c.names.written(shown), c.utf8())
 }
 
 // appendSeparator appends the separator as a quoted character.
-func (c *conn) appendSeparator(b []byte) []byte { return append(b, '"', c.srv.names.sep, '"') }
+func (c *conn) appendSeparator(b []byte) []byte { return append(b, '"', c.names.sep, '"') }
 
 // tellNamespace is RFC 2342, section 5: the user's own mailboxes are all that there are.
 func tellNamespace(_ context.Context, c *conn) error {
 	b := append(c.w.Begin(), "* NAMESPACE (("...)
-	b = imapwire.AppendString(b, c.srv.names.written(c.srv.names.prefix), false)
+	b = imapwire.AppendString(b, c.names.written(c.names.prefix), false)
 	b = c.appendSeparator(append(b, ' '))
 	return c.w.End(append(b, ")) NIL NIL\r\n"...))
 }

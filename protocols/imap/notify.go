@@ -101,7 +101,7 @@ func (s *notifySet) run(ctx context.Context, c *conn) error {
 	if s.unsupported {
 		return no(codeBadEvent, "unknown event")
 	}
-	n := &notification{names: &c.srv.names, selected: s.selected, groups: s.groups}
+	n := &notification{names: c.names, selected: s.selected, groups: s.groups}
 	if s.selected != nil {
 		n.fetches.plan = s.selected.items
 	}

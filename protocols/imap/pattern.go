@@ -49,7 +49,7 @@ func (c *conn) readPatterns() (patterns []string, extended bool, err error) {
 			return err
 		}
 		// Names are kept in this form; see [engine.NormalizeName].
-		pattern = c.srv.names.read(norm.NFC.String(ref + pattern))
+		pattern = c.names.read(norm.NFC.String(ref + pattern))
 		if err != nil || refErr != nil || len(pattern) > maxPattern || strings.Count(pattern, "*")+strings.Count(pattern, "%") > maxWildcards {
 			pattern = matchesNothing
 		}

@@ -78,9 +78,9 @@ func (c *conn) tellListed(ctx context.Context, name, oldName string) error {
 		c.log().Warn("listing a mailbox beside a command", zap.Error(err))
 		return nil
 	}
-	r := listed{name: c.srv.names.shown(name), extended: true}
+	r := listed{name: c.names.shown(name), extended: true}
 	if oldName != "" {
-		r.oldName = c.srv.names.shown(oldName)
+		r.oldName = c.names.shown(oldName)
 	}
 	b := c.appendListed(c.w.Begin(), l, &r, nil)
 	return c.w.End(b)

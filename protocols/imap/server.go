@@ -35,6 +35,9 @@ type Options struct {
 	MessageLimit int
 	// Namespace is how clients see the names of mailboxes. It must pass its Check.
 	Namespace Namespace
+	// NamespaceOf, if not nil, says instead how those of one account are seen: of some that
+	// another server kept before, whose names the clients know. It is asked at login.
+	NamespaceOf func(ctx context.Context, account string) (Namespace, error)
 	// Adjustments are made for clients that err.
 	Adjustments []Adjustment
 	// Version goes into the answer to ID (RFC 2971); empty: none.
@@ -60,6 +63,22 @@ func New(o Options) *Server {
 		s.log = zap.NewNop()
 	}
 	return s
+}
+
+// namesOf returns how the names of an account's mailboxes are seen.
+func (s *Server) namesOf(ctx context.Context, account string) (*namespace, error) {
+	if s.opts.NamespaceOf == nil {
+		return &s.names, nil
+	}
+	n, err := s.opts.NamespaceOf(ctx, account)
+	if err == nil {
+		err = n.Check()
+	}
+	if err != nil {
+		return &s.names, err
+	}
+	names := n.compiled()
+	return &names, nil
 }
 
 // Name returns "imap".

@@ -45,6 +45,8 @@ type Options struct {
 	// Namespace is how IMAP clients see the names of mailboxes; the zero value: as they
 	// are in the store.
 	Namespace imap.Namespace
+	// NamespaceOf, if not nil, says so for each account instead; see [imap.Options].
+	NamespaceOf func(ctx context.Context, account string) (imap.Namespace, error)
 	// POP3 says what the maildrop of POP3 clients is, and what becomes of messages.
 	POP3 pop3.Policy
 	// MaxUpload is the largest message taken in, in octets; 0:
@@ -104,7 +106,7 @@ func New(store mailaccess.Store, a mailaccess.Authenticator, o *Options) (*Serve
 		engine: e,
 		IMAP: serve(imap.New(imap.Options{
 			Engine: e, AllowPlaintext: o.AllowPlaintext, PlaintextOnLoopback: o.PlaintextOnLoopback,
-			Namespace: o.Namespace, Version: o.Version, Logger: o.Logger,
+			Namespace: o.Namespace, NamespaceOf: o.NamespaceOf, Version: o.Version, Logger: o.Logger,
 		})),
 		POP3: serve(pop3.New(pop3.Options{
 			Engine: e, AllowPlaintext: o.AllowPlaintext, PlaintextOnLoopback: o.PlaintextOnLoopback,

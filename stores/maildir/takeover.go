@@ -66,6 +66,23 @@ func (a *account) recognize() (string, error) {
 	return "", nil
 }
 
+// Namespace tells the prefix and the separator under which clients know the mailboxes of an
+// account that another server kept before, as that server has them unless it was configured
+// otherwise: "INBOX." and . of Courier, . alone of Dovecot up to 2.3 over a Maildir. For
+// others it is no prefix and /.
+func (s *Store) Namespace(ctx context.Context, account string) (prefix string, separator rune, err error) {
+	origin, err := s.Origin(ctx, account)
+	server := takeover.Unknown
+	switch origin {
+	case "dovecot":
+		server = takeover.Dovecot
+	case "courier":
+		server = takeover.Courier
+	}
+	b, prefix := server.Namespace()
+	return prefix, rune(b), err
+}
+
 // Origin tells which server kept an account before: "dovecot", "courier", or "" when it was
 // ours from the beginning. It says by which separator and prefix clients know mailboxes.
 func (s *Store) Origin(ctx context.Context, account string) (origin string, err error) {
