@@ -239,11 +239,19 @@ func (a *account) rescan(op string, b *mailbox) error {
 	if err != nil {
 		return a.lost(op, b, err)
 	}
-	err = a.do(&change{op: op, boxes: []mailaccess.MailboxID{b.ID}, alone: func() error {
-		return a.reconcile(op, b, odd, missing)
-	}})
-	if err != nil {
-		return a.lost(op, b, err)
+	portions := l.portions(odd)
+	for i, portion := range portions {
+		var gone mailaccess.UIDSet
+		if i == len(portions)-1 {
+			// Most of what is missing has another name, and was found by it.
+			gone = missing
+		}
+		err = a.do(&change{op: op, boxes: []mailaccess.MailboxID{b.ID}, alone: func() error {
+			return a.reconcile(op, b, portion, gone)
+		}})
+		if err != nil {
+			return a.lost(op, b, err)
+		}
 	}
 	there := make(map[string]bool)
 	for _, f := range odd {
@@ -267,6 +275,24 @@ func (a *account) rescan(op string, b *mailbox) error {
 		}
 	}
 	return nil
+}
+
+// portions cuts what a scan found into pieces, in the order of arrival: each is looked at
+// under the lead, and others get in between. There is at least one.
+func (l *listing) portions(odd []found) [][]found {
+	if len(odd) <= txnMax {
+		return [][]found{odd}
+	}
+	times := make(map[found]int64, len(odd))
+	for _, f := range odd {
+		if info, err := l.dirs[f.place].Lstat(f.name); err == nil {
+			times[f] = info.ModTime.Unix()
+		}
+	}
+	slices.SortFunc(odd, func(x, y found) int {
+		return cmp.Or(cmp.Compare(times[x], times[y]), cmp.Compare(x.name, y.name))
+	})
+	return slices.Collect(slices.Chunk(odd, txnMax))
 }
 
 // damaged turns an error of a mailbox's index into one of the call. With an index that is
