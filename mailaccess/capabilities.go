@@ -55,7 +55,9 @@ type Capabilities struct {
 	Lease   Leaser
 	Recent  RecentKeeper
 	Locate  Locator
-	Hold    Holder
+	// UniqueIDs is there where another server kept the mail before.
+	UniqueIDs UniqueIDKeeper
+	Hold      Holder
 }
 
 // Appender takes messages in. Upload and commit are apart: what was staged and
@@ -316,6 +318,20 @@ type Location struct {
 	ID      EmailID
 	Mailbox MailboxID
 	UID     UID
+}
+
+// UniqueIDKeeper knows the unique-ids (RFC 1939, section 7) of messages that POP3 clients
+// know from a server that kept the mail before. Other messages have none of their own.
+type UniqueIDKeeper interface {
+	// UniqueIDs yields those of the messages of box in uids that have one, ascending by
+	// UID. No two messages of a mailbox have the same.
+	UniqueIDs(ctx context.Context, box MailboxID, uids UIDSet) iter.Seq2[UniqueID, error]
+}
+
+// UniqueID is the unique-id of a message: 1 to 70 octets from 0x21 to 0x7E.
+type UniqueID struct {
+	UID UID
+	ID  string
 }
 
 // Holder is told which mailboxes are in use, so that the store may watch them

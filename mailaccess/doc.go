@@ -22,6 +22,7 @@
 //	Lease          Leaser          exclusive leases across processes
 //	Recent         RecentKeeper    what no session was told of yet
 //	Locate         Locator         find messages by content
+//	UniqueIDs      UniqueIDKeeper  unique-ids of a server before
 //	Hold           Holder          be told which mailboxes are in use
 //
 // Package storetest proves a store: storetest.Run(t, newStore).

@@ -74,6 +74,15 @@ func (s *Session) Can() Can {
 	}
 }
 
+// UniqueIDs yields the unique-ids by which POP3 clients know messages from a server that kept
+// the mail before; see [mailaccess.UniqueIDKeeper]. ok is false when there can be none.
+func (s *Session) UniqueIDs(ctx context.Context, box mailaccess.MailboxID, uids mailaccess.UIDSet) (ids iter.Seq2[mailaccess.UniqueID, error], ok bool) {
+	if s.caps.UniqueIDs == nil {
+		return nil, false
+	}
+	return s.caps.UniqueIDs.UniqueIDs(ctx, box, uids), true
+}
+
 // Messages lists messages of a mailbox; see [mailaccess.Account].
 func (s *Session) Messages(ctx context.Context, box mailaccess.MailboxID, uids mailaccess.UIDSet) iter.Seq2[mailaccess.Message, error] {
 	return s.acct.Messages(ctx, box, uids)

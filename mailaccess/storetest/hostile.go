@@ -244,6 +244,9 @@ func (a *hostileAccount) Capabilities() mailaccess.Capabilities {
 	if in.Locate != nil {
 		c.Locate = hostileLocator{a}
 	}
+	if in.UniqueIDs != nil {
+		c.UniqueIDs = hostileUniqueIDs{a}
+	}
 	if in.Hold != nil {
 		c.Hold = hostileHolder{a}
 	}

@@ -106,6 +106,12 @@ func (x hostileLocator) Locate(ctx context.Context, ids []mailaccess.EmailID) it
 	return fragile(x.a.h, "locate", x.a.caps.Locate.Locate(ctx, ids))
 }
 
+type hostileUniqueIDs struct{ a *hostileAccount }
+
+func (x hostileUniqueIDs) UniqueIDs(ctx context.Context, box mailaccess.MailboxID, uids mailaccess.UIDSet) iter.Seq2[mailaccess.UniqueID, error] {
+	return fragile(x.a.h, "list unique-ids", x.a.caps.UniqueIDs.UniqueIDs(ctx, box, uids))
+}
+
 type hostileHolder struct{ a *hostileAccount }
 
 func (x hostileHolder) Hold(ctx context.Context, box mailaccess.MailboxID) (func(), error) {

@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"bytes"
+	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -39,6 +41,10 @@ func locateChecks() []check {
 		{"EveryPlace", "Messages Locate", checkLocate},
 		{"AfterMove", "Messages Locate Move Mailboxes", checkLocateMoved},
 	}
+}
+
+func uniqueIDChecks() []check {
+	return []check{{"OfMessages", "Messages UniqueIDs", checkUniqueIDs}}
 }
 
 func holdChecks() []check {
@@ -336,6 +342,49 @@ func (e *env) located(ids ...mailaccess.EmailID) {
 	if len(got) != len(want) {
 		e.Errorf("Locate: %+v, want %+v", got, want)
 	}
+}
+
+// checkUniqueIDs asks for all and for some, of messages that are there and that are not.
+func checkUniqueIDs(e *env) {
+	box := e.inbox().ID
+	e.fill(box, 3)
+	all := e.uniqueIDs(box, mailaccess.UIDSet{}.WithRange(1, 1<<32-1))
+	known := make(map[mailaccess.UID]bool)
+	for _, m := range e.list(box) {
+		known[m.UID] = true
+	}
+	seen := make(map[string]bool)
+	for i, id := range all {
+		switch {
+		case !known[id.UID]:
+			e.Errorf("there is a unique-id of message %d, which is not there", id.UID)
+		case i > 0 && id.UID <= all[i-1].UID:
+			e.Errorf("message %d follows %d", id.UID, all[i-1].UID)
+		case seen[id.ID]:
+			e.Errorf("two messages have the unique-id %q", id.ID)
+		case len(id.ID) == 0 || len(id.ID) > 70 || strings.ContainsFunc(id.ID, func(r rune) bool { return r < 0x21 || r > 0x7e }):
+			e.Errorf("%q is no unique-id", id.ID)
+		}
+		seen[id.ID] = true
+		if got := e.uniqueIDs(box, mailaccess.UIDSetOf(id.UID)); len(got) != 1 || got[0] != id {
+			e.Errorf("asked for message %d alone: %+v, want %+v", id.UID, got, id)
+		}
+	}
+	if got := e.uniqueIDs(box, mailaccess.UIDSet{}); len(got) != 0 {
+		e.Errorf("of no messages: %+v", got)
+	}
+	if _, err := collect(e.caps.UniqueIDs.UniqueIDs(e.ctx, "nosuch", mailaccess.UIDSetOf(1))); !errors.Is(err, mailaccess.KindNotFound) {
+		e.Errorf("of a mailbox that is not there: %v, want KindNotFound", err)
+	}
+}
+
+func (e *env) uniqueIDs(box mailaccess.MailboxID, uids mailaccess.UIDSet) []mailaccess.UniqueID {
+	e.Helper()
+	ids, err := collect(e.caps.UniqueIDs.UniqueIDs(e.ctx, box, uids))
+	if err != nil {
+		e.Fatalf("UniqueIDs: %v", err)
+	}
+	return ids
 }
 
 func checkLocate(e *env) {

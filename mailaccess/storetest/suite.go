@@ -100,6 +100,7 @@ func suite() []group {
 		{"Lease", leaseChecks()},
 		{"Recent", recentChecks()},
 		{"Locate", locateChecks()},
+		{"UniqueIDs", uniqueIDChecks()},
 		{"Hold", holdChecks()},
 		{"Model", modelChecks()},
 		{"Concurrency", concurrencyChecks()},

@@ -203,4 +203,8 @@ func (refuser) Locate(context.Context, []mailaccess.EmailID) iter.Seq2[mailacces
 	return refused[mailaccess.Location]
 }
 
+func (refuser) UniqueIDs(context.Context, mailaccess.MailboxID, mailaccess.UIDSet) iter.Seq2[mailaccess.UniqueID, error] {
+	return refused[mailaccess.UniqueID]
+}
+
 func (refuser) Hold(context.Context, mailaccess.MailboxID) (func(), error) { return nil, errRefused }

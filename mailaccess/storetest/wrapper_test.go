@@ -38,5 +38,5 @@ func TestHostileIsAWrapper(t *testing.T) {
 	storetest.Wrapper(t, newMemory, func(s mailaccess.Store) mailaccess.Store {
 		return storetest.Hostile(s, &storetest.HostileOptions{History: -1, KnownSizes: true})
 	}, "Durable", "MaxMessageSize", "SystemFlags", "NewKeywords", "SavedDates", "Threads", "Append", "AppendMany", "Flags", "Expunge", "Copy", "CopyMany", "Move", "Replace",
-		"Mailboxes", "Subscriptions", "Search", "Derived", "Lease", "Recent", "Locate", "Hold")
+		"Mailboxes", "Subscriptions", "Search", "Derived", "Lease", "Recent", "Locate", "UniqueIDs", "Hold")
 }

@@ -74,6 +74,7 @@ func (a *faultyAccount) Capabilities() mailaccess.Capabilities {
 		SystemFlags:     inner.SystemFlags,
 		SavedDates:      inner.SavedDates && !a.f.noSavedDates,
 		Flags:           inner.Flags,
+		UniqueIDs:       inner.UniqueIDs,
 		Copy:            inner.Copy,
 		Move:            inner.Move,
 		Mailboxes:       inner.Mailboxes,

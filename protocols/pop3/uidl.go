@@ -28,7 +28,7 @@ func uidl(ctx context.Context, c *conn, rq *request) error {
 	c.ok("unique-id listing follows")
 	for _, b := range d.boxes {
 		var err error
-		if d.policy.UIDL.perMessage() {
+		if d.policy.UIDL.perMessage() || d.hasSaved(b) {
 			err = c.listContents(ctx, b)
 		} else {
 			err = c.listNumbers(b)
@@ -58,6 +58,11 @@ func (d *maildrop) fields(ctx context.Context, n int) (uidlFields, error) {
 	b, uid := d.find(n)
 	f := b.fields()
 	f.uid = uid
+	saved, err := d.saved(ctx, b, mailaccess.UIDSetOf(uid))
+	if err != nil {
+		return f, err
+	}
+	f.saved = saved[uid]
 	if !d.policy.UIDL.perMessage() {
 		return f, nil
 	}
@@ -141,19 +146,46 @@ func (c *conn) listBatch(ctx context.Context, b *dropBox, uids mailaccess.UIDSet
 			return err
 		}
 	}
+	saved, err := c.drop.saved(ctx, b, uids)
+	if err != nil {
+		return err
+	}
 	f := b.fields()
 	for _, m := range messages {
 		hash, ok := hashes[m.email]
 		if !ok && hashes != nil {
 			continue
 		}
-		f.uid, f.email, f.hash = m.uid, m.email, hash
+		f.uid, f.email, f.hash, f.saved = m.uid, m.email, hash, saved[m.uid]
 		n := b.base + b.uids.Rank(m.uid)
 		if _, err := c.out().Write(c.drop.appendUniqueID(c.room(listingLine), n, &f)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// hasSaved reports whether messages of b may have unique-ids from a server that kept the mail
+// before. POP3 had one mailbox there, which is the first of the maildrop.
+func (d *maildrop) hasSaved(b *dropBox) bool {
+	_, ok := d.sess.UniqueIDs(context.Background(), b.view.Status().ID, mailaccess.UIDSet{})
+	return ok && b.first
+}
+
+// saved returns those of the messages in uids.
+func (d *maildrop) saved(ctx context.Context, b *dropBox, uids mailaccess.UIDSet) (map[mailaccess.UID]string, error) {
+	ids, ok := d.sess.UniqueIDs(ctx, b.view.Status().ID, uids)
+	if !ok || !b.first {
+		return nil, nil
+	}
+	saved := make(map[mailaccess.UID]string)
+	for id, err := range ids {
+		if err != nil {
+			return nil, err
+		}
+		saved[id.UID] = id.ID
+	}
+	return saved, nil
 }
 
 // hashKind is where a store keeps the SHA-256 of contents.

@@ -166,10 +166,14 @@ type uidlFields struct {
 	uid      mailaccess.UID
 	email    mailaccess.EmailID
 	hash     [sha256.Size]byte
+	saved    string // from a server before; it counts whatever the format is
 }
 
 // append appends the id of a message.
 func (f *UIDLFormat) append(b []byte, m *uidlFields) []byte {
+	if m.saved != "" {
+		return append(b, m.saved...)
+	}
 	start := len(b)
 	for i := range f.parts {
 		switch p := &f.parts[i]; p.field {

@@ -36,6 +36,7 @@ type account struct {
 	loading chan struct{} // closed when it was loaded, or could not be
 	loadErr error
 	meta    accountMeta // under the lead
+	origin  string      // of meta; it does not change
 	fresh   bool        // no checkpoint was ever written
 	// taking: what another server left is being taken over; renaming: its lists are being
 	// renamed. See takeover.go. Both are set while loading only.
@@ -124,13 +125,14 @@ type mailbox struct {
 	deleted            bool
 	holds              int
 
-	kept          fsys.Dir              // of expunged messages; opened when needed, under the lead
-	open          bool                  // dir, cur and new count among the store's openBoxes
-	dir, cur, new fsys.Dir              // opened when needed; see (*account).openDirs
-	rested        bool                  // they were closed, and are opened again when needed
-	opened        time.Time             // when they were needed last
-	keywords      *maildirname.Keywords // the letters of file names; nil: to be read
-	lettersLost   bool                  // they cannot be read
+	kept          fsys.Dir                  // of expunged messages; opened when needed, under the lead
+	open          bool                      // dir, cur and new count among the store's openBoxes
+	dir, cur, new fsys.Dir                  // opened when needed; see (*account).openDirs
+	rested        bool                      // they were closed, and are opened again when needed
+	opened        time.Time                 // when they were needed last
+	keywords      *maildirname.Keywords     // the letters of file names; nil: to be read
+	uniqueIDs     map[mailaccess.UID]string // see uniqueid.go; nil: to be read
+	lettersLost   bool                      // they cannot be read
 	scan          scanState
 	lazy          mailaccess.UIDSet // messages whose file names lag behind their flags
 	adopt         ourNames          // see (*account).adopt
@@ -187,7 +189,7 @@ func (h *handle) begin(ctx context.Context, op string, need mailaccess.Rights) e
 
 // Capabilities returns what there is.
 func (h *handle) Capabilities() mailaccess.Capabilities {
-	return mailaccess.Capabilities{
+	c := mailaccess.Capabilities{
 		Durable:         true,
 		RetainsExpunged: h.store.opts.KeepExpunged > 0,
 		MaxMessageSize:  h.store.opts.MaxMessageSize,
@@ -210,6 +212,10 @@ func (h *handle) Capabilities() mailaccess.Capabilities {
 		Locate:          h,
 		Hold:            h,
 	}
+	if h.takenOver() {
+		c.UniqueIDs = h
+	}
+	return c
 }
 
 // Mailboxes lists the mailboxes as they are when the loop begins.

@@ -233,7 +233,11 @@ func (c *capture) write(a *account) error {
 		return err
 	}
 	for _, id := range c.forget {
-		if err := index.Remove(a.indexDir, string(id)); err != nil {
+		err := index.Remove(a.indexDir, string(id))
+		if err == nil {
+			err = a.indexDir.Remove(uniqueIDFile(id))
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

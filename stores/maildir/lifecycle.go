@@ -106,6 +106,7 @@ func (a *account) load(op string, parts []string, create bool) error {
 	if err := a.loadMeta(); err != nil {
 		return failDisk(op, "", err)
 	}
+	a.origin = a.meta.origin
 	if err := a.loadCheckpoint(); err != nil {
 		return failDisk(op, "", err)
 	}

@@ -107,6 +107,7 @@ type uidList struct {
 	takeover.UIDList
 	messages map[string]takeover.UIDEntry // by base
 	keywords map[string]mailaccess.Keywords
+	unique   map[string]string // unique-ids of POP3 that were noted, by base
 }
 
 // readList reads the list of a folder; nil when it makes no sense, or is not the one by which
@@ -124,12 +125,12 @@ func (a *account) readList(f *folder) (*uidList, error) {
 		return nil, err
 	}
 	defer file.Close()
-	l := &uidList{messages: make(map[string]takeover.UIDEntry), keywords: make(map[string]mailaccess.Keywords)}
-	_, noList := d.Lstat(takeover.CourierPOP3List)
-	saved := noList == nil // unique-ids of single messages
+	l := &uidList{messages: make(map[string]takeover.UIDEntry), keywords: make(map[string]mailaccess.Keywords), unique: make(map[string]string)}
 	l.UIDList, err = takeover.ReadUIDList(readerOf(file), func(e takeover.UIDEntry) error {
 		l.messages[e.Base] = e
-		saved = saved || e.UIDL != ""
+		if e.UIDL != "" {
+			l.unique[e.Base] = e.UIDL
+		}
 		return nil
 	})
 	where := []zap.Field{zap.String("account", a.key), zap.String("mailbox", f.Name), zap.String("file", f.list)}
@@ -145,10 +146,25 @@ func (a *account) readList(f *folder) (*uidList, error) {
 	case l.Skipped > 0:
 		a.store.log.Warn("lines of another server's list make no sense", append(where, zap.Int("lines", l.Skipped), zap.Strings("why", l.Reasons))...)
 	}
-	if saved {
-		a.store.log.Warn("unique-ids of POP3 that were kept for single messages are not taken over", where...)
+	if f.list != takeover.CourierUIDList {
+		return l, nil
 	}
-	if f.list == takeover.CourierUIDList {
+	// Courier's POP3 server numbers messages apart from IMAP.
+	err = withFile(d, takeover.CourierPOP3List, func(r io.Reader) error {
+		report, err := takeover.ReadCourierPOP3(r, func(e takeover.POP3Entry) error {
+			l.unique[e.Base] = e.UIDL
+			return nil
+		})
+		if err == nil && report.Skipped > 0 {
+			a.store.log.Warn("lines of another server's list for POP3 make no sense", append(where, zap.Int("lines", report.Skipped), zap.Strings("why", report.Reasons))...)
+		}
+		if errors.Is(err, mailaccess.KindUnsupported) {
+			a.store.log.Warn("another server's list for POP3 is not understood: its clients get other unique-ids", append(where, zap.Error(err))...)
+			err = nil
+		}
+		return err
+	})
+	if err == nil {
 		err = a.readCourierKeywords(d, l)
 	}
 	return l, err
@@ -239,6 +255,7 @@ func (a *account) takeOverMailbox(b *mailbox, l *uidList) error {
 	slices.SortFunc(files, func(x, y listed) int { return cmp.Compare(x.uid, y.uid) })
 	buf := make([]byte, headRead)
 	recent := mailaccess.UID(1)
+	unique := make(map[mailaccess.UID]string)
 	for part := range slices.Chunk(files, txnMax) {
 		var rows []index.Row
 		var names []index.FileName
@@ -269,6 +286,9 @@ func (a *account) takeOverMailbox(b *mailbox, l *uidList) error {
 				row.Thread = a.LastThread
 			}
 			a.threads.enter(row.Thread, keys)
+			if id := l.unique[base]; id != "" {
+				unique[f.uid] = id
+			}
 			rows = append(rows, row)
 			names = append(names, index.FileName{Base: base, Suffix: f.name[len(base):], Place: f.place})
 			if f.place == index.PlaceCur {
@@ -279,6 +299,9 @@ func (a *account) takeOverMailbox(b *mailbox, l *uidList) error {
 			}
 		}
 		b.ix.Arrive(rows, names)
+	}
+	if err := a.saveUniqueIDs(b, unique); err != nil {
+		return err
 	}
 	b.ix.RaiseUIDNext(next)
 	b.ix.SetRecent(recent)

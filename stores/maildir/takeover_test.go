@@ -152,6 +152,23 @@ func (r *rig) wantTakenOver(origin string) {
 	}
 }
 
+// wantUniqueIDs checks which messages of INBOX POP3 clients know by ids of the server before.
+func (r *rig) wantUniqueIDs(want string) {
+	r.Helper()
+	inbox := r.snapshot(r.boxes()[mailaccess.Inbox].ID)
+	ids := []mailaccess.UniqueID{}
+	for id, err := range r.h.Capabilities().UniqueIDs.UniqueIDs(r.Context(), inbox.ID, inbox.UIDs) {
+		r.must(err)
+		ids = append(ids, id)
+	}
+	if got := fmt.Sprint(ids); got != want {
+		r.Errorf("the unique-ids of the server before are %s, want %s", got, want)
+	}
+	for id, err := range r.h.Capabilities().UniqueIDs.UniqueIDs(r.Context(), inbox.ID, mailaccess.UIDSetOf(12)) {
+		r.Errorf("message 12 has one: %v, %v", id, err)
+	}
+}
+
 func (r *rig) snapshot(box mailaccess.MailboxID) mailaccess.Snapshot {
 	r.Helper()
 	s, err := r.h.Snapshot(r.Context(), box)
@@ -201,9 +218,7 @@ func TestTakeOver(t *testing.T) {
 			if m := r.create("new"); m.UIDValidity <= 1275660300 {
 				t.Errorf("a new mailbox has the UIDVALIDITY %d", m.UIDValidity)
 			}
-			if n := logged(logs, "unique-ids of POP3"); n != 1 {
-				t.Errorf("%d warnings of unique-ids that are lost, want 1", n)
-			}
+			r.wantUniqueIDs(map[string]string{"dovecot": "[{9 42}]", "courier": "[{7 UID1-1275660208}]"}[origin])
 			if n := logged(logs, "another server uses"); n != 0 {
 				t.Errorf("%d warnings of lists that were taken over", n)
 			}
@@ -215,6 +230,7 @@ func TestTakeOver(t *testing.T) {
 			r.must(r.store.writeSmall(ann, "dovecot-uidlist", []byte("1 99 50\n40 1000.M1P1.host,S=14,W=17\n")))
 			r = newRig(t, fsm.Root(), &Options{Logger: zap.New(core)})
 			defer r.close()
+			r.wantUniqueIDs(map[string]string{"dovecot": "[{9 42}]", "courier": "[{7 UID1-1275660208}]"}[origin])
 			for range 3 {
 				if got := fmt.Sprint(r.snapshot(r.boxes()[mailaccess.Inbox].ID).UIDs); got != "7,9,12,15" {
 					t.Errorf("with a later list the UIDs are %s", got)
