@@ -70,21 +70,33 @@ func (c *conn) fetchUnasked(ctx context.Context) error {
 		return nil
 	}
 	for _, g := range alike(wanted) {
-		f := fetch{how: byUID}
-		for _, u := range g.by {
-			f.plan.addAll(u.plan)
-		}
-		err := f.of(ctx, c, g.uids)
-		if c.w.Err() != nil {
-			return c.w.Err()
-		}
-		if err != nil && !errors.As(err, new(*statusError)) { // else: one may be gone already
-			c.log().Warn("fetching what arrived", zap.Error(err))
-			c.view.TryAgain()
-			return nil
+		var plan fetchPlan
+		if !c.has(enabledUIDOnly) {
+			// The UID tells which message it is when numbers have moved on; UIDFETCH tells it
+			// anyway (RFC 9586, section 3).
+			plan.add(fetchItem{kind: fetchUID})
 		}
 		for _, u := range g.by {
-			u.uids = u.uids.Minus(g.uids)
+			plan.addAll(u.plan)
+		}
+		// One by one, so that what was sent is not sent again.
+		for uid := range g.uids.All() {
+			one := mailaccess.UIDSetOf(uid)
+			f := fetch{how: byUID, plan: plan}
+			err := f.of(ctx, c, one)
+			if c.w.Err() != nil {
+				return c.w.Err()
+			}
+			if err != nil && !errors.As(err, new(*statusError)) { // else: it may be gone already
+				c.log().Warn("fetching what arrived", zap.Error(err))
+				if mailaccess.KindOf(err) == mailaccess.KindUnavailable {
+					c.view.TryAgain()
+					return nil
+				}
+			}
+			for _, u := range g.by {
+				u.uids = u.uids.Minus(one)
+			}
 		}
 	}
 	return nil
@@ -145,6 +157,10 @@ func alike(wanted []*unasked) []wantedAlike {
 // addAll adds what another plan asks for.
 func (p *fetchPlan) addAll(other *fetchPlan) {
 	for _, item := range other.items {
+		if item.kind == fetchBinary || item.kind == fetchBinarySize {
+			// Its place is another one here.
+			item.alike, _ = p.binaryAlike(&item)
+		}
 		p.add(item)
 	}
 	p.sees = p.sees || other.sees

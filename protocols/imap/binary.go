@@ -51,21 +51,27 @@ const maxBinaryOfPart = 8
 
 // addBinary adds an item of BINARY.
 func (p *fetchPlan) addBinary(item fetchItem) error {
-	n := 0
+	alike, n := p.binaryAlike(&item)
+	if item.alike = alike; n >= maxBinaryOfPart {
+		return no(goimap.ResponseCodeLimit, "more of one part in BINARY than is taken")
+	}
+	p.add(item)
+	return nil
+}
+
+// binaryAlike returns the place, from 1 on, of the first item that wants the same of the same
+// part as item, or 0, and how many want something of that part.
+func (p *fetchPlan) binaryAlike(item *fetchItem) (place, n int) {
 	for i := range p.items {
 		have := &p.items[i]
 		if have.kind != fetchBinary && have.kind != fetchBinarySize || !slices.Equal(have.section.Path, item.section.Path) {
 			continue
 		}
-		if n++; have.partial == item.partial && item.alike == 0 {
-			item.alike = i + 1
+		if n++; have.partial == item.partial && place == 0 {
+			place = i + 1
 		}
 	}
-	if n >= maxBinaryOfPart {
-		return no(goimap.ResponseCodeLimit, "more of one part in BINARY than is taken")
-	}
-	p.add(item)
-	return nil
+	return place, n
 }
 
 var (

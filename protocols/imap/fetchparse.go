@@ -252,6 +252,7 @@ func (p *fetchPlan) add(item fetchItem) {
 		}
 	}
 	p.items = append(p.items, item)
+	p.listed = p.listed || item.listed
 	switch item.kind {
 	case fetchFlags:
 		p.flags = true
@@ -269,6 +270,5 @@ func (p *fetchPlan) add(item fetchItem) {
 func (p *fetchPlan) addSection(item fetchItem, sees bool) {
 	item.kind = fetchSection
 	p.sees = p.sees || sees
-	p.listed = p.listed || item.listed
 	p.add(item)
 }

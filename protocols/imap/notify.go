@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	goimap "github.com/emersion/go-imap/v2"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -117,6 +119,9 @@ func (s *notifySet) run(ctx context.Context, c *conn) error {
 	// ends the connection is possible.
 	c.setNotification(nil)
 	err := c.update(ctx, false)
+	if err == nil {
+		err = c.tellFlagsUntold(ctx)
+	}
 	c.setNotification(n)
 	if err == nil && n.fetches.plan != nil && n.fetches.plan.modSeq {
 		err = c.enable(enabledCondstore) // RFC 7162, section 3.1
@@ -125,6 +130,26 @@ func (s *notifySet) run(ctx context.Context, c *conn) error {
 		return err
 	}
 	return n.greet(ctx, c, s.status)
+}
+
+// tellFlagsUntold tells the flags that changed while the client did not want to hear of it
+// (RFC 5465, section 3.1: a SET returns accumulated changes at once).
+func (c *conn) tellFlagsUntold(ctx context.Context) error {
+	if c.view == nil || c.flagsUntold == 0 {
+		return nil
+	}
+	for m, err := range c.view.Changed(ctx, c.view.UIDs(), c.flagsUntold) {
+		if err != nil {
+			// HIGHESTMODSEQ says that they are unknown, as before.
+			c.log().Warn("telling flags that changed", zap.Error(err))
+			return nil
+		}
+		if err := c.w.End(c.appendFetchFlags(c.w.Begin(), m)); err != nil {
+			return err
+		}
+	}
+	c.flagsUntold = 0
+	return nil
 }
 
 // begin takes in what there is.

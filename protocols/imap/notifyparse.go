@@ -227,8 +227,6 @@ func (p *notifyParser) event() error {
 			return bad("items belong to MessageNew")
 		}
 		p.group.items = new(fetchPlan)
-		// The UID tells a client without numbers which message it is.
-		p.group.items.add(fetchItem{kind: fetchUID})
 		return p.c.parseFetchItems(p.group.items)
 	}
 	word, err := p.c.r.ReadKeyword()

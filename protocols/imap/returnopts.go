@@ -99,8 +99,6 @@ func (c *conn) readUpdate(o *returnOptions) error {
 		return err
 	}
 	o.fetch = new(fetchPlan)
-	// The UID tells which message it is when numbers have moved on.
-	o.fetch.add(fetchItem{kind: fetchUID})
 	return c.parseFetchItems(o.fetch)
 }
 

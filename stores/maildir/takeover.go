@@ -95,11 +95,7 @@ func (s *Store) Origin(ctx context.Context, account string) (origin string, err 
 		return "", err
 	}
 	defer s.letGo(a)
-	err = a.do(&change{op: op, alone: func() error {
-		origin = a.meta.origin
-		return nil
-	}})
-	return origin, err
+	return a.origin, nil
 }
 
 // uidList is what another server knows of a folder.
