@@ -43,7 +43,7 @@ var rooms = []struct {
 	{"stores/memory", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "stores/internal/..."}, []string{"any"}},
 	{"stores/maildir", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "mailaccess/utf7", "stores/internal/...", "stores/maildir/internal/..."}, []string{"any"}},
 	{"stores/maildir/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "mailaccess/utf7", "stores/internal/...", "stores/maildir/internal/..."}, []string{"any"}},
-	{"stores/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query"}, []string{"any"}},
+	{"stores/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "stores/internal/..."}, []string{"any"}},
 	{"cmd/...", []string{"..."}, []string{"any"}},
 }
 

@@ -85,7 +85,7 @@ func (w *work) done() {
 	}
 	w.turns = nil
 	for _, r := range w.rings {
-		w.a.store.watchers.rings(r)
+		w.a.store.bell.Ring(r)
 	}
 	w.rings = nil
 }

@@ -41,6 +41,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/internal/bell"
 )
 
 // Options say how a Store behaves. The zero value of each field is its default.
@@ -106,11 +107,11 @@ type Store struct {
 	calls     *calls
 	file      *stateFile // nil: memory
 
-	watchers watchers
-	bodies   lru[bodyKey, *body]
-	derived  lru[derivedKey, []byte]
-	closing  chan struct{} // closed when the store is
-	keepers  sync.WaitGroup
+	bell    bell.Bell
+	bodies  lru[bodyKey, *body]
+	derived lru[derivedKey, []byte]
+	closing chan struct{} // closed when the store is
+	keepers sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows
 	ended    bool
@@ -244,7 +245,7 @@ func (s *Store) Watch(ctx context.Context, ring func(mailaccess.Ring)) (stop fun
 	if err := s.usable(ctx, "watch"); err != nil {
 		return nil, err
 	}
-	return s.watchers.add(ring), nil
+	return s.bell.Add(ring), nil
 }
 
 // Push is a hint that something has changed in an account: in the mailboxes of
