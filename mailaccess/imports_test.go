@@ -38,7 +38,6 @@ var rooms = []struct {
 	{"protocols/...", []string{"protocols", "protocols/imap/imapwire", "protocols/imap/inflate", "mailaccess", "mailaccess/engine", "mailaccess/auth", "mailaccess/message", "mailaccess/query"}, []string{"go.uber.org/zap", "github.com/emersion/go-imap/v2", "github.com/klauspost/compress", "golang.org/x/text"}},
 	{"stores", []string{"mailaccess", "stores/..."}, []string{"go.uber.org/zap"}},
 	{"stores/hooks/hookstest", []string{"mailaccess", "stores/hooks"}, []string{"any"}},
-	{"stores/hooks/hookstest", []string{"mailaccess", "stores/hooks"}, nil},
 	{"stores/internal/...", []string{"mailaccess"}, nil},
 	{"stores/memory", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "stores/internal/..."}, []string{"any"}},
 	{"stores/maildir", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "mailaccess/utf7", "stores/internal/...", "stores/maildir/internal/..."}, []string{"any"}},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/internal/flagrights"
 )
 
 // staged is an upload: a body that becomes a content when it is appended.
@@ -139,9 +140,9 @@ func (h *handle) Append(ctx context.Context, box mailaccess.MailboxID, msgs []ma
 // 4314, section 4: flags that may not be set are left out). An application that
 // cannot change flags can keep those of a new message all the same.
 func (h *handle) mayAppend(f mailaccess.Flags) mailaccess.Flags {
-	r := flagRightsOf(mailaccess.RightsAll &^ h.without)
-	f.System &= r.system
-	if !r.keywords {
+	r := flagrights.Of(mailaccess.RightsAll &^ h.without)
+	f.System &= r.System
+	if !r.Keywords {
 		f.Keywords = mailaccess.Keywords{}
 	}
 	return h.store.abilities.kept(f)

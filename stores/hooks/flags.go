@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/internal/flagrights"
 )
 
 var systemFlags = [...]struct {
@@ -113,47 +114,14 @@ func (ab *abilities) kept(f mailaccess.Flags) mailaccess.Flags {
 	return f
 }
 
-// flagRights are the flags that an identity may change.
-type flagRights struct {
-	system   mailaccess.SystemFlags
-	keywords bool
-}
-
-func flagRightsOf(rights mailaccess.Rights) (r flagRights) {
-	if rights.Has(mailaccess.RightSeen) {
-		r.system |= mailaccess.FlagSeen
-	}
-	if rights.Has(mailaccess.RightDeleted) {
-		r.system |= mailaccess.FlagDeleted
-	}
-	if rights.Has(mailaccess.RightFlags) {
-		r.system |= mailaccess.SystemFlagsAll &^ (mailaccess.FlagSeen | mailaccess.FlagDeleted)
-		r.keywords = true
-	}
-	return r
-}
-
-// allow reports whether at least some of c may be done (RFC 4314, section 4:
-// STORE).
-func (r flagRights) allow(c mailaccess.FlagChange) bool {
-	if c.Replace {
-		return r.keywords || r.system != 0
-	}
-	named := c.Add.Union(c.Remove)
-	if named.IsZero() {
-		return true
-	}
-	return named.System&r.system != 0 || r.keywords && !named.Keywords.IsEmpty()
-}
-
 // apply returns old after that part of c that may be done and that is kept.
-func (h *handle) apply(r flagRights, c mailaccess.FlagChange, old mailaccess.Flags) mailaccess.Flags {
+func (h *handle) apply(r flagrights.Flags, c mailaccess.FlagChange, old mailaccess.Flags) mailaccess.Flags {
 	ab := &h.store.abilities
 	f := c.Apply(old)
-	system := r.system & ab.system
+	system := r.System & ab.system
 	f.System = f.System&system | old.System&^system
 	switch {
-	case !r.keywords:
+	case !r.Keywords:
 		f.Keywords = old.Keywords
 	case !ab.words:
 		// Those that are not kept stay as they are.

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/internal/flagrights"
 )
 
 // chunk is how many messages are changed before they are recorded, and before
@@ -32,8 +33,8 @@ func (h *handle) SetFlags(ctx context.Context, box mailaccess.MailboxID, uids ma
 	if err != nil {
 		return res, err
 	}
-	s := flagSetting{handle: h, op: op, b: b, uids: uids, change: change, unchangedSince: unchangedSince, rights: flagRightsOf(h.rights)}
-	if !s.rights.allow(change) {
+	s := flagSetting{handle: h, op: op, b: b, uids: uids, change: change, unchangedSince: unchangedSince, rights: flagrights.Of(h.rights)}
+	if !s.rights.Allow(change) {
 		return res, fail(op, mailaccess.KindForbidden, string(box), nil)
 	}
 	for s.next = 1; s.next != 0 && err == nil; {
@@ -57,7 +58,7 @@ type flagSetting struct {
 	uids           mailaccess.UIDSet
 	change         mailaccess.FlagChange
 	unchangedSince mailaccess.ModSeq
-	rights         flagRights
+	rights         flagrights.Flags
 
 	next     mailaccess.UID // where the next transaction begins; 0: it is done
 	conflict mailaccess.UIDSetBuilder

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/internal/flagrights"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/content"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
@@ -178,12 +179,12 @@ func (ap *appending) plan(p *planner) (*record, error) {
 		}
 		into = &r.Boxes[0]
 	}
-	allowed := ap.h.flagRights()
+	allowed := flagrights.Of(ap.h.rights)
 	for i, m := range ap.msgs {
 		s := ap.uploads[i]
 		// RFC 4314, section 4: flags that may not be set are left out.
-		flags := mailaccess.Flags{System: m.Flags.System & allowed.system}
-		if allowed.keywords {
+		flags := mailaccess.Flags{System: m.Flags.System & allowed.System}
+		if allowed.Keywords {
 			if flags.Keywords, err = a.keywords(ap.op, b, m.Flags.Keywords); err != nil {
 				return nil, err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/internal/flagrights"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
 )
 
@@ -14,59 +15,17 @@ const txnMax = 4096
 // batchLen is how many rows are read at a time.
 const batchLen = 256
 
-// flagRights are the flags that an identity may change.
-type flagRights struct {
-	system   mailaccess.SystemFlags
-	keywords bool
-}
-
-func (h *handle) flagRights() (r flagRights) {
-	if h.rights.Has(mailaccess.RightSeen) {
-		r.system |= mailaccess.FlagSeen
-	}
-	if h.rights.Has(mailaccess.RightDeleted) {
-		r.system |= mailaccess.FlagDeleted
-	}
-	if h.rights.Has(mailaccess.RightFlags) {
-		r.system |= mailaccess.SystemFlagsAll &^ (mailaccess.FlagSeen | mailaccess.FlagDeleted)
-		r.keywords = true
-	}
-	return r
-}
-
-// allow reports whether at least some of c may be done (RFC 4314, section 4: STORE).
-func (r flagRights) allow(c mailaccess.FlagChange) bool {
-	if c.Replace {
-		return r.keywords || r.system != 0
-	}
-	named := c.Add.Union(c.Remove)
-	if named.IsZero() {
-		return true
-	}
-	return named.System&r.system != 0 || r.keywords && !named.Keywords.IsEmpty()
-}
-
-// apply returns old after that part of c that may be done.
-func (r flagRights) apply(c mailaccess.FlagChange, old mailaccess.Flags) mailaccess.Flags {
-	f := c.Apply(old)
-	f.System = f.System&r.system | old.System&^r.system
-	if !r.keywords {
-		f.Keywords = old.Keywords
-	}
-	return f
-}
-
 // SetFlags changes flags, some thousand messages in a transaction. No file is touched
 // before it returns: the names follow (see names.go).
 func (h *handle) SetFlags(ctx context.Context, box mailaccess.MailboxID, uids mailaccess.UIDSet, change mailaccess.FlagChange, unchangedSince mailaccess.ModSeq) (mailaccess.FlagResult, error) {
-	s := flagSetting{op: "set flags", box: box, uids: uids, change: change, unchangedSince: unchangedSince, rights: h.flagRights()}
+	s := flagSetting{op: "set flags", box: box, uids: uids, change: change, unchangedSince: unchangedSince, rights: flagrights.Of(h.rights)}
 	var result mailaccess.FlagResult
 	var err error
 	for s.next = 1; s.next != 0 && err == nil; {
 		if err = h.begin(ctx, s.op, 0); err != nil {
 			break
 		}
-		if !s.rights.allow(change) {
+		if !s.rights.Allow(change) {
 			err = fail(s.op, mailaccess.KindForbidden, string(box), nil)
 			break
 		}
@@ -92,7 +51,7 @@ type flagSetting struct {
 	uids           mailaccess.UIDSet
 	change         mailaccess.FlagChange
 	unchangedSince mailaccess.ModSeq
-	rights         flagRights
+	rights         flagrights.Flags
 
 	next     mailaccess.UID // where the next transaction begins; 0: it is done
 	conflict mailaccess.UIDSet
@@ -131,7 +90,7 @@ func (s *flagSetting) plan(p *planner) (*record, error) {
 			}
 			to, ok := known[row.Flags]
 			if !ok {
-				to = s.rights.apply(s.change, row.Flags)
+				to = s.rights.Apply(s.change, row.Flags)
 				if to.Keywords != row.Flags.Keywords {
 					if to.Keywords, s.limit = p.a.keywords(s.op, b, to.Keywords); s.limit != nil {
 						break

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/internal/flagrights"
 )
 
 var errUIDs = errors.New("the mailbox has used up its UIDs")
@@ -194,9 +195,9 @@ func (h *handle) append(op string, box mailaccess.MailboxID, msgs []mailaccess.N
 	}
 	sets := make([]*keywordSet, len(msgs))
 	defer b.keywords.sweep()
-	allowed := h.flagRights()
+	allowed := flagrights.Of(h.rights)
 	for i, m := range msgs {
-		if !allowed.keywords {
+		if !allowed.Keywords {
 			continue
 		}
 		if sets[i], err = b.keywords.intern(op, m.Flags.Keywords, h.store.opts.MaxKeywords); err != nil {
@@ -216,7 +217,7 @@ func (h *handle) append(op string, box mailaccess.MailboxID, msgs []mailaccess.N
 		}
 		done.Messages[i] = mailaccess.Message{
 			// RFC 4314, section 4: flags that may not be set are left out.
-			Flags:    mailaccess.Flags{System: m.Flags.System & allowed.system},
+			Flags:    mailaccess.Flags{System: m.Flags.System & allowed.System},
 			Size:     int64(len(c.data)),
 			Received: wholeSeconds(received),
 			Saved:    time.Unix(now.Unix(), 0).UTC(),
