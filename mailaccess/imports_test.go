@@ -40,8 +40,9 @@ var rooms = []struct {
 	{"stores/hooks/hookstest", []string{"mailaccess", "stores/hooks"}, []string{"any"}},
 	{"stores/internal/...", []string{"mailaccess"}, nil},
 	{"stores/memory", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "stores/internal/..."}, []string{"any"}},
-	{"stores/maildir", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "mailaccess/utf7", "stores/internal/...", "stores/maildir/internal/..."}, []string{"any"}},
-	{"stores/maildir/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "mailaccess/utf7", "stores/internal/...", "stores/maildir/internal/..."}, []string{"any"}},
+	{"stores/maildir/maildirname", []string{"mailaccess", "mailaccess/utf7", "stores/maildir/internal/lines"}, []string{"golang.org/x/text"}},
+	{"stores/maildir", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "mailaccess/utf7", "stores/internal/...", "stores/maildir/..."}, []string{"any"}},
+	{"stores/maildir/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "mailaccess/utf7", "stores/internal/...", "stores/maildir/..."}, []string{"any"}},
 	{"stores/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "stores/internal/..."}, []string{"any"}},
 	{"cmd/...", []string{"..."}, []string{"any"}},
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/hashmail/mailaccess/stores/maildir/internal/derived"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
+	"github.com/hashmail/mailaccess/stores/maildir/maildirname"
 )
 
 // account is one Maildir, shared by everybody who opened it.

@@ -10,7 +10,7 @@ import (
 	"github.com/hashmail/mailaccess/stores/internal/flagrights"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/content"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
+	"github.com/hashmail/mailaccess/stores/maildir/maildirname"
 )
 
 // staged is an upload: a file in the spool. It is a content once it was appended.

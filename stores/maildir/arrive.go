@@ -11,7 +11,7 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/message"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
+	"github.com/hashmail/mailaccess/stores/maildir/maildirname"
 )
 
 // headRead is how much of a file that arrives is read at once, in octets: most headers, and

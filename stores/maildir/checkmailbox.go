@@ -9,7 +9,7 @@ import (
 	"github.com/hashmail/mailaccess/stores/maildir/internal/content"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
+	"github.com/hashmail/mailaccess/stores/maildir/maildirname"
 )
 
 // mailbox checks one mailbox.

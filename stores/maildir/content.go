@@ -13,7 +13,7 @@ import (
 	"github.com/hashmail/mailaccess/stores/maildir/internal/content"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
+	"github.com/hashmail/mailaccess/stores/maildir/maildirname"
 )
 
 // Content opens the file of a message. One place that holds it is enough; of a message

@@ -14,7 +14,7 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
+	"github.com/hashmail/mailaccess/stores/maildir/maildirname"
 )
 
 // Other programs make folders, rename them and remove them. What they did is found by the

@@ -13,7 +13,7 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
+	"github.com/hashmail/mailaccess/stores/maildir/maildirname"
 )
 
 // The flags in the names of files follow those in the index, for whoever reads the Maildir

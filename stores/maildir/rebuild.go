@@ -9,8 +9,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/takeover"
+	"github.com/hashmail/mailaccess/stores/maildir/maildirname"
 )
 
 // damagedFile is what the account's file is called when it makes no sense.

@@ -12,7 +12,7 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
+	"github.com/hashmail/mailaccess/stores/maildir/maildirname"
 )
 
 // reconcile makes ordinary changes of what other programs did: odd are files under names

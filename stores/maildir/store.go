@@ -20,7 +20,7 @@ import (
 	"github.com/hashmail/mailaccess/stores/internal/bell"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/commitlog"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
+	"github.com/hashmail/mailaccess/stores/maildir/maildirname"
 )
 
 // Options say how a Store behaves. The zero value of each field is its default.

@@ -14,8 +14,8 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/takeover"
+	"github.com/hashmail/mailaccess/stores/maildir/maildirname"
 )
 
 // Subscriptions are in Dovecot's file, for other programs and for who loses the index. The

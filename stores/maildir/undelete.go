@@ -11,7 +11,7 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
+	"github.com/hashmail/mailaccess/stores/maildir/maildirname"
 )
 
 // UndeleteOptions say which expunged messages are meant. Nil and the zero value: all that

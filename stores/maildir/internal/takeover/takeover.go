@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
+	"github.com/hashmail/mailaccess/stores/maildir/maildirname"
 )
 
 // The files that this package reads, in a folder and, the last, in an account's root.

@@ -17,7 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hashmail/mailaccess/mailaccess"
-	"github.com/hashmail/mailaccess/stores/maildir/internal/maildirname"
+	"github.com/hashmail/mailaccess/stores/maildir/maildirname"
 )
 
 const unknown = maildirname.SizeUnknown

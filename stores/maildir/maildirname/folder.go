@@ -1,6 +1,7 @@
 // Package maildirname knows the names in a Maildir++ and the small files beside
 // them: the directories of mailboxes, the files of messages, the letters of
-// keywords, subscriptions. It is functions over bytes and opens nothing.
+// keywords, subscriptions. It is functions over bytes and opens nothing, for whoever reads
+// or writes a Maildir++ without the store.
 package maildirname
 
 import (
