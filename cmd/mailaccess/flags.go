@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,26 +26,21 @@ func (a *addresses) register(f *pflag.FlagSet) {
 	f.StringVar(&a.pop3s, "pop3s", a.pop3s, "`address` for POP3 over TLS; empty: none")
 }
 
-// fromEnvironment takes the port from a variable for each address whose flag was
-// not given. An empty variable counts as none.
-func (a *addresses) fromEnvironment(f *pflag.FlagSet, getenv func(string) string) error {
-	for _, v := range []struct {
-		flag, variable string
-		addr           *string
-	}{
-		{"imap", "IMAP_PORT", &a.imap},
-		{"imaps", "IMAPS_PORT", &a.imaps},
-		{"pop3", "POP3_PORT", &a.pop3},
-		{"pop3s", "POP3S_PORT", &a.pop3s},
-	} {
-		port := getenv(v.variable)
-		if port == "" || f.Changed(v.flag) {
+// portsFromEnvironment takes the port from a variable for each address whose flag was
+// not set. An empty variable counts as none.
+func portsFromEnvironment(f *pflag.FlagSet, getenv func(string) string) error {
+	for _, name := range [...]string{"imap", "imaps", "pop3", "pop3s"} {
+		variable := strings.ToUpper(name) + "_PORT"
+		port := getenv(variable)
+		if port == "" || f.Changed(name) {
 			continue
 		}
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-			return fmt.Errorf("%s=%q: not a port from 0 to 65535", v.variable, port)
+			return fmt.Errorf("%s=%q: not a port from 0 to 65535", variable, port)
 		}
-		*v.addr = ":" + port
+		if err := f.Set(name, ":"+port); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@
 //
 //	mailaccess demo                     a server with example mail, to try things out
 //	mailaccess serve --users FILE ...   a server
+//	mailaccess config                   a configuration file for it, to start from
 //	mailaccess user add NAME ...        users and their passwords
 //	mailaccess deliver NAME             one message into a Maildir store
 //	mailaccess undelete NAME            what was expunged, back

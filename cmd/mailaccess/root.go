@@ -24,7 +24,7 @@ func newRootCommand() *cobra.Command {
 		return fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())
 	})
 	root.SetHelpCommand(newHelpCommand())
-	root.AddCommand(newDemoCommand(), newServeCommand(), newUserCommand(), newVersionCommand(),
+	root.AddCommand(newDemoCommand(), newServeCommand(), newConfigCommand(), newUserCommand(), newVersionCommand(),
 		newCheckCommand(), newDeliverCommand(), newUndeleteCommand())
 	return root
 }

@@ -51,8 +51,11 @@ func newServeCommand() *cobra.Command {
 		Short: "Serve the mail of a store",
 		Long: `Serve the mail of a store to the users of a file (see mailaccess user add).
 
-The variables IMAP_PORT, IMAPS_PORT, POP3_PORT and POP3S_PORT set the ports, on
-all interfaces, where the flags do not.
+Each flag can be a line of the file that --config names (mailaccess config prints one
+to start from), or a variable: MAILACCESS_TLS_CERT for --tls-cert. A flag counts before
+the variable, the variable before the file. The variables IMAP_PORT, IMAPS_PORT,
+POP3_PORT and POP3S_PORT set the ports, on all interfaces, where neither flag nor
+MAILACCESS_IMAP and the like do.
 
 Without a certificate there is no TLS, and the listeners that need it must be
 turned off with --imaps "" --pop3s "". Passwords are then accepted only with
@@ -74,6 +77,7 @@ take ten seconds to finish. A second one ends it at once.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	f := cmd.Flags()
+	f.String(configFlag, "", "`file` of settings, in TOML: the names of the flags")
 	f.StringVar(&o.store, "store", o.store, "`URL` of the store: "+storeUsages())
 	f.Var(&o.keep, "keep-expunged", "how long a Maildir store keeps what was expunged; 0: not at all")
 	f.Var(&o.memory, "store-memory", "what a Maildir store may hold in memory before it puts away what nobody uses")
@@ -103,6 +107,10 @@ func storeUsages() string {
 func (o *serve) run(cmd *cobra.Command) (err error) {
 	ctx, stop := stopSignals(cmd.Context())
 	defer stop()
+	strangers, err := configure(cmd.Flags())
+	if err != nil {
+		return err
+	}
 	if o.users == "" {
 		return errors.New("no users file: give --users FILE (see mailaccess user add --help)")
 	}
@@ -110,8 +118,8 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := o.addresses.fromEnvironment(cmd.Flags(), os.Getenv); err != nil {
-		return err
+	for _, variable := range strangers {
+		log.Warn("a variable that is no setting", zap.String("variable", variable))
 	}
 	tlsConfig, err := o.tlsConfig()
 	if err != nil {

@@ -221,7 +221,7 @@ func TestPortsFromEnvironment(t *testing.T) {
 	if err := f.Parse([]string{"--pop3", "127.0.0.1:110"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.fromEnvironment(f, func(v string) string { return variables[v] }); err != nil {
+	if err := portsFromEnvironment(f, func(v string) string { return variables[v] }); err != nil {
 		t.Fatal(err)
 	}
 	if want := (addresses{imap: ":1143", imaps: ":993", pop3: "127.0.0.1:110", pop3s: ":0"}); a != want {
