@@ -24,8 +24,9 @@ type Conn struct {
 	server   *Server
 	id       uint64
 	opened   time.Time
-	implicit bool  // TLS from the first byte
-	refused  error // why the client is turned away, if it is
+	implicit bool   // TLS from the first byte
+	origin   origin // where the Limiter counts it
+	refused  error  // why the client is turned away, if it is
 	raw      net.Conn
 	wire     wire // over raw
 	ctx      context.Context

@@ -4,31 +4,29 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
-// A Limiter counts connections in total, by address and by user. Servers that
-// share one share the counts: a user's PerUser connections may then be IMAP
-// here and POP3 there. It is safe for concurrent use.
+// A Limiter counts connections in total, by address, by network and by user.
+// Servers that share one share the counts: a user's PerUser connections may then be
+// IMAP here and POP3 there. It is safe for concurrent use.
 type Limiter struct {
-	connections, perAddress, perUser int
+	limits Limits // as they are in force
 
-	mu        sync.Mutex
-	total     int
-	addresses map[netip.Prefix]int
-	users     map[string]int
+	mu    sync.Mutex
+	total int
+	from  map[netip.Prefix]int // by address and by network
+	users map[string]int
 }
 
-// NewLimiter returns a Limiter that keeps the Connections, PerAddress and
-// PerUser of limits; nil means the defaults.
+// NewLimiter returns a Limiter that keeps the Connections, PerAddress, PerNetwork
+// and PerUser of limits, but for those that are Trusted; nil means the defaults.
 func NewLimiter(limits *Limits) *Limiter {
-	l := limits.withDefaults()
 	return &Limiter{
-		connections: l.Connections,
-		perAddress:  l.PerAddress,
-		perUser:     l.PerUser,
-		addresses:   make(map[netip.Prefix]int),
-		users:       make(map[string]int),
+		limits: limits.withDefaults(),
+		from:   make(map[netip.Prefix]int),
+		users:  make(map[string]int),
 	}
 }
 
@@ -39,39 +37,66 @@ func (l *Limiter) Connections() int {
 	return l.total
 }
 
-// open counts one more connection from the network from, or says why not. The
-// zero Prefix (an in-memory or Unix transport) counts in the total only.
-func (l *Limiter) open(from netip.Prefix) error {
+// An origin is where a connection counts: the address, IPv6's customer of a /64, and
+// the network around it. It is the zero origin where it counts in the total only.
+type origin struct{ address, network netip.Prefix }
+
+// open counts one more connection from a, or says why not.
+func (l *Limiter) open(a net.Addr) (origin, error) {
+	from := l.origin(a)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.total >= l.connections {
-		return ErrTooManyConnections
+	if l.total >= l.limits.Connections {
+		return from, ErrTooManyConnections
 	}
-	if from.IsValid() {
-		if l.addresses[from] >= l.perAddress {
-			return fmt.Errorf("%w from your address", ErrTooManyConnections)
+	if from.address.IsValid() {
+		switch {
+		case l.from[from.address] >= l.limits.PerAddress:
+			return from, fmt.Errorf("%w from your address", ErrTooManyConnections)
+		case l.from[from.network] >= l.limits.PerNetwork:
+			return from, fmt.Errorf("%w from your network", ErrTooManyConnections)
 		}
-		l.addresses[from]++
+		l.from[from.address]++
+		l.from[from.network]++
 	}
 	l.total++
-	return nil
+	return from, nil
 }
 
 // close takes back what open counted.
-func (l *Limiter) close(from netip.Prefix) {
+func (l *Limiter) close(from origin) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.total--
-	if from.IsValid() {
-		decrement(l.addresses, from)
+	if from.address.IsValid() {
+		decrement(l.from, from.address)
+		decrement(l.from, from.network)
 	}
+}
+
+// origin returns where connections from a count. An IPv6 customer has a /64 at
+// least, and often a /48.
+func (l *Limiter) origin(a net.Addr) origin {
+	ip := address(a)
+	if !ip.IsValid() || ip.IsLoopback() || slices.ContainsFunc(l.limits.Trusted, func(p netip.Prefix) bool { return p.Contains(ip) }) {
+		return origin{}
+	}
+	customer, around := 64, 48
+	if ip.Is4() {
+		customer, around = 32, 24
+	}
+	// The only error is a bit count out of range.
+	var o origin
+	o.address, _ = ip.Prefix(customer)
+	o.network, _ = ip.Prefix(around)
+	return o
 }
 
 // login counts a connection of the user.
 func (l *Limiter) login(user string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.users[user] >= l.perUser {
+	if l.users[user] >= l.limits.PerUser {
 		return fmt.Errorf("protocols: login: %w of this user", ErrTooManyConnections)
 	}
 	l.users[user]++
@@ -89,22 +114,6 @@ func decrement[K comparable](m map[K]int, k K) {
 	if m[k]--; m[k] <= 0 {
 		delete(m, k)
 	}
-}
-
-// network returns the unit by which connections are counted: an IPv4 address, or
-// the /64 that one IPv6 customer has at least. It is the zero Prefix when the
-// address is not an IP address.
-func network(a net.Addr) netip.Prefix {
-	ip := address(a)
-	if !ip.IsValid() {
-		return netip.Prefix{}
-	}
-	bits := 64
-	if ip.Is4() {
-		bits = 32
-	}
-	p, _ := ip.Prefix(bits) // the only error is a bit count out of range
-	return p
 }
 
 // address returns the IP address of a, an IPv4 address never in its IPv6 form.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"math"
 	"net"
+	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,19 +33,26 @@ func TestLimitsDefaults(t *testing.T) {
 		given, want *protocols.Limits
 	}{
 		{"nil", nil, &protocols.Limits{
-			Connections: 16384, PerAddress: 256, PerUser: 64,
-			AuthTimeout: 3 * time.Minute, IdleTimeout: 30 * time.Minute,
-			WriteTimeout: time.Minute, HandshakeTimeout: 30 * time.Second,
-			MaxLine: 64 << 10, MaxLiteral: 128 << 20, BadCommands: 20,
+			Connections: 16384, PerAddress: 256, PerNetwork: 1024, PerUser: 64,
+			HandshakeTimeout: 30 * time.Second, AuthTimeout: 3 * time.Minute, IdleTimeout: 30 * time.Minute,
+			CommandTimeout: 2 * time.Minute, LiteralTimeout: 2 * time.Minute, WriteTimeout: time.Minute,
+			CommandsPerSecond: 1000, Memory: 512 << 20, PerConnection: 128 << 20, BadCommands: 20,
+			MaxLine: 64 << 10, MaxLiteral: 128 << 20, MaxString: 64 << 10, MaxCommand: 256 << 10,
+			MaxDepth: 256, MaxItems: 8192, MaxSet: 32768,
 		}},
 		{"none", &protocols.Limits{
-			Connections: -1, PerAddress: -1, PerUser: -1,
-			AuthTimeout: -1, IdleTimeout: -1, WriteTimeout: -1, HandshakeTimeout: -1,
-			MaxLine: -1, MaxLiteral: -1, BadCommands: -1,
+			Connections: -1, PerAddress: -1, PerNetwork: -1, PerUser: -1,
+			HandshakeTimeout: -1, AuthTimeout: -1, IdleTimeout: -1,
+			CommandTimeout: -1, LiteralTimeout: -1, WriteTimeout: -1,
+			CommandsPerSecond: -1, Memory: -1, PerConnection: -1, BadCommands: -1,
+			MaxLine: -1, MaxLiteral: -1, MaxString: -1, MaxCommand: -1, MaxDepth: -1, MaxItems: -1, MaxSet: -1,
 		}, &protocols.Limits{
-			Connections: math.MaxInt, PerAddress: math.MaxInt, PerUser: math.MaxInt,
-			AuthTimeout: none, IdleTimeout: none, WriteTimeout: none, HandshakeTimeout: none,
-			MaxLine: math.MaxInt64, MaxLiteral: math.MaxInt64, BadCommands: math.MaxInt,
+			Connections: math.MaxInt, PerAddress: math.MaxInt, PerNetwork: math.MaxInt, PerUser: math.MaxInt,
+			HandshakeTimeout: none, AuthTimeout: none, IdleTimeout: none,
+			CommandTimeout: none, LiteralTimeout: none, WriteTimeout: none,
+			CommandsPerSecond: math.MaxInt, Memory: math.MaxInt64, PerConnection: math.MaxInt64, BadCommands: math.MaxInt,
+			MaxLine: math.MaxInt64, MaxLiteral: math.MaxInt64, MaxString: math.MaxInt64, MaxCommand: math.MaxInt64,
+			MaxDepth: math.MaxInt, MaxItems: math.MaxInt, MaxSet: math.MaxInt,
 		}},
 	}
 	for _, tt := range tests {
@@ -66,6 +75,25 @@ func TestLimitsDefaults(t *testing.T) {
 	}
 }
 
+func TestLimitsCheck(t *testing.T) {
+	for _, tt := range []struct {
+		limits *protocols.Limits
+		want   string // what the error names; empty: none
+	}{
+		{nil, ""},
+		{&protocols.Limits{Memory: -1, PerConnection: -1, MaxString: -1, MaxCommand: -1}, ""},
+		{&protocols.Limits{Memory: 1 << 20}, "Memory"},
+		{&protocols.Limits{Memory: 64 << 20, PerConnection: 65 << 20}, "PerConnection"},
+		{&protocols.Limits{MaxString: 1 << 20}, "MaxString"},
+		{&protocols.Limits{Trusted: make([]netip.Prefix, 1)}, "Trusted"},
+	} {
+		err := tt.limits.Check()
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v: got %v, want an error about %q", tt.limits, err, tt.want)
+		}
+	}
+}
+
 // A peer is a client at an address, and what the server says to it first.
 type peer struct {
 	from string // empty: in memory
@@ -77,7 +105,9 @@ func TestConnectionLimits(t *testing.T) {
 		ok      = "welcome\r\n"
 		total   = "refused: too many connections\r\n"
 		address = "refused: too many connections from your address\r\n"
+		network = "refused: too many connections from your network\r\n"
 	)
+	trusted := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/30"), netip.MustParsePrefix("2001:db8::/32")}
 	tests := []struct {
 		name   string
 		limits protocols.Limits
@@ -89,6 +119,17 @@ func TestConnectionLimits(t *testing.T) {
 			[]peer{{"192.0.2.1", ok}, {"192.0.2.1", ok}, {"192.0.2.2", ok}, {"::ffff:192.0.2.1", address}, {"192.0.2.1", address}}},
 		{"one IPv6 network", protocols.Limits{PerAddress: 1},
 			[]peer{{"2001:db8::1", ok}, {"2001:db8:0:1::1", ok}, {"2001:db8::ffff:1", address}}},
+		{"IPv4 network", protocols.Limits{PerNetwork: 2},
+			[]peer{{"192.0.2.1", ok}, {"192.0.2.255", ok}, {"192.0.3.1", ok}, {"192.0.2.7", network}}},
+		{"IPv6 network", protocols.Limits{PerNetwork: 2},
+			[]peer{{"2001:db8:1:2::1", ok}, {"2001:db8:1:ffff::1", ok}, {"2001:db8:2::1", ok}, {"2001:db8:1:3::1", network}}},
+		{"trusted networks", protocols.Limits{PerAddress: 1, PerNetwork: 2, Trusted: trusted},
+			[]peer{{"192.0.2.1", ok}, {"192.0.2.1", ok}, {"::ffff:192.0.2.1", ok}, {"2001:db8::1", ok}, {"2001:db8::1", ok},
+				{"192.0.2.8", ok}, {"192.0.2.9", ok}, {"192.0.2.10", network}}},
+		{"trusted networks count in the total", protocols.Limits{Connections: 2, Trusted: trusted},
+			[]peer{{"192.0.2.1", ok}, {"192.0.2.1", ok}, {"192.0.2.1", total}}},
+		{"loopback is this machine", protocols.Limits{PerAddress: 1, PerNetwork: 1},
+			[]peer{{"127.0.0.1", ok}, {"127.0.0.1", ok}, {"::1", ok}, {"::1", ok}, {"192.0.2.1", ok}, {"192.0.2.1", address}}},
 		{"in-memory connections have no address", protocols.Limits{PerAddress: 1},
 			[]peer{{"", ok}, {"", ok}, {"192.0.2.1", ok}, {"192.0.2.1", address}}},
 	}

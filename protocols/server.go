@@ -74,9 +74,7 @@ func (s *Server) setup() {
 		if s.limiter == nil {
 			s.limiter = NewLimiter(s.Limits)
 		}
-		s.limits.Connections = s.limiter.connections
-		s.limits.PerAddress = s.limiter.perAddress
-		s.limits.PerUser = s.limiter.perUser
+		s.limits.shared(&s.limiter.limits)
 		s.log = s.Logger
 		if s.log == nil {
 			s.log = zap.NewNop()
@@ -184,7 +182,7 @@ func (s *Server) open(nc net.Conn, implicit bool) (*Conn, bool) {
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.authDeadline = after(now, s.limits.AuthTimeout)
-	c.refused = s.limiter.open(network(nc.RemoteAddr()))
+	c.origin, c.refused = s.limiter.open(nc.RemoteAddr())
 	if !s.add(c) {
 		c.logEnd(c.refused)
 		c.Close() //nolint:errcheck // always nil
@@ -202,7 +200,7 @@ func (s *Server) add(c *Conn) bool {
 	s.lastID++
 	c.id = s.lastID
 	if s.stopped && c.refused == nil {
-		s.limiter.close(network(c.RemoteAddr()))
+		s.limiter.close(c.origin)
 		c.refused = ErrShutdown
 	}
 	if c.refused != nil {
@@ -220,7 +218,7 @@ func (s *Server) add(c *Conn) bool {
 func (s *Server) remove(c *Conn) {
 	c.SetUser("") //nolint:errcheck // only a user can be refused
 	if c.refused == nil {
-		s.limiter.close(network(c.RemoteAddr()))
+		s.limiter.close(c.origin)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

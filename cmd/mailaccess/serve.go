@@ -34,6 +34,7 @@ type serve struct {
 	prefix    string // of the names of mailboxes, for clients
 	separator string // between their levels
 	maildrop  maildrop
+	limits    limits
 	log       logging
 }
 
@@ -85,6 +86,7 @@ take ten seconds to finish. A second one ends it at once.`,
 	f.StringVar(&o.separator, "name-separator", o.separator, "`character` between the levels of names, as IMAP clients see them")
 	f.StringVar(&o.users, "users", "", "users `file` (required)")
 	o.maildrop.register(f)
+	o.limits.register(f)
 	o.addresses.register(f)
 	f.StringVar(&o.tlsCert, "tls-cert", "", "`file` with the certificate chain in PEM")
 	f.StringVar(&o.tlsKey, "tls-key", "", "`file` with the private key in PEM")
@@ -154,6 +156,7 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 		namespace:      namespace,
 		namespaceOf:    o.namespaceOf(cmd, store),
 		pop3:           maildrop,
+		limits:         &o.limits.Limits,
 		logger:         log,
 	})
 	if err != nil {

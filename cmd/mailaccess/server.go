@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/auth"
 	"github.com/hashmail/mailaccess/protocols"
 	"github.com/hashmail/mailaccess/protocols/imap"
 	"github.com/hashmail/mailaccess/protocols/mailserver"
@@ -31,6 +32,7 @@ type serverConfig struct {
 	namespace     imap.Namespace
 	namespaceOf   func(ctx context.Context, account string) (imap.Namespace, error) // nil: namespace
 	pop3          pop3.Policy
+	limits        *protocols.Limits // nil: the defaults
 	logger        *zap.Logger
 
 	allowPlaintext      bool // passwords may cross an open channel
@@ -57,8 +59,13 @@ type endpoint struct {
 // openServer opens all listeners, or none. Clients can connect from then on, and
 // are answered when serve is called. The caller calls serve or close.
 func openServer(c serverConfig) (_ *server, err error) {
+	var guard auth.GuardOptions
+	var maxUpload int64
+	if c.limits != nil {
+		guard.Trusted, maxUpload = c.limits.Trusted, c.limits.MaxLiteral
+	}
 	mail, err := mailserver.New(c.store, c.authenticator, &mailserver.Options{
-		TLSConfig:      c.tls,
+		TLSConfig: c.tls, Limits: c.limits, Guard: &guard, MaxUpload: maxUpload,
 		AllowPlaintext: c.allowPlaintext, PlaintextOnLoopback: c.plaintextOnLoopback,
 		Namespace: c.namespace, NamespaceOf: c.namespaceOf, POP3: c.pop3, Version: buildVersion(), Logger: c.logger,
 	})

@@ -71,7 +71,7 @@ type Server struct {
 
 // New makes a server over a store. The caller keeps the store, and closes it after
 // the server. It fails when the store cannot be watched, or there can be no such
-// namespace or policy.
+// namespace, policy or limits.
 func New(store mailaccess.Store, a mailaccess.Authenticator, o *Options) (*Server, error) {
 	if o == nil {
 		o = &Options{}
@@ -80,6 +80,9 @@ func New(store mailaccess.Store, a mailaccess.Authenticator, o *Options) (*Serve
 		return nil, err
 	}
 	if err := o.POP3.Check(); err != nil {
+		return nil, err
+	}
+	if err := o.Limits.Check(); err != nil {
 		return nil, err
 	}
 	var guard auth.GuardOptions
