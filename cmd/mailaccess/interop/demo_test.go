@@ -56,6 +56,7 @@ type demo struct {
 	cert string          // file of the certificate, PEM
 	tls  *tls.Config     // trusts that certificate only
 	stop func()          // interrupts the server, and waits for its end
+	log  *serveLog       // of "serve"; nil for others
 }
 
 // newDemo prepares for a server, which is to be gone at end.
@@ -178,15 +179,21 @@ func (d *demo) tool(t *testing.T, name string) *client {
 // with exit code 0.
 func (c *client) run(t *testing.T, args ...string) string {
 	t.Helper()
+	out, err := c.try(args...)
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", c.file, strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// try runs the client, which may fail.
+func (c *client) try(args ...string) (string, error) {
 	cmd := exec.CommandContext(c.d.ctx, c.file, args...)
 	cmd.Dir = c.dir
 	cmd.Env = []string{"HOME=" + c.dir, "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "TZ=UTC"}
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", c.file, strings.Join(args, " "), err, out)
-	}
-	return string(out)
+	return string(out), err
 }
 
 // write writes a file into the client's directory and returns its path.

@@ -113,11 +113,16 @@ func (f *fetcher) retrieves(t *testing.T, n int, args ...string) {
 		must(t, "remove", os.Remove(file))
 	}
 	f.run(t, args...)
+	sameMail(t, "retrieved", f.got(t), f.mails[len(f.mails)-n:])
+}
+
+// got returns what was retrieved.
+func (f *fetcher) got(t *testing.T) (mails [][]byte) {
+	t.Helper()
 	files, err := filepath.Glob(f.inbox() + "/*")
 	must(t, "list what was retrieved", err)
-	var got [][]byte
 	for _, file := range files {
-		got = append(got, canonical(readFile(t, file)))
+		mails = append(mails, canonical(readFile(t, file)))
 	}
-	sameMail(t, "retrieved", got, f.mails[len(f.mails)-n:])
+	return mails
 }

@@ -124,11 +124,11 @@ func (f *files) serve(t *testing.T, args ...string) *demo {
 	cmd := exec.CommandContext(ctx, f.bin, append([]string{"serve", "--store", "maildir:" + f.root, "--users", f.users,
 		"--tls-cert", f.cert, "--tls-key", f.key, "--allow-plaintext-auth",
 		"--imap", "127.0.0.1:0", "--imaps", "127.0.0.1:0", "--pop3", "127.0.0.1:0", "--pop3s", "127.0.0.1:0"}, args...)...)
-	log := &serveLog{addrs: d.addresses(), ready: make(chan struct{})}
-	cmd.Stderr = log
-	d.run(t, cmd, kill, func() { log.report(t) })
+	d.log = &serveLog{addrs: d.addresses(), ready: make(chan struct{})}
+	cmd.Stderr = d.log
+	d.run(t, cmd, kill, func() { d.log.report(t) })
 	select {
-	case <-log.ready:
+	case <-d.log.ready:
 	case <-d.ctx.Done():
 		t.Fatal("the server did not say all its addresses")
 	}
@@ -136,14 +136,16 @@ func (f *files) serve(t *testing.T, args ...string) *demo {
 	return d
 }
 
-// serveLog reads the log of "serve": where it listens, and what is more than information.
+// serveLog reads the log of "serve": where it listens, which logins it refused, and what is
+// more than information.
 type serveLog struct {
 	ready chan struct{}
 
-	mu    sync.Mutex
-	addrs map[string]*string // those that were not told yet
-	rest  []byte
-	odd   []string
+	mu      sync.Mutex
+	addrs   map[string]*string // those that were not told yet
+	rest    []byte
+	refused []string // sorts of credentials, and why
+	odd     []string
 }
 
 func (l *serveLog) Write(p []byte) (int, error) {
@@ -161,7 +163,7 @@ func (l *serveLog) Write(p []byte) (int, error) {
 }
 
 func (l *serveLog) line(line []byte) {
-	var e struct{ Level, Msg, Protocol, Address string }
+	var e struct{ Level, Msg, Protocol, Address, Credentials, Kind string }
 	if err := json.Unmarshal(line, &e); err != nil || e.Level != "info" && e.Level != "debug" {
 		l.odd = append(l.odd, string(line))
 		return
@@ -172,6 +174,18 @@ func (l *serveLog) line(line []byte) {
 			close(l.ready)
 		}
 	}
+	if e.Msg == "login refused" {
+		l.refused = append(l.refused, e.Protocol+" "+e.Credentials+": "+e.Kind)
+	}
+}
+
+// refusals returns which logins were refused since the last call.
+func (l *serveLog) refusals() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	refused := l.refused
+	l.refused = nil
+	return refused
 }
 
 // report is called when the server has ended.

@@ -125,7 +125,13 @@ func (m *mirror) sync(t *testing.T, s security, args ...string) string {
 // syncWith runs it with a server that is found so.
 func (m *mirror) syncWith(t *testing.T, server string, args ...string) string {
 	t.Helper()
-	config := m.c.write(t, "mbsyncrc", fmt.Appendf(nil, `IMAPStore far
+	return m.c.run(t, append(args, "--config", m.config(t, server), "--all")...)
+}
+
+// config writes mbsync's configuration.
+func (m *mirror) config(t *testing.T, server string) string {
+	t.Helper()
+	return m.c.write(t, "mbsyncrc", fmt.Appendf(nil, `IMAPStore far
 %s
 MaildirStore near
 Path %[2]s/
@@ -140,7 +146,6 @@ Create Both
 Expunge Both
 SyncState *
 `, server, m.near))
-	return m.c.run(t, append(args, "--config", config, "--all")...)
 }
 
 // nothingToDo syncs, which asks for no message and changes nothing near.

@@ -77,9 +77,13 @@ type mutt struct {
 // run opens INBOX and types keys. It returns what was said on the connection.
 func (m *mutt) run(t *testing.T, name, keys string) string {
 	t.Helper()
-	config := m.c.write(t, name+".rc", fmt.Appendf(nil, `set folder = "imaps://demo@localhost:%s/"
-set spoolfile = "+INBOX"
-set imap_pass = demo
+	return m.runWith(t, name, fmt.Sprintf("set folder = \"imaps://demo@localhost:%s/\"\nset imap_pass = demo\n", port(m.d.imaps)), keys)
+}
+
+// runWith does so with a server that is found so.
+func (m *mutt) runWith(t *testing.T, name, server, keys string) string {
+	t.Helper()
+	config := m.c.write(t, name+".rc", fmt.Appendf(nil, `%sset spoolfile = "+INBOX"
 set certificate_file = %s
 set ssl_usesystemcerts = no
 set ssl_verify_host = no
@@ -96,7 +100,7 @@ set mark_old = no
 set wait_key = no
 set quit = yes
 push "%[4]s"
-`, port(m.d.imaps), m.d.cert, m.c.dir, strings.ReplaceAll(keys, `\`, `\\`)))
+`, server, m.d.cert, m.c.dir, strings.ReplaceAll(keys, `\`, `\\`)))
 	log := filepath.Join(m.c.dir, name+".log")
 	m.c.run(t, "-qec", "TERM=xterm neomutt -F "+config+" -d 2 -l "+log, filepath.Join(m.c.dir, name+".typescript"))
 	return string(readFile(t, log+"0"))
