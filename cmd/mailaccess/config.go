@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/knadh/koanf/parsers/toml/v2"
@@ -243,7 +243,7 @@ func tomlDefault(flag *pflag.Flag) string {
 		}
 		return "[" + strings.Join(list, ", ") + "]"
 	}
-	if slices.Contains([]string{"bool", "int", "int64", "uint", "float64"}, flag.Value.Type()) {
+	if _, err := strconv.ParseInt(flag.DefValue, 10, 64); err == nil || flag.Value.Type() == "bool" {
 		return flag.DefValue
 	}
 	return fmt.Sprintf("%q", flag.DefValue)

@@ -156,14 +156,26 @@ func (n *networks) Set(text string) error {
 	return nil
 }
 
-// Type implements pflag.Value.
-func (*networks) Type() string { return "networks" }
+// Append implements pflag.SliceValue.
+func (n *networks) Append(text string) error { return n.Set(text) }
 
-// String implements pflag.Value.
-func (n *networks) String() string {
+// Replace implements pflag.SliceValue.
+func (n *networks) Replace(list []string) error {
+	*n = nil
+	return n.Set(strings.Join(list, ","))
+}
+
+// GetSlice implements pflag.SliceValue.
+func (n *networks) GetSlice() []string {
 	words := make([]string, len(*n))
 	for i, p := range *n {
 		words[i] = p.String()
 	}
-	return strings.Join(words, ",")
+	return words
 }
+
+// Type implements pflag.Value.
+func (*networks) Type() string { return "networks" }
+
+// String implements pflag.Value.
+func (n *networks) String() string { return strings.Join(n.GetSlice(), ",") }

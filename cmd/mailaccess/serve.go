@@ -15,7 +15,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
-	"github.com/hashmail/mailaccess/mailaccess/auth"
 	"github.com/hashmail/mailaccess/protocols/imap"
 	"github.com/hashmail/mailaccess/stores"
 	"github.com/hashmail/mailaccess/stores/maildir"
@@ -24,7 +23,8 @@ import (
 // serve are the flags of "serve".
 type serve struct {
 	store     string
-	users     string
+	auth      authentication
+	guard     guarding
 	addresses addresses
 	tlsCert   string
 	tlsKey    string
@@ -41,6 +41,8 @@ type serve struct {
 func newServeCommand() *cobra.Command {
 	o := serve{
 		store:     defaultStore,
+		auth:      newAuthentication(),
+		guard:     newGuarding(),
 		keep:      span(7 * 24 * time.Hour),
 		memory:    256 << 20,
 		separator: "/",
@@ -48,9 +50,12 @@ func newServeCommand() *cobra.Command {
 		log:       logging{level: "info", format: "json"},
 	}
 	cmd := &cobra.Command{
-		Use:   "serve --users FILE",
+		Use:   "serve",
 		Short: "Serve the mail of a store",
-		Long: `Serve the mail of a store to the users of a file (see mailaccess user add).
+		Long: `Serve the mail of a store to the users of a file (see mailaccess user add), or to
+those whom another server knows: --auth-http asks about passwords, --auth-oauth2-keys
+or --auth-oauth2-introspection about tokens, and --auth-certificate-user takes clients by
+their certificates. Tokens and certificates can be taken beside passwords.
 
 Each flag can be a line of the file that --config names (mailaccess config prints one
 to start from), or a variable: MAILACCESS_TLS_CERT for --tls-cert. A flag counts before
@@ -84,7 +89,8 @@ take ten seconds to finish. A second one ends it at once.`,
 	f.Var(&o.memory, "store-memory", "what a Maildir store may hold in memory before it puts away what nobody uses")
 	f.StringVar(&o.prefix, "name-prefix", "", "`prefix` of the names of mailboxes but INBOX, as IMAP clients see them")
 	f.StringVar(&o.separator, "name-separator", o.separator, "`character` between the levels of names, as IMAP clients see them")
-	f.StringVar(&o.users, "users", "", "users `file` (required)")
+	o.auth.register(f)
+	o.guard.register(f)
 	o.maildrop.register(f)
 	o.limits.register(f)
 	o.addresses.register(f)
@@ -113,9 +119,6 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	if o.users == "" {
-		return errors.New("no users file: give --users FILE (see mailaccess user add --help)")
-	}
 	log, err := o.log.logger(cmd.ErrOrStderr())
 	if err != nil {
 		return err
@@ -123,11 +126,14 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 	for _, variable := range strangers {
 		log.Warn("a variable that is no setting", zap.String("variable", variable))
 	}
+	if err := o.auth.check(); err != nil {
+		return err
+	}
 	tlsConfig, err := o.tlsConfig()
 	if err != nil {
 		return err
 	}
-	users, err := o.authenticator(log, nil)
+	guard, err := o.guard.options()
 	if err != nil {
 		return err
 	}
@@ -144,12 +150,21 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	secret, err := scramSecret(o.store)
+	if err != nil {
+		return err
+	}
+	authenticator, err := o.auth.authenticator(log, nil, secret)
+	if err != nil {
+		return err
+	}
 	if admin := o.admin(store, log); admin != nil {
 		defer func() { err = errors.Join(err, admin.close()) }()
 	}
 	s, err := openServer(serverConfig{
 		store:          store,
-		authenticator:  users,
+		authenticator:  authenticator,
+		guard:          guard,
 		addresses:      o.addresses,
 		tls:            tlsConfig,
 		allowPlaintext: o.plaintext,
@@ -226,16 +241,6 @@ func (o *serve) admin(store mailaccess.Store, log *zap.Logger) *admin {
 		return nil
 	}
 	return a
-}
-
-// authenticator opens the users file. Passwords are hashed in the pool; nil: one
-// of its own. A client with many connections hashes once.
-func (o *serve) authenticator(log *zap.Logger, pool *auth.Pool) (mailaccess.Authenticator, error) {
-	users, err := auth.OpenUsersFile(o.users, &auth.UsersFileOptions{Logger: log, Pool: pool})
-	if err != nil {
-		return nil, err
-	}
-	return auth.Cache(users, nil), nil
 }
 
 // tlsConfig reads the certificate. It is nil when there is none and none is

@@ -164,7 +164,7 @@ func TestServeHashesOnce(t *testing.T) {
 	file := tempFile(t, "users")
 	addUser(t, file, "alice", "sesame")
 	pool := auth.NewPool(1)
-	users, err := (&serve{users: file}).authenticator(zap.NewNop(), pool)
+	users, err := (&authentication{users: file, cache: time.Minute}).authenticator(zap.NewNop(), pool, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

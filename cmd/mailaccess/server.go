@@ -27,6 +27,7 @@ const shutdownGrace = 10 * time.Second
 type serverConfig struct {
 	store         mailaccess.Store // stays the caller's, who closes it after the server
 	authenticator mailaccess.Authenticator
+	guard         *auth.GuardOptions // nil: the defaults
 	addresses     addresses
 	tls           *tls.Config // nil: no TLS, neither at once nor later
 	namespace     imap.Namespace
@@ -60,6 +61,9 @@ type endpoint struct {
 // are answered when serve is called. The caller calls serve or close.
 func openServer(c serverConfig) (_ *server, err error) {
 	var guard auth.GuardOptions
+	if c.guard != nil {
+		guard = *c.guard
+	}
 	var maxUpload int64
 	if c.limits != nil {
 		guard.Trusted, maxUpload = c.limits.Trusted, c.limits.MaxLiteral

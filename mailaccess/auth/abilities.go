@@ -65,6 +65,10 @@ func AbilitiesOf(a mailaccess.Authenticator) Abilities {
 	return Abilities{}
 }
 
+// TakesPasswords reports whether a lets anybody in by a user name and a password of
+// their own, so that what sends them can be offered: IMAP's LOGIN, POP3's USER.
+func TakesPasswords(a mailaccess.Authenticator) bool { return !AbilitiesOf(a).NoPasswords }
+
 // A ScramUser is what the server's side of SCRAM knows of a user.
 type ScramUser struct {
 	ScramKeys

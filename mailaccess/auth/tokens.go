@@ -18,9 +18,9 @@ import (
 	"github.com/hashmail/mailaccess/mailaccess"
 )
 
-// Tokens is an authenticator that takes bearer tokens: by OAUTHBEARER and XOAUTH2,
-// and in place of a password from clients that can send nothing else, with the name
-// of the user whom the token names.
+// Tokens is an authenticator that takes bearer tokens: by OAUTHBEARER and XOAUTH2. Who
+// calls Authenticate can give one in place of a password, with the name of the user whom
+// the token names; front-ends do not, as people would send their passwords there.
 //
 // Who the user is stands in one claim of the token, normalised as by
 // [NormalizeUser]. A token that was right once gets [mailaccess.KindAuthExpired].

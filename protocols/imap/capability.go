@@ -25,7 +25,7 @@ var capabilities = []struct {
 	{goimap.CapSASLIR, before}, // RFC 4959
 	{goimap.CapStartTLS, func(c *conn) bool { return before(c) && c.nc.CanStartTLS() }},
 	// RFC 3501, section 6.2.3.
-	{goimap.CapLoginDisabled, func(c *conn) bool { return before(c) && !c.plaintextAllowed() }},
+	{goimap.CapLoginDisabled, func(c *conn) bool { return before(c) && !(c.plaintextAllowed() && c.takesPasswords()) }},
 
 	{goimap.CapBinary, after},       // RFC 3516
 	{goimap.CapEnable, after},       // RFC 5161

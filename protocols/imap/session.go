@@ -18,6 +18,9 @@ func (c *conn) plaintextAllowed() bool {
 	return c.nc.Private() || o.AllowPlaintext || o.PlaintextOnLoopback && c.nc.Loopback()
 }
 
+// takesPasswords reports whether the authenticator has a use for them.
+func (c *conn) takesPasswords() bool { return auth.TakesPasswords(c.srv.opts.Engine.Authenticator()) }
+
 func (c *conn) saslOptions() *auth.ServerOptions {
 	return &auth.ServerOptions{AllowPlaintext: c.plaintextAllowed(), TLS: c.nc.TLS(), Certificate: c.nc.Certificate()}
 }
@@ -215,6 +218,9 @@ func parseLogin(c *conn) (action, error) {
 	return func(ctx context.Context, c *conn) error {
 		if !c.plaintextAllowed() {
 			return no(goimap.ResponseCodePrivacyRequired, "use TLS first")
+		}
+		if !c.takesPasswords() {
+			return no("", "no passwords are taken, use AUTHENTICATE")
 		}
 		l := c.login0()
 		l.Username, l.Password = user, password

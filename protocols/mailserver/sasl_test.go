@@ -192,6 +192,53 @@ func TestMechanisms(t *testing.T) {
 	}
 }
 
+// TestNoPasswords: where nobody gets in by a password none is asked for, by whatever
+// command or mechanism, though the channel would bear it.
+func TestNoPasswords(t *testing.T) {
+	store := memory.New(nil)
+	defer store.Close()
+	s, err := mailserver.New(store, auth.Certificates(nil), &mailserver.Options{AllowPlaintext: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	dial := func(p *protocols.Server) *conversation {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go p.Serve(l)
+		t.Cleanup(func() { l.Close() })
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		return &conversation{t, c, bufio.NewReader(c)}
+	}
+	c := dial(s.IMAP)
+	if line := readLine(t, c.r); !strings.Contains(line, " LOGINDISABLED") || strings.Contains(line, "AUTH=") {
+		t.Errorf("IMAP offers %s", line)
+	}
+	c.expect("a LOGIN ann secret\r\n", "a NO ")
+	c.expect("b AUTHENTICATE PLAIN\r\n", "b NO ")
+	c = dial(s.POP3)
+	c.expect("", "+OK")
+	if err := writeLine(c.conn, "CAPA"); err != nil {
+		t.Fatal(err)
+	}
+	for line := ""; line != "."; {
+		if line = readLine(t, c.r); line == "USER" || strings.HasPrefix(line, "SASL") {
+			t.Errorf("POP3 offers %s", line)
+		}
+	}
+	c.expect("USER ann\r\n", "-ERR")
+	c.expect("AUTH PLAIN\r\n", "-ERR")
+}
+
 // authenticatePOP3 runs AUTH (RFC 5034, section 4) and reports whether the client
 // got in.
 func authenticatePOP3(t *testing.T, c *conversation, client sasl.Client) bool {

@@ -21,6 +21,9 @@ func (c *conn) plaintextAllowed() bool {
 	return c.nc.Private() || o.AllowPlaintext || o.PlaintextOnLoopback && c.nc.Loopback()
 }
 
+// takesPasswords reports whether the authenticator has a use for them.
+func (c *conn) takesPasswords() bool { return auth.TakesPasswords(c.srv.opts.Engine.Authenticator()) }
+
 func (c *conn) saslOptions() *auth.ServerOptions {
 	return &auth.ServerOptions{AllowPlaintext: c.plaintextAllowed(), TLS: c.nc.TLS(), Certificate: c.nc.Certificate()}
 }
@@ -53,8 +56,11 @@ func stls(ctx context.Context, c *conn, _ *request) error {
 // user is RFC 1939, section 7. Whether there is such a user shows only with the
 // password (RFC 3206, section 5).
 func user(_ context.Context, c *conn, rq *request) error {
-	if !c.plaintextAllowed() {
+	switch {
+	case !c.plaintextAllowed():
 		return refuseSyntax("use STLS first")
+	case !c.takesPasswords():
+		return refuseSyntax("no passwords are taken, use AUTH")
 	}
 	c.user = string(rq.text)
 	c.ok("send PASS")

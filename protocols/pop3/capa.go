@@ -17,7 +17,7 @@ func capa(_ context.Context, c *conn, _ *request) error {
 	if c.state == authorization && c.nc.CanStartTLS() {
 		b = append(b, "STLS\r\n"...)
 	}
-	if c.plaintextAllowed() {
+	if c.plaintextAllowed() && c.takesPasswords() {
 		b = append(b, "USER\r\n"...)
 	}
 	if mechanisms := auth.Mechanisms(c.srv.opts.Engine.Authenticator(), c.login(), c.saslOptions()); len(mechanisms) > 0 {
