@@ -87,12 +87,12 @@ func TestConfigureEachFlag(t *testing.T) {
 // stands between the other variables and the file.
 func TestConfigureValues(t *testing.T) {
 	f, err := configured(t, nil, []string{"MAILACCESS_POP3S=", "IMAP_PORT=1143", "IMAPS_PORT=1993", "MAILACCESS_IMAPS=127.0.0.1:993"},
-		"imap = ':7'\nstore-memory = 65536\nallow-plaintext-auth = true # here\n'log-level' = 'warn'\n")
+		"imap = ':7'\nstore-memory = 65536\nallow-plaintext-auth = true # here\ntrusted-networks = ['10.0.0.0/8', '192.0.2.1']\nauth-masters = ['root']\n'log-level' = 'warn'\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"pop3s": "", "imap": ":1143", "imaps": "127.0.0.1:993", "store-memory": "64KiB", "allow-plaintext-auth": "true", "log-level": "warn", "pop3": ":110",
+		"pop3s": "", "imap": ":1143", "imaps": "127.0.0.1:993", "store-memory": "64KiB", "allow-plaintext-auth": "true", "log-level": "warn", "pop3": ":110", "trusted-networks": "10.0.0.0/8,192.0.2.1/32", "auth-masters": "[root]",
 	} {
 		if got := f.Lookup(name).Value.String(); got != want {
 			t.Errorf("%s = %q, want %q", name, got, want)
