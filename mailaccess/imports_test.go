@@ -46,6 +46,7 @@ var rooms = []struct {
 	{"stores/maildir/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "mailaccess/utf7", "stores/internal/...", "stores/maildir/..."}, []string{"any"}},
 	{"stores/...", []string{"mailaccess", "mailaccess/message", "mailaccess/query", "stores/internal/..."}, []string{"any"}},
 	{"cmd/...", []string{"..."}, []string{"any"}},
+	{"examples/...", []string{"..."}, []string{"any"}},
 }
 
 // Who may import whom. It reads what the go command says of the whole module.
