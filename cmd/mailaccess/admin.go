@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -19,12 +18,14 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/hashmail/mailaccess/mailaccess/auth"
+	"github.com/hashmail/mailaccess/stores"
 	"github.com/hashmail/mailaccess/stores/maildir"
 )
 
-// While a server has a Maildir store open, other commands ask it over a socket in the
-// store's own directory: HTTP, where POST /check takes a checkRequest and answers with
-// lines of JSON, each a checkLine, of which the last one is the end.
+// Other commands ask a server that runs over a socket, the admin socket, in HTTP: what it
+// can be asked is in the files of those commands. It is in the own directory of a Maildir
+// store, or where --admin-socket says, and open to the server's own user and to root only.
 
 const (
 	adminSocket = "admin.sock"
@@ -35,52 +36,48 @@ const (
 	maxSocketPath = 103
 )
 
-type checkRequest struct {
-	Accounts []string `json:"accounts"`
-	Repair   bool     `json:"repair"`
-}
+const adminSocketUsage = "`path` of the socket on which a server answers other commands (default in the directory of a Maildir store)"
 
-type checkLine struct {
-	Finding *maildir.Finding `json:"finding,omitempty"`
-	Error   string           `json:"error,omitempty"`
-	Done    bool             `json:"done,omitempty"`
+// adminPath is where the socket of a store's server is: at given, if anywhere, or in the
+// own directory of a Maildir store.
+func adminPath(given, storeURL string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	path, err := stores.MaildirPath(storeURL)
+	if err != nil {
+		return "", err
+	}
+	dir, err := maildir.OwnDir(path)
+	return filepath.Join(dir, adminSocket), err
 }
 
 // admin is the server's side of the socket.
 type admin struct {
-	store  *maildir.Store
-	log    *zap.Logger
+	store  *maildir.Store // nil: of another sort
+	guard  *auth.Guarded
 	path   string
 	cancel context.CancelFunc
 	http   http.Server
 	ended  sync.WaitGroup
 }
 
-// openAdmin begins to answer on the socket in dir. The store is locked: a socket that is
-// there was left by a server that is no more.
-func openAdmin(store *maildir.Store, dir string, log *zap.Logger) (*admin, error) {
-	a := &admin{store: store, log: log, path: filepath.Join(dir, adminSocket)}
-	address, release, err := socketAddress(dir)
+// openAdmin begins to answer on a socket at path. What is there was left by a server that is
+// no more: see [vacant].
+func openAdmin(path string, store *maildir.Store, guard *auth.Guarded, log *zap.Logger) (*admin, error) {
+	a := &admin{store: store, guard: guard, path: path}
+	l, err := listenPrivately(path)
 	if err != nil {
 		return nil, err
-	}
-	defer release()
-	if err := os.Remove(a.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	// Nobody else enters the directory, so that nobody connects before the mode is set.
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
-	if err != nil {
-		return nil, err
-	}
-	l.SetUnlinkOnClose(false) // by a.path, whatever the address was
-	if err := os.Chmod(a.path, 0o600); err != nil {
-		return nil, errors.Join(err, l.Close(), os.Remove(a.path))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /check", a.check)
+	if store != nil {
+		mux.HandleFunc("POST /check", a.check)
+	}
+	mux.HandleFunc("GET /bans", a.bans)
+	mux.HandleFunc("POST /bans/lift", a.lift)
 	a.http = http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute,
 		BaseContext: func(net.Listener) context.Context { return ctx },
@@ -92,6 +89,53 @@ func openAdmin(store *maildir.Store, dir string, log *zap.Logger) (*admin, error
 		}
 	})
 	return a, nil
+}
+
+// listenPrivately makes the socket in a directory that nobody else enters, so that nobody
+// connects before its mode is set, and moves it to path.
+func listenPrivately(path string) (net.Listener, error) {
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".admin-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // it is empty, or there is an error to report
+	made := filepath.Join(dir, adminSocket)
+	address, release, err := socketAddress(made)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false) // by its path, whatever the address was
+	if err := os.Chmod(made, 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if err := os.Rename(made, path); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// vacant says why a socket cannot be made at path: something else is there, or a server
+// that answers.
+func vacant(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("%s is there and is no socket", path)
+	}
+	c, err := dialAdmin(context.Background(), path)
+	if err != nil {
+		return nil
+	}
+	return errors.Join(fmt.Errorf("%s: another server answers there", path), c.Close())
 }
 
 // close ends what is asked for, and removes the socket.
@@ -107,93 +151,79 @@ func (a *admin) close() error {
 	return errors.Join(err, os.Remove(a.path))
 }
 
-func (a *admin) check(w http.ResponseWriter, r *http.Request) {
-	var request checkRequest
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&request); err != nil {
+// readRequest reads a request of JSON, and answers where it is none.
+func readRequest(w http.ResponseWriter, r *http.Request, request any) bool {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(request); err != nil {
 		http.Error(w, "not a request", http.StatusBadRequest)
-		return
+		return false
 	}
-	// When the client is gone so is the reason to go on.
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	lines := json.NewEncoder(w)
-	flush := http.NewResponseController(w)
-	tell := func(l checkLine) {
-		if ctx.Err() == nil && errors.Join(lines.Encode(l), flush.Flush()) != nil {
-			cancel()
-		}
-	}
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	err := a.store.Check(ctx, request.Accounts, request.Repair, func(f maildir.Finding) { tell(checkLine{Finding: &f}) })
-	if err != nil {
-		tell(checkLine{Error: err.Error()})
-		return
-	}
-	tell(checkLine{Done: true})
+	return true
 }
 
-// askCheck has the server that has the store open check it.
-func askCheck(ctx context.Context, dir string, request checkRequest, report func(maildir.Finding)) error {
-	address, release, err := socketAddress(dir)
-	if err != nil {
-		return err
+// askAdmin sends a request to the server whose socket is at path; nil is a request without a
+// body. The caller closes the body of the answer, whose status is 200.
+func askAdmin(ctx context.Context, path, method, what string, request any) (*http.Response, error) {
+	var body bytes.Buffer
+	if request != nil {
+		if err := json.NewEncoder(&body).Encode(request); err != nil {
+			return nil, err
+		}
 	}
-	defer release()
-	body, err := json.Marshal(request)
-	if err != nil {
-		return err
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialAdmin(ctx, path) },
 	}
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", address)
-	}}
-	defer transport.CloseIdleConnections()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+adminSocket+"/check", bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+adminSocket+what, &body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	answer, err := (&http.Client{Transport: transport}).Do(r)
 	if err != nil {
-		return fmt.Errorf("a server has the store open, and cannot be asked: %w", err)
+		return nil, fmt.Errorf("the server cannot be asked: %w", err)
 	}
-	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("a server has the store open, and answers %s", answer.Status)
+		text := make([]byte, 512)
+		n, _ := answer.Body.Read(text)
+		answer.Body.Close()
+		return nil, &adminRefusal{answer.StatusCode, string(bytes.TrimSpace(text[:n]))}
 	}
-	for lines := json.NewDecoder(answer.Body); ; {
-		var l checkLine
-		if err := lines.Decode(&l); err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return fmt.Errorf("the server did not finish: %w", err)
-		}
-		switch {
-		case l.Error != "":
-			return errors.New(l.Error)
-		case l.Done:
-			return nil
-		case l.Finding != nil:
-			report(*l.Finding)
-		}
-	}
+	return answer, nil
 }
 
-// socketAddress returns the address of the socket in dir, which is valid until release.
+// adminRefusal is what a server says that does not do what it was asked for.
+type adminRefusal struct {
+	status int
+	text   string
+}
+
+func (e *adminRefusal) Error() string {
+	return fmt.Sprintf("the server answers %d: %s", e.status, e.text)
+}
+
+func dialAdmin(ctx context.Context, path string) (net.Conn, error) {
+	address, release, err := socketAddress(path)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", address)
+}
+
+// socketAddress returns the address of the socket at path, which is valid until release.
 // An address is short; where the path is too long for it, Linux takes one by way of the open
 // directory.
-func socketAddress(dir string) (address string, release func(), err error) {
-	path := filepath.Join(dir, adminSocket)
+func socketAddress(path string) (address string, release func(), err error) {
 	if len(path) <= maxSocketPath {
 		return path, func() {}, nil
 	}
 	if runtime.GOOS != "linux" {
 		return "", nil, fmt.Errorf("%s is too long for a socket's address, %d octets", path, maxSocketPath)
 	}
-	d, err := os.Open(dir)
+	d, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return "", nil, err
 	}
-	address = "/proc/self/fd/" + strconv.FormatUint(uint64(d.Fd()), 10) + "/" + adminSocket
+	address = "/proc/self/fd/" + strconv.FormatUint(uint64(d.Fd()), 10) + "/" + filepath.Base(path)
 	return address, func() { d.Close() }, nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/hashmail/mailaccess/mailaccess/auth"
 	"github.com/hashmail/mailaccess/stores/maildir"
 )
 
@@ -192,7 +193,7 @@ func TestCheckWithoutServerToAsk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if code, _, stderr := runIn(t, "", "check", "--store", "maildir:"+mail); code != 2 || !strings.Contains(stderr, "a server has the store open, and cannot be asked") {
+	if code, _, stderr := runIn(t, "", "check", "--store", "maildir:"+mail); code != 2 || !strings.Contains(stderr, "a server has the store open: the server cannot be asked") {
 		t.Errorf("%d, %s", code, stderr)
 	}
 }
@@ -211,7 +212,7 @@ func TestCheckOfServerThatEnds(t *testing.T) {
 		}
 		s := http.Server{Handler: handler}
 		go s.Serve(l) //nolint:errcheck // it ends with the test
-		if err := askCheck(t.Context(), dir, checkRequest{}, func(maildir.Finding) {}); err == nil {
+		if err := askCheck(t.Context(), filepath.Join(dir, adminSocket), checkRequest{}, func(maildir.Finding) {}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 		s.Close()
@@ -230,7 +231,7 @@ func TestAdminRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := openAdmin(s, dir, zap.NewNop())
+	a, err := openAdmin(filepath.Join(dir, adminSocket), s, auth.Guard(auth.Static(nil), nil), zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 // check are the flags of "check".
 type check struct {
 	store  string
+	socket string
 	repair bool
 }
 
@@ -42,6 +43,7 @@ on standard error when the store cannot be checked.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.store, "store", o.store, "`URL` of the store: maildir:PATH")
+	f.StringVar(&o.socket, "admin-socket", "", adminSocketUsage)
 	f.BoolVar(&o.repair, "repair", false, "put right what can be without guessing: sizes, identities, left-overs")
 	return cmd
 }
@@ -88,7 +90,11 @@ func (o *check) check(ctx context.Context, users []string, report func(maildir.F
 	// What expunged messages are kept for is the server's to say: none goes here.
 	store, err := stores.Open(ctx, o.store, &stores.Options{KeepExpunged: math.MaxInt64})
 	if errors.Is(err, mailaccess.KindInUse) {
-		return askCheck(ctx, dir, request, report)
+		socket, err := adminPath(o.socket, o.store)
+		if err != nil {
+			return err
+		}
+		return askCheck(ctx, socket, request, report)
 	}
 	if err != nil {
 		return err

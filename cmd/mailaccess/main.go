@@ -6,6 +6,7 @@
 //	mailaccess user add NAME ...        users and their passwords
 //	mailaccess deliver NAME             one message into a Maildir store
 //	mailaccess undelete NAME            what was expunged, back
+//	mailaccess bans                     who is kept out for failed logins
 //	mailaccess check                    whether a Maildir store is as it should be
 //
 // It exits with 0 when all went well, with 1 and one line on standard error when not;

@@ -25,7 +25,7 @@ func newRootCommand() *cobra.Command {
 	})
 	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(newDemoCommand(), newServeCommand(), newConfigCommand(), newUserCommand(), newVersionCommand(),
-		newCheckCommand(), newDeliverCommand(), newUndeleteCommand())
+		newCheckCommand(), newBansCommand(), newDeliverCommand(), newUndeleteCommand())
 	return root
 }
 

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/auth"
 	"github.com/hashmail/mailaccess/protocols/imap"
 	"github.com/hashmail/mailaccess/stores"
 	"github.com/hashmail/mailaccess/stores/maildir"
@@ -35,7 +36,10 @@ type serve struct {
 	separator string // between their levels
 	maildrop  maildrop
 	limits    limits
-	log       logging
+
+	adminSocket string
+
+	log logging
 }
 
 func newServeCommand() *cobra.Command {
@@ -68,7 +72,7 @@ turned off with --imaps "" --pop3s "". Passwords are then accepted only with
 --allow-plaintext-auth: keep such a server behind something that does TLS.
 
 A Maildir store keeps expunged messages for a while, for mailaccess undelete, and
-answers mailaccess check on a socket in its own directory. Of an account that Dovecot or
+answers mailaccess check and mailaccess bans on a socket in its own directory. Of an account that Dovecot or
 Courier kept before, IMAP clients see the names of mailboxes as that server shows them
 unless it was configured otherwise; where it was, --name-separator and --name-prefix
 say how, for all accounts. POP3 clients that leave mail on the server keep what they
@@ -97,6 +101,7 @@ take ten seconds to finish. A second one ends it at once.`,
 	f.StringVar(&o.tlsCert, "tls-cert", "", "`file` with the certificate chain in PEM")
 	f.StringVar(&o.tlsKey, "tls-key", "", "`file` with the private key in PEM")
 	f.BoolVar(&o.plaintext, "allow-plaintext-auth", false, "accept passwords without TLS")
+	f.StringVar(&o.adminSocket, "admin-socket", "", adminSocketUsage)
 	o.log.register(f)
 	return cmd
 }
@@ -158,9 +163,6 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	if admin := o.admin(store, log); admin != nil {
-		defer func() { err = errors.Join(err, admin.close()) }()
-	}
 	s, err := openServer(serverConfig{
 		store:          store,
 		authenticator:  authenticator,
@@ -176,6 +178,13 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 	})
 	if err != nil {
 		return err
+	}
+	admin, err := o.admin(store, s.mail.Guard, log)
+	if err != nil {
+		return errors.Join(err, s.close())
+	}
+	if admin != nil {
+		defer func() { err = errors.Join(err, admin.close()) }()
 	}
 	if tlsConfig == nil && !o.plaintext {
 		log.Warn("nobody can log in: there is no certificate for TLS, and --allow-plaintext-auth was not given")
@@ -220,27 +229,28 @@ func (o *serve) namespace() (n imap.Namespace, err error) {
 	return n, nil
 }
 
-// admin opens the admin socket of a Maildir store; nil when there is none. Serving mail does
-// not depend on it.
-func (o *serve) admin(store mailaccess.Store, log *zap.Logger) *admin {
+// admin opens the admin socket, where there is to be one. Serving mail does not depend on
+// the one that is there without being asked for; one that was is free.
+func (o *serve) admin(store mailaccess.Store, guard *auth.Guarded, log *zap.Logger) (*admin, error) {
 	m, ok := store.(*maildir.Store)
-	if !ok {
-		return nil
+	if !ok && o.adminSocket == "" {
+		return nil, nil
 	}
-	path, err := stores.MaildirPath(o.store)
-	var dir string
-	if err == nil {
-		dir, err = maildir.OwnDir(path)
+	path, err := adminPath(o.adminSocket, o.store)
+	if err == nil && o.adminSocket != "" {
+		err = vacant(path)
 	}
 	var a *admin
 	if err == nil {
-		a, err = openAdmin(m, dir, log)
+		a, err = openAdmin(path, m, guard, log)
 	}
-	if err != nil {
-		log.Warn("there is no admin socket: mailaccess check has to wait until the server ends", zap.Error(err))
-		return nil
+	switch {
+	case err != nil && o.adminSocket != "":
+		return nil, fmt.Errorf("--admin-socket: %w", err)
+	case err != nil:
+		log.Warn("there is no admin socket: mailaccess check has to wait until the server ends, and mailaccess bans cannot ask", zap.Error(err))
 	}
-	return a
+	return a, nil
 }
 
 // tlsConfig reads the certificate. It is nil when there is none and none is

@@ -61,13 +61,6 @@ var ErrBanned error = &mailaccess.Error{
 
 var errCrowd = errors.New("too many logins wait")
 
-// A Ban is a network, or one address, from which nobody can log in for a while.
-type Ban struct {
-	Prefix   netip.Prefix
-	Failures int
-	Until    time.Time
-}
-
 // Guarded is an authenticator that slows down who guesses. See [Guard].
 type Guarded struct {
 	inner mailaccess.Authenticator
@@ -94,7 +87,8 @@ type guardKey struct {
 type guardCount struct {
 	failures float64
 	at       time.Time
-	pending  int // logins that are under way
+	pending  int    // logins that are under way
+	name     string // of an account, where it is one that a user can have
 }
 
 const (
@@ -147,45 +141,11 @@ func (g *Guarded) Authenticate(ctx context.Context, l mailaccess.Login) (mailacc
 // Abilities implements [Able]: all that the inner authenticator can.
 func (g *Guarded) Abilities() Abilities { return AbilitiesOf(g.inner).around(g.decide) }
 
-// Bans returns who is banned now, the longest first.
-func (g *Guarded) Bans() []Ban {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	now := time.Now()
-	var bans []Ban
-	for p, b := range g.bans {
-		if now.Before(b.Until) {
-			bans = append(bans, b)
-		} else {
-			delete(g.bans, p)
-		}
-	}
-	slices.SortFunc(bans, func(a, b Ban) int {
-		return cmp.Or(b.Until.Compare(a.Until), a.Prefix.Addr().Compare(b.Prefix.Addr()), a.Prefix.Bits()-b.Prefix.Bits())
-	})
-	return bans
-}
-
-// Lift ends the bans of a network and of whatever is inside it, and forgets their
-// failures. It reports whether there was one.
-func (g *Guarded) Lift(prefix netip.Prefix) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	lifted := false
-	for p := range g.bans {
-		if prefix.Bits() <= p.Bits() && prefix.Contains(p.Addr()) {
-			delete(g.bans, p)
-			g.counts.remove(guardKey{prefix: p})
-			lifted = true
-		}
-	}
-	return lifted
-}
-
 // An attempt is one login under way.
 type attempt struct {
 	address, network netip.Prefix // invalid: not counted
 	account          uint64       // 0: not known
+	name             string       // of the account, where it is one that a user can have
 	counts           []*guardCount
 }
 
@@ -223,7 +183,8 @@ func (g *Guarded) decide(ctx context.Context, l mailaccess.Login, _ string, deci
 func (g *Guarded) attempt(l mailaccess.Login) *attempt {
 	t := &attempt{}
 	if name := cmp.Or(l.Username, l.Authzid); name != "" {
-		t.account = max(maphash.String(g.seed, canonicalUser(name)), 1)
+		t.account = g.account(name)
+		t.name, _ = NormalizeUser(name)
 	}
 	a, err := netip.ParseAddr(hostOf(l.Remote))
 	a = a.Unmap().WithZone("")
@@ -239,6 +200,11 @@ func (g *Guarded) attempt(l mailaccess.Login) *attempt {
 	return t
 }
 
+// account is what an account is counted under.
+func (g *Guarded) account(name string) uint64 {
+	return max(maphash.String(g.seed, canonicalUser(name)), 1)
+}
+
 // begin counts a login as under way, and returns how long it has to wait. After an
 // error it is not.
 func (g *Guarded) begin(t *attempt) (time.Duration, error) {
@@ -249,24 +215,27 @@ func (g *Guarded) begin(t *attempt) (time.Duration, error) {
 	defer g.mu.Unlock()
 	now := time.Now()
 	var delay time.Duration
-	look := func(k guardKey, free int, waits bool) {
+	look := func(k guardKey, waits bool) {
 		c, ok := g.counts.get(k)
 		if !ok {
 			c = &guardCount{at: now}
+			if k.account != 0 {
+				c.name = t.name
+			}
 			g.counts.set(k, c)
 		}
 		t.counts = append(t.counts, c)
 		if waits {
-			delay = max(delay, g.delay(c.now(now, g.o.HalfLife)+float64(max(0, c.pending-concurrent)), free))
+			delay = max(delay, g.delay(c.now(now, g.o.HalfLife)+float64(max(0, c.pending-concurrent)), g.free(k)))
 		}
 	}
 	if t.address.IsValid() {
-		look(guardKey{prefix: t.address}, g.o.Free, true)
-		look(guardKey{prefix: t.network}, g.o.Free*networkFactor, true)
+		look(guardKey{prefix: t.address}, true)
+		look(guardKey{prefix: t.network}, true)
 	}
 	if t.account != 0 {
 		since, ok := g.known.get(guardKey{t.network, t.account})
-		look(guardKey{account: t.account}, g.o.Free, !ok || now.Sub(since) > familiar)
+		look(guardKey{account: t.account}, !ok || now.Sub(since) > familiar)
 	}
 	if delay > 0 {
 		if g.waiting >= g.o.MaxWaiting {
@@ -306,7 +275,8 @@ func (g *Guarded) ban(p netip.Prefix, failures float64, after int, now time.Time
 	if after < 0 || n < after {
 		return
 	}
-	if _, ok := g.bans[p]; !ok && len(g.bans) >= g.o.Size {
+	was, ok := g.bans[p]
+	if !ok && len(g.bans) >= g.o.Size {
 		// Who is banned and forgotten has to fail as often again.
 		for p := range g.bans {
 			delete(g.bans, p)
@@ -315,6 +285,9 @@ func (g *Guarded) ban(p netip.Prefix, failures float64, after int, now time.Time
 	}
 	b := Ban{Prefix: p, Failures: n, Until: now.Add(g.o.BanFor)}
 	g.bans[p] = b
+	if ok && now.Before(was.Until) {
+		return // logins that were under way fail too
+	}
 	g.o.Logger.Warn("banned for failed logins", zap.Stringer("network", p), zap.Int("failures", n), zap.Time("until", b.Until))
 }
 

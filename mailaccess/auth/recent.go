@@ -1,6 +1,9 @@
 package auth
 
-import "container/list"
+import (
+	"container/list"
+	"iter"
+)
 
 // recent is a map of bounded size that forgets what was not asked for longest. The
 // zero value with a size is empty.
@@ -37,6 +40,17 @@ func (r *recent[K, V]) set(k K, v V) {
 		r.remove(r.order.Front().Value.(*recentEntry[K, V]).key)
 	}
 	r.entries[k] = r.order.PushBack(&recentEntry[K, V]{k, v})
+}
+
+// all yields the entries, the quietest first.
+func (r *recent[K, V]) all() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for e := r.order.Front(); e != nil; e = e.Next() {
+			if entry := e.Value.(*recentEntry[K, V]); !yield(entry.key, entry.value) {
+				return
+			}
+		}
+	}
 }
 
 func (r *recent[K, V]) remove(k K) {
