@@ -43,6 +43,8 @@ type Conn struct {
 	idle         time.Duration
 	readStart    time.Time               // when the present Read, or the last one, began
 	within       time.Duration           // how long it waits before ErrQuiet; 0: for ever
+	receiving    bool                    // what is read is the rest of a command
+	patience     patience                // with that
 	armed        time.Time               // the read deadline that raw has now
 	authDeadline time.Time               // zero: authenticated, or no limit
 	user         string                  // counted by the Limiter unless empty
@@ -58,8 +60,9 @@ type Conn struct {
 var past = time.Unix(1, 0)
 
 // Read reads what the client sent. It waits no longer than the idle timeout
-// (ErrIdle) and the time left to authenticate (ErrAuthTimeout), and not at all
-// once the server drains (ErrShutdown), unless the connection is busy. io.EOF is
+// (ErrIdle) and the time left to authenticate (ErrAuthTimeout); while the connection
+// is busy, than the time left for the command (ErrCommandTimeout); and while it is
+// not, not at all once the server drains (ErrShutdown). io.EOF is
 // the client's orderly end. After Close the error is net.ErrClosed, after a cut
 // by the server ErrServerClosed, after a failed write that write's error.
 func (c *Conn) Read(p []byte) (int, error) { return c.ReadWithin(p, 0) }
@@ -68,12 +71,16 @@ func (c *Conn) Read(p []byte) (int, error) { return c.ReadWithin(p, 0) }
 // ErrQuiet: nothing ended, and whoever reads has the occasion to give up what it
 // would hold while it waits. The idle timeout begins anew with the next Read.
 func (c *Conn) ReadWithin(p []byte, d time.Duration) (int, error) {
-	if err := c.beginRead(d); err != nil {
+	receiving, err := c.beginRead(d)
+	if err != nil {
 		return 0, err
 	}
 	for {
 		n, err := c.channel().Read(p)
 		if n > 0 || err == nil {
+			if receiving {
+				c.received(n)
+			}
 			return n, nil // an error beside bytes comes again
 		}
 		if err = c.readFailed(err); err != nil {
@@ -82,18 +89,25 @@ func (c *Conn) ReadWithin(p []byte, d time.Duration) (int, error) {
 	}
 }
 
-func (c *Conn) beginRead(within time.Duration) error {
+func (c *Conn) beginRead(within time.Duration) (receiving bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cause != nil {
-		return c.cause
+		return false, c.cause
 	}
 	if c.draining && !c.busy {
-		return ErrShutdown
+		return false, ErrShutdown
 	}
 	c.readStart, c.within = time.Now(), within
 	c.armLocked(c.readStart)
-	return nil
+	return c.receiving, nil
+}
+
+// received notes that n octets of a command have come.
+func (c *Conn) received(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.patience.spend(time.Since(c.readStart), n, c.server.limits.LiteralTimeout)
 }
 
 // readFailed turns the error of a read into the one that the protocol gets, or
@@ -120,7 +134,10 @@ func (c *Conn) readFailed(err error) error {
 	switch {
 	case !c.authDeadline.IsZero() && !now.Before(c.authDeadline):
 		return ErrAuthTimeout
+	case c.receiving && now.Sub(c.readStart) >= c.patience.left(c.server.limits.CommandTimeout):
+		return ErrCommandTimeout
 	case c.within != 0 && c.within < c.idle:
+		c.patience.spend(now.Sub(c.readStart), 0, 0)
 		return ErrQuiet
 	}
 	return ErrIdle
@@ -131,6 +148,9 @@ func (c *Conn) wantLocked() time.Time {
 	wait := c.idle
 	if c.within != 0 {
 		wait = min(wait, c.within)
+	}
+	if c.receiving {
+		wait = min(wait, c.patience.left(c.server.limits.CommandTimeout))
 	}
 	want := after(c.readStart, wait)
 	if !c.authDeadline.IsZero() && (want.IsZero() || c.authDeadline.Before(want)) {
@@ -158,8 +178,8 @@ func (c *Conn) deadlineLocked(t time.Time) {
 	c.raw.SetReadDeadline(t) //nolint:errcheck // it fails on a closed connection, where reads fail too
 }
 
-// Write writes p to the client, each 64 KiB of it within Limits.WriteTimeout.
-// When it fails, the connection is closed.
+// Write writes p to the client, within Limits.WriteTimeout. When it fails, the
+// connection is closed.
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.channel().Write(p)
 	if err != nil {
@@ -189,14 +209,15 @@ func (c *Conn) SetIdleTimeout(d time.Duration) {
 // SetBusy says whether a command is being received or executed. A shutdown does
 // not interrupt the reads of a busy connection: a literal that is on its way
 // arrives, within the shutdown's own deadline. The next Read after
-// SetBusy(false) returns ErrShutdown.
+// SetBusy(false) returns ErrShutdown. With SetBusy(true) the time for a command
+// begins that reading it may take.
 func (c *Conn) SetBusy(busy bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.busy == busy {
 		return
 	}
-	c.busy = busy
+	c.busy, c.receiving, c.patience = busy, busy, patience{}
 	if !c.draining || c.closing {
 		return
 	}
@@ -206,6 +227,15 @@ func (c *Conn) SetBusy(busy bool) {
 	} else {
 		c.deadlineLocked(past)
 	}
+}
+
+// CommandReceived says that the command has come whole, although the connection stays
+// busy with it: who reads then waits for what comes next, as long as for anything.
+func (c *Conn) CommandReceived() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.receiving = false
+	c.armLocked(time.Now())
 }
 
 // SetUser says that the client has authenticated as user, which ends the time to

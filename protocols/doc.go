@@ -14,17 +14,17 @@
 //
 // # What a protocol does
 //
-// Serve reads from its [Conn] until the conversation ends. Three of the errors
+// Serve reads from its [Conn] until the conversation ends. Four of the errors
 // that Read returns ask for a last word to the client before Serve returns:
 // [ErrShutdown] (the server drains), [ErrIdle] (the client was silent for too
-// long) and [ErrAuthTimeout] (it did not log in in time). Writing still works
-// after each of them. Every other error ends the conversation; there is nobody
-// left to talk to.
+// long), [ErrAuthTimeout] (it did not log in in time) and [ErrCommandTimeout] (it
+// did not finish its command). Writing still works after each of them. Every other
+// error ends the conversation; there is nobody left to talk to.
 //
 // After a successful authentication Serve calls [Conn.SetUser], and refuses the
 // login when that returns an error. Around a command that reads more than its
 // first line (a literal, a continuation), it calls [Conn.SetBusy], so that a
-// shutdown lets the command finish.
+// shutdown lets the command finish, and the client cannot take forever for it.
 //
 // # What it costs
 //

@@ -7,13 +7,17 @@ import (
 )
 
 // The errors by which a connection's Read asks for a last word to the client.
-// The two timeouts are also os.ErrDeadlineExceeded.
+// The timeouts are also os.ErrDeadlineExceeded.
 var (
 	// ErrShutdown: the server drains. It is returned again by each further Read.
 	ErrShutdown = errors.New("protocols: the server is shutting down")
 
 	// ErrIdle: nothing arrived within the idle timeout.
 	ErrIdle = fmt.Errorf("protocols: client idle for too long: %w", os.ErrDeadlineExceeded)
+
+	// ErrCommandTimeout: the client did not send the rest of its command within
+	// Limits.CommandTimeout, nor octets enough to win it back.
+	ErrCommandTimeout = fmt.Errorf("protocols: client did not finish its command in time: %w", os.ErrDeadlineExceeded)
 
 	// ErrAuthTimeout: no user was set within Limits.AuthTimeout. It is returned
 	// again by each further Read.

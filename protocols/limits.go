@@ -38,14 +38,14 @@ type Limits struct {
 	// of a command that it has begun; default 2m.
 	CommandTimeout time.Duration
 
-	// LiteralTimeout is how long a client may take to send 64 KiB; default 2m. One that
-	// keeps to it may send for as long as it takes: each octet wins back of
-	// CommandTimeout what was waited for it.
+	// LiteralTimeout is how long a client may take to send each 64 KiB of a command;
+	// default 2m. Each octet wins back its part of that for CommandTimeout, so that a
+	// literal may take as long as it does while octets come, and no longer.
 	LiteralTimeout time.Duration
 
-	// WriteTimeout is how long a client may take to accept 64 KiB; default 1m. One
-	// that stops in the middle of a long write is found out after twice that at
-	// the latest.
+	// WriteTimeout is how long a client may let the server wait to have its output
+	// accepted; default 1m. Each 64 KiB that it accepts win that back, so that it
+	// may take as long as it does at that rate, and no longer at any lower one.
 	WriteTimeout time.Duration
 
 	// CommandsPerSecond is how many commands a connection may give in a second, on an
@@ -153,6 +153,27 @@ func resolve[T int | int64 | time.Duration](v *T, normal, none T) {
 	case *v < 0:
 		*v = none
 	}
+}
+
+// A patience is how long a client has let the server wait, less what it has won back
+// since: the limit is one on progress, not on the length of what is sent.
+type patience struct{ waited time.Duration }
+
+// chunk is how many octets win back the whole of a time limit on progress.
+const chunk = 64 << 10
+
+// spend counts a wait that n octets ended or interrupted, of which a chunk wins back d.
+func (p *patience) spend(wait time.Duration, n int, d time.Duration) {
+	won := float64(d) * float64(n) / chunk
+	p.waited = max(0, p.waited+wait-time.Duration(min(won, float64(p.waited+wait))))
+}
+
+// left is how much of limit is left.
+func (p *patience) left(limit time.Duration) time.Duration {
+	if limit == forever {
+		return forever
+	}
+	return max(0, limit-p.waited)
 }
 
 // forever is the duration of what has no limit.

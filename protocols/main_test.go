@@ -82,6 +82,12 @@ func all(t *testing.T, client net.Conn) string {
 	return string(b)
 }
 
+// readAll is all where the client may be the one who ends.
+func readAll(client net.Conn) string {
+	b, _ := io.ReadAll(client)
+	return string(b)
+}
+
 // line returns the next line that the server says.
 func line(t *testing.T, r *bufio.Reader) string {
 	t.Helper()

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,6 +161,132 @@ func TestAuthTimeout(t *testing.T) {
 			}
 		})
 	})
+}
+
+// How long a command may take to arrive that was begun: while octets come, and no longer.
+func TestCommandTimeout(t *testing.T) {
+	const second, kib = time.Second, 1 << 10
+	limits := &protocols.Limits{CommandTimeout: time.Minute, LiteralTimeout: 2 * time.Minute, IdleTimeout: time.Hour}
+	type piece struct {
+		after  time.Duration
+		octets int
+	}
+	times := func(n int, p ...piece) []piece { return slices.Repeat(p, n) }
+	tests := []struct {
+		name string
+		says []piece
+		want time.Duration // when the connection ends; 0: after all was said, without an error
+	}{
+		{"silent", nil, 60 * second},
+		{"an octet now and then", times(100, piece{29 * second, 1}), 60*second + 2*2*second*60/(64*kib)},
+		{"an octet each second", times(100, piece{second, 1}), 60*second + 60*2*second*60/(64*kib)},
+		{"64 KiB in time, and again", times(100, piece{50 * second, 32 * kib}), 0},
+		{"too slow for long", times(100, piece{10 * second, 3 * kib}), 127500 * time.Millisecond},
+		{"what came fast is no credit for later", append(times(100, piece{0, 64 * kib}), times(3, piece{59 * second, 1})...), 60*second + 2*second*60/(64*kib)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &protocols.Server{Limits: limits, Protocol: serveFunc(func(_ context.Context, c *protocols.Conn) error {
+					c.SetUser("anna")
+					c.SetBusy(true)
+					_, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{c}, make([]byte, 32<<10))
+					fmt.Fprintln(c, err)
+					return err
+				})}
+				client, ended := connect(s)
+				defer client.Close()
+				start := time.Now()
+				said := make(chan struct{})
+				go func() {
+					defer close(said)
+					for _, p := range tt.says {
+						time.Sleep(p.after) // fake time
+						if _, err := client.Write(make([]byte, p.octets)); err != nil {
+							return
+						}
+					}
+					if tt.want == 0 {
+						client.Close()
+					}
+				}()
+				if got := readAll(client); tt.want != 0 && got != protocols.ErrCommandTimeout.Error()+"\n" {
+					t.Errorf("got %q, want ErrCommandTimeout", got)
+				}
+				<-ended
+				if d := time.Since(start); tt.want != 0 && d.Round(time.Millisecond) != tt.want.Round(time.Millisecond) {
+					t.Errorf("ended after %v, want %v", d, tt.want)
+				}
+				<-said
+				if d := time.Since(start); tt.want == 0 && d < 1000*second {
+					t.Errorf("ended after %v, before all was said", d)
+				}
+			})
+		})
+	}
+}
+
+// The time for a command begins with each.
+func TestCommandTimeoutBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &protocols.Server{
+			Limits: &protocols.Limits{CommandTimeout: time.Minute, AuthTimeout: -1},
+			Protocol: serveFunc(func(_ context.Context, c *protocols.Conn) error {
+				for range 5 {
+					for _, busy := range []bool{false, true} {
+						c.SetBusy(busy)
+						if _, err := c.Read(make([]byte, 1)); err != nil {
+							return err
+						}
+					}
+				}
+				c.Write([]byte("all came"))
+				return nil
+			}),
+		}
+		client, ended := connect(s)
+		for range 5 {
+			time.Sleep(20 * time.Minute) // fake time: nothing is begun
+			send(t, client, "x")
+			time.Sleep(59 * time.Second) // fake time
+			send(t, client, "x")
+		}
+		if got := all(t, client); got != "all came" {
+			t.Errorf("got %q", got)
+		}
+		<-ended
+	})
+}
+
+// A client that takes an octet now and then does not keep the server writing, whether
+// much is written at once or little.
+func TestWriteTimeoutTrickle(t *testing.T) {
+	for _, size := range []int{1, 10, 1 << 20} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &protocols.Server{
+				Limits: &protocols.Limits{WriteTimeout: time.Minute},
+				Protocol: serveFunc(func(_ context.Context, c *protocols.Conn) error {
+					for {
+						if _, err := c.Write(make([]byte, size)); err != nil {
+							return err
+						}
+					}
+				}),
+			}
+			client, ended := connect(s)
+			start := time.Now()
+			for {
+				time.Sleep(59 * time.Second) // fake time
+				if _, err := client.Read(make([]byte, 1)); err != nil {
+					break
+				}
+			}
+			<-ended
+			if d := time.Since(start); d > 2*time.Minute {
+				t.Errorf("pieces of %d: ended after %v", size, d)
+			}
+		})
+	}
 }
 
 func TestWriteTimeout(t *testing.T) {

@@ -279,6 +279,7 @@ func TestTLSListenerSlowClient(t *testing.T) {
 					if _, err := c.Write([]byte("x")); err != nil {
 						return err
 					}
+					time.Sleep(45 * time.Second) // fake time
 				}
 				return nil
 			}),
@@ -290,8 +291,9 @@ func TestTLSListenerSlowClient(t *testing.T) {
 		if err := client.Handshake(); err != nil {
 			t.Fatal(err)
 		}
-		for range 3 {
-			time.Sleep(50 * time.Second) // fake time
+		// Ten seconds after each was written.
+		for _, pause := range []time.Duration{10 * time.Second, 55 * time.Second, 55 * time.Second} {
+			time.Sleep(pause) // fake time
 			if _, err := io.ReadFull(client, make([]byte, 1)); err != nil {
 				t.Fatal(err)
 			}

@@ -28,6 +28,7 @@ func (c *conn) attended(ctx context.Context, work func(context.Context) error) (
 	gone := make(chan error, 1)
 	listen := time.AfterFunc(attendAfter, func() {
 		err := io.ErrUnexpectedEOF // unless Wait returns
+		c.nc.CommandReceived()
 		c.nc.Guard(func() { err = c.r.Wait() })
 		if err != nil && !errors.Is(err, protocols.ErrIdle) {
 			cancel()

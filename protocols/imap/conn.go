@@ -246,6 +246,8 @@ func (c *conn) ended(err error) error {
 		reason, err = "* BYE [UNAVAILABLE] server shutting down\r\n", nil
 	case errors.Is(err, protocols.ErrIdle):
 		reason = "* BYE idle for too long\r\n"
+	case errors.Is(err, protocols.ErrCommandTimeout):
+		reason = "* BYE command not finished in time\r\n"
 	case errors.Is(err, protocols.ErrAuthTimeout):
 		reason = "* BYE not logged in in time\r\n"
 	case errors.Is(err, errTooManyLogins):

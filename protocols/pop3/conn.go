@@ -56,7 +56,7 @@ func newConn(s *Server, nc *protocols.Conn) *conn {
 		src:        nc,
 		pool:       &s.lines,
 		limit:      int(min(nc.Limits().MaxLine, maxLine)),
-		beforeWait: c.flush,
+		beforeWait: c.beforeWait,
 	}
 	return c
 }
@@ -88,11 +88,21 @@ func (c *conn) serve(ctx context.Context) error {
 		if err == nil {
 			c.nc.SetBusy(true)
 			err = c.command(ctx, line)
-			c.nc.SetBusy(false)
 		}
+		c.nc.SetBusy(false)
 		if err = c.respond(err); err != nil {
 			return c.ended(err)
 		}
+	}
+	return c.flush()
+}
+
+// beforeWait is called before the client is waited for. When it has begun a line it has
+// so long to end it; who is not logged in has little time in any case, and must not be
+// able to hold up a shutdown.
+func (c *conn) beforeWait() error {
+	if c.state == transaction && c.in.begun() {
+		c.nc.SetBusy(true)
 	}
 	return c.flush()
 }
@@ -134,6 +144,8 @@ func (c *conn) ended(err error) error {
 		// RFC 1939, section 3: no response, which the client might take for
 		// that to the command it is just sending.
 		return err
+	case errors.Is(err, protocols.ErrCommandTimeout):
+		c.err(&refusal{text: "command not finished in time"})
 	case errors.Is(err, protocols.ErrAuthTimeout):
 		c.err(&refusal{text: "not logged in in time"})
 	case errors.Is(err, errLeaseLost):

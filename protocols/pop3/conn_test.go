@@ -134,6 +134,40 @@ func TestDeadWhileReading(t *testing.T) {
 	}
 }
 
+// Whoever has begun a line has two minutes to end it, even if an octet comes now and then;
+// nothing is removed, and the lock is free.
+func TestHalfSentLine(t *testing.T) {
+	inBubble(t, demo("A: b\r\n\r\nc\r\n"), func(t *testing.T, h *world) {
+		for _, part := range []string{"R", "RETR 1", "STAT\r\nRETR 1", "TOP " + strings.Repeat("1", 1000)} {
+			c := dialIn(t, h)
+			c.say("DELE 1")
+			c.want("+OK")
+			time.Sleep(10 * time.Minute) // fake time: nothing is begun
+			start := time.Now()
+			said := make(chan struct{})
+			go func() {
+				defer close(said)
+				_, err := io.WriteString(c, part)
+				for err == nil {
+					time.Sleep(29 * time.Second)
+					_, err = io.WriteString(c, " ")
+				}
+			}()
+			all, _ := io.ReadAll(c.r)
+			if !strings.HasSuffix(string(all), "-ERR command not finished in time\r\n") {
+				t.Errorf("%q: said %q", part, all)
+			}
+			if d := time.Since(start).Truncate(time.Second); d != 2*time.Minute {
+				t.Errorf("%q: ended after %v", part, d)
+			}
+			c.Close()
+			<-said
+			synctest.Wait()
+			h.wantCount(t, "1")
+		}
+	})
+}
+
 // RFC 1939, section 3: the autologout timer is at least ten minutes, is reset by
 // any command, removes nothing and sends nothing.
 func TestIdle(t *testing.T) {

@@ -65,6 +65,9 @@ func (r *lineReader) next() ([]byte, error) {
 	}
 }
 
+// begun reports whether a part of a line is there.
+func (r *lineReader) begun() bool { return r.end > r.start }
+
 func (r *lineReader) buffer() []byte {
 	if r.large != nil {
 		return r.large[:]
