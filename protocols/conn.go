@@ -34,7 +34,9 @@ type Conn struct {
 
 	given    *tls.Conn                // raw, when a listener handed out TLS connections
 	upgraded atomic.Pointer[tls.Conn] // TLS over wire, from the handshake on
-	secure   atomic.Bool              // the handshake succeeded
+	secure   atomic.Bool              // the handshake succeeded; what follows was set before
+	own      *tls.Certificate         // the server's, if known
+	foreign  bool                     // TLSConfig had a configuration of its own for this client
 	logger   atomic.Pointer[zap.Logger]
 
 	// mu guards the rest and SetReadDeadline: whoever sets a read deadline has

@@ -41,7 +41,7 @@ type Protocol interface {
 // fields must not change once it serves.
 type Server struct {
 	Protocol  Protocol
-	TLSConfig *tls.Config // for ServeTLS and for the upgrade in the connection; nil: neither
+	TLSConfig *tls.Config // for ServeTLS and for the upgrade in the connection, see [NewTLSConfig]; nil: neither
 	Limits    *Limits     // nil: the defaults
 	Limiter   *Limiter    // counts connections, perhaps together with other servers; nil: one of its own, from Limits
 	Logger    *zap.Logger // nil: silence
@@ -50,6 +50,7 @@ type Server struct {
 	limits  Limits
 	limiter *Limiter
 	log     *zap.Logger
+	tls     *secured      // nil: no TLSConfig
 	stop    chan struct{} // closed when the server begins to shut down
 	gone    chan struct{} // closed when thereafter nothing runs any more
 
@@ -78,6 +79,9 @@ func (s *Server) setup() {
 		s.log = s.Logger
 		if s.log == nil {
 			s.log = zap.NewNop()
+		}
+		if s.TLSConfig != nil {
+			s.tls = secure(s.TLSConfig, s.Protocol)
 		}
 		s.stop = make(chan struct{})
 		s.gone = make(chan struct{})
@@ -297,9 +301,15 @@ func (c *Conn) logEnd(err error) {
 		}
 		reason = err.Error()
 	}
-	c.Logger().Info("connection end", zap.Duration("duration", time.Since(c.opened)),
+	fields := []zap.Field{
+		zap.Duration("duration", time.Since(c.opened)),
 		zap.Int64("in", c.wire.in.Load()), zap.Int64("out", c.wire.out.Load()),
-		zap.String("user", user), zap.String("reason", reason))
+		zap.String("user", user), zap.String("reason", reason),
+	}
+	if state := c.TLS(); state != nil { // RFC 8314, section 4
+		fields = append(fields, zap.String("tls", tls.VersionName(state.Version)), zap.String("cipher", tls.CipherSuiteName(state.CipherSuite)))
+	}
+	c.Logger().Info("connection end", fields...)
 }
 
 // logPanic logs where a protocol panicked. The value of the panic may hold

@@ -3,7 +3,6 @@ package protocols
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"time"
 )
@@ -36,7 +35,7 @@ func (c *Conn) StartTLS(ctx context.Context) error {
 func (c *Conn) handshake(ctx context.Context) error {
 	t := c.given
 	if t == nil {
-		t = tls.Server(&c.wire, c.server.TLSConfig)
+		t = c.server.tls.server(c)
 		c.upgraded.Store(t)
 	}
 	ctx, cancel, err := c.beginHandshake(ctx)
@@ -44,11 +43,14 @@ func (c *Conn) handshake(ctx context.Context) error {
 		return fmt.Errorf("protocols: TLS handshake: %w", err)
 	}
 	defer cancel()
-	err = t.HandshakeContext(ctx)
+	err = t.HandshakeContext(withConn(ctx, c))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.interrupt = nil
 	if err == nil {
+		if c.foreign && t.ConnectionState().DidResume {
+			c.own = nil // chosen for this handshake, but not of this session
+		}
 		c.secure.Store(true)
 		return nil
 	}
@@ -99,24 +101,4 @@ func (c *Conn) TLS() *tls.ConnectionState {
 	}
 	state := t.ConnectionState()
 	return &state
-}
-
-// Certificate returns the certificate with which the server has identified itself
-// on a TLS channel, for binding to it (RFC 5929, section 4); nil when the channel is
-// plain, and where it is not known, as the TLSConfig has none or several to choose
-// from, or the TLS is not this server's.
-func (c *Conn) Certificate() *x509.Certificate {
-	config := c.server.TLSConfig
-	if !c.secure.Load() || c.given != nil || config.GetCertificate != nil || config.GetConfigForClient != nil || len(config.Certificates) != 1 {
-		return nil
-	}
-	own := &config.Certificates[0]
-	if own.Leaf != nil {
-		return own.Leaf
-	}
-	leaf, err := x509.ParseCertificate(own.Certificate[0])
-	if err != nil {
-		return nil
-	}
-	return leaf
 }

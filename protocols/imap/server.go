@@ -84,6 +84,9 @@ func (s *Server) namesOf(ctx context.Context, account string) (*namespace, error
 // Name returns "imap".
 func (s *Server) Name() string { return "imap" }
 
+// ALPN implements [protocols.ALPN] with the registered identifier.
+func (s *Server) ALPN() []string { return []string{"imap"} }
+
 // Refuse turns a client away (RFC 3501, section 7.1.5).
 func (s *Server) Refuse(reason string) []byte {
 	return append(imapwire.AppendText([]byte("* BYE [UNAVAILABLE] "), reason, false), "\r\n"...)

@@ -81,6 +81,9 @@ func New(o Options) *Server {
 // Name returns "pop3".
 func (s *Server) Name() string { return "pop3" }
 
+// ALPN implements [protocols.ALPN] with the registered identifier.
+func (s *Server) ALPN() []string { return []string{"pop3"} }
+
 // Refuse turns a client away (RFC 3206, section 4).
 func (s *Server) Refuse(reason string) []byte {
 	return []byte("-ERR [SYS/TEMP] " + reason + "\r\n")
