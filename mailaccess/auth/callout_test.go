@@ -147,3 +147,40 @@ func TestCalloutWithoutAnswer(t *testing.T) {
 		}
 	}
 }
+
+// FuzzCalloutAnswer: whatever comes with 200, it names somebody, and permits to act as
+// somebody else only where it says so.
+func FuzzCalloutAnswer(f *testing.F) {
+	for _, s := range []string{
+		`{}`, `{"user":"Bob"}`, `{"account":"bob","readonly":true}`, `{"authzid":"carol","account":"carol"}`, `[]`, `{"user":null}`,
+		`{"attributes":{"a":"b"}}`, `{"user":"\ud800"}`, `{"USER":"x","user":"y"}`, "{\"user\":\"\u0000\"}", `{"user":{}}`,
+	} {
+		for _, username := range []string{"ann", ""} {
+			f.Add(username, "", []byte(s))
+			f.Add(username, "carol", []byte(s))
+		}
+	}
+	f.Fuzz(func(t *testing.T, username, authzid string, answer []byte) {
+		id, err := new(Callout).identity(mailaccess.Login{Username: username, Authzid: authzid}, answer)
+		if err != nil {
+			if kind := mailaccess.KindOf(err); kind != mailaccess.KindForbidden && kind != mailaccess.KindUnavailable || id.User != "" {
+				t.Fatalf("%+v, %v", id, err)
+			}
+			return
+		}
+		var said struct{ User, Authzid string }
+		if err := json.Unmarshal(answer, &said); err != nil {
+			t.Fatalf("not JSON, and %+v gets in", id)
+		}
+		user := said.User
+		if user == "" {
+			user = username
+		}
+		if id.User == "" || id.Account == "" || id.User != canonicalUser(user) || id.Account != canonicalUser(id.Account) {
+			t.Fatalf("%s is %+v", answer, id)
+		}
+		if other := canonicalUser(authzid); authzid != "" && other != id.User && canonicalUser(said.Authzid) != other {
+			t.Fatalf("%+v may act as %q though the answer is %s", id, authzid, answer)
+		}
+	})
+}

@@ -265,44 +265,6 @@ func TestExternal(t *testing.T) {
 	}
 }
 
-// FuzzExchanges: no mechanism panics, goes on after its end or lets in somebody
-// whom the authenticator did not.
-func FuzzExchanges(f *testing.F) {
-	server, _, own, _ := tlsChannel(f, tls.VersionTLS13)
-	users := scramUser(f, "user", "pencil", "W22ZaJ0SNY7soEsUEjb6gQ==")
-	table := mechanisms()
-	for i := range table {
-		for _, s := range []string{"", "a\x00b\x00c", "n,,n=user,r=x", "n,a=b,\x01auth=Bearer x\x01\x01", "user=u\x01auth=Bearer x\x01\x01", cramResponse} {
-			f.Add(uint8(i), []byte(s), []byte("\x01"), i%2 == 0)
-		}
-	}
-	f.Fuzz(func(t *testing.T, which uint8, first, second []byte, initial bool) {
-		a := &ablest{recorder: recorder{err: mailaccess.KindAuthFailed}}
-		able := a.Abilities()
-		able.NoPasswords, able.Scram, able.ScramHashes = false, users.Abilities().Scram, users.Abilities().ScramHashes
-		m := table[int(which)%len(table)]
-		s, err := NewServer(t.Context(), m.name, &composed{a, able}, private, &ServerOptions{TLS: server, Certificate: own})
-		if err != nil {
-			t.Fatal(err)
-		}
-		responses := [][]byte{first, second, {}, {}}
-		if !initial {
-			responses = append([][]byte{nil}, responses...)
-		}
-		over := false
-		for _, response := range responses {
-			_, done, err := s.Next(response)
-			if over && (!done || !errors.Is(err, ErrMalformed)) || done && err == nil {
-				t.Fatalf("%s: %v, %v, over before: %v", m.name, done, err, over)
-			}
-			over = over || done
-		}
-		if id, ok := s.Identity(); ok {
-			t.Fatalf("%s: %v got in", m.name, id)
-		}
-	})
-}
-
 // composed is an authenticator with abilities.
 type composed struct {
 	mailaccess.Authenticator

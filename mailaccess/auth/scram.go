@@ -59,7 +59,7 @@ func (s *scramServer) Next(response []byte) (challenge []byte, done bool, err er
 // first takes the client-first-message and returns the server-first-message
 // (RFC 5802, section 7).
 func (s *scramServer) first(message string) ([]byte, error) {
-	if !utf8.ValidString(message) {
+	if !utf8.ValidString(message) || !validNonce(message) {
 		return nil, ErrMalformed
 	}
 	binding, err := s.binding(message)
@@ -79,6 +79,17 @@ func (s *scramServer) first(message string) ([]byte, error) {
 		return nil, err
 	}
 	return []byte(challenge), nil
+}
+
+// validNonce reports whether the nonce of a client-first-message is printable and there (RFC
+// 5802, section 7).
+func validNonce(message string) bool {
+	fields := strings.Split(message, ",") // two of the GS2 header, the name, the nonce
+	if len(fields) < 4 {
+		return false
+	}
+	nonce, ok := strings.CutPrefix(fields[3], "r=")
+	return ok && nonce != "" && !strings.ContainsFunc(nonce, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // binding returns what the channel has to be bound to, nothing for a client that
