@@ -84,6 +84,31 @@ func pass(ctx context.Context, c *conn, rq *request) error {
 	return c.loggedIn(ctx, id)
 }
 
+// greet greets, where APOP is offered with the timestamp for its digest (RFC 1939, section
+// 7): its brackets are what offers it (RFC 2449, section 3).
+func (c *conn) greet() {
+	if !auth.CanAPOP(c.srv.opts.Engine.Authenticator()) {
+		c.ok("mailaccess ready")
+		return
+	}
+	c.timestamp = auth.Timestamp()
+	c.ok("mailaccess ready " + c.timestamp)
+}
+
+// apop is RFC 1939, section 7.
+func apop(ctx context.Context, c *conn, rq *request) error {
+	if c.timestamp == "" {
+		return refuseSyntax("APOP is not offered")
+	}
+	l := c.login()
+	l.Username = string(rq.text)
+	id, err := auth.VerifyAPOP(ctx, c.srv.opts.Engine.Authenticator(), l, c.timestamp, string(rq.initial))
+	if err != nil {
+		return c.loginFailed(err)
+	}
+	return c.loggedIn(ctx, id)
+}
+
 // authenticate is RFC 5034, section 4.
 func authenticate(ctx context.Context, c *conn, rq *request) error {
 	exchange, err := auth.NewServer(ctx, string(rq.text), c.srv.opts.Engine.Authenticator(), c.login(), c.saslOptions())

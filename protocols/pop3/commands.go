@@ -12,7 +12,7 @@ type request struct {
 	msg   int    // the number of a message; 0: none was given
 	lines int64  // of TOP
 	text  []byte // a name, a password, a mechanism; valid until the next line is read
-	// initial is the initial response of AUTH as it came; nil: none.
+	// initial is the initial response of AUTH as it came, or the digest of APOP; nil: none.
 	initial []byte
 }
 
@@ -32,6 +32,7 @@ var commands = map[string]command{
 	// RFC 1939, sections 4 and 7; RFC 5034, section 4; RFC 2595, section 4.
 	"USER": {authorization, parseWord, user},
 	"PASS": {authorization, parseText, pass},
+	"APOP": {authorization, parseAPOP, apop},
 	"AUTH": {authorization, parseAuth, authenticate},
 	"STLS": {authorization, parseNothing, stls},
 
@@ -145,6 +146,16 @@ func parseAuth(args []byte, rq *request) error {
 		rq.initial = initial
 	}
 	return parseWord(mechanism, rq)
+}
+
+// parseAPOP is RFC 1939, section 7: a name and a digest.
+func parseAPOP(args []byte, rq *request) error {
+	name, digest, more := bytes.Cut(trimRight(args), []byte(" "))
+	if !more {
+		return refuseSyntax("a name and a digest are expected")
+	}
+	rq.initial = digest
+	return parseWord(name, rq)
 }
 
 func parseMessage(args []byte, rq *request) error {

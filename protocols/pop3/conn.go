@@ -45,6 +45,8 @@ type conn struct {
 	drop  *maildrop // in the TRANSACTION state
 	// user is the name that USER gave, if that was the last command.
 	user string
+	// timestamp is the one of the greeting; empty: APOP is not offered.
+	timestamp string
 
 	bad           int // commands in a row that made no sense
 	loginFailures int // credentials that were refused
@@ -77,8 +79,7 @@ func (c *conn) log() *zap.Logger {
 // it comes, without entering the UPDATE state; only QUIT does that.
 func (c *conn) serve(ctx context.Context) error {
 	c.nc.SetIdleTimeout(idleTimeout)
-	// RFC 2449, section 3: without the <timestamp> that would offer APOP.
-	c.ok("mailaccess ready")
+	c.greet()
 	for c.state != over {
 		// Answers go out together, when there is nothing more to read.
 		line, err := c.in.next()

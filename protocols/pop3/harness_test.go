@@ -45,6 +45,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	plaintext=local  passwords without TLS on loopback
 //	bad=N line=N user=N
 //	                 Limits.BadCommands, MaxLine, PerUser
+//	digests=yes      passwords are stored as they are, and APOP is offered
 //	rights=read      whoever logs in may only read
 //	version=TEXT     Options.Version
 //	boxes=A,B uidl=FORM lock=no seen=yes delete=trash|flag
@@ -184,6 +185,9 @@ func newWorldOver(t testing.TB, fx prototest.Fixture, w wrap, store mailaccess.S
 		users[u.Name] = u.Password
 	}
 	var who mailaccess.Authenticator = auth.Static(users)
+	if fx.Options["digests"] == "yes" {
+		who = plainUsers(t, fx.Users)
+	}
 	if fx.Options["rights"] == "read" {
 		who = readOnly{who}
 	}
@@ -235,6 +239,29 @@ func newWorldOver(t testing.TB, fx prototest.Fixture, w wrap, store mailaccess.S
 		}
 	}
 	return h
+}
+
+// plainUsers are the users of a file that has their passwords as they are, of whom one may
+// not use POP3: imaponly.
+func plainUsers(t testing.TB, users []prototest.User) mailaccess.Authenticator {
+	t.Helper()
+	var text strings.Builder
+	for _, u := range users {
+		fmt.Fprintf(&text, "%s:{PLAIN}%s", u.Name, u.Password)
+		if u.Name == "imaponly" {
+			text.WriteString(":protocols=imap")
+		}
+		text.WriteString("\n")
+	}
+	path := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := auth.OpenUsersFile(path, &auth.UsersFileOptions{Digests: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // policy reads the options that are its.

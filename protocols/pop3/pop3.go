@@ -1,7 +1,7 @@
 // Package pop3 serves the mail of an account over POP3: RFC 1939 with TOP and
 // UIDL, the extension mechanism (RFC 2449), STLS (RFC 2595), SASL (RFC 5034),
-// UTF8 and LANG (RFC 6856), and the response codes of RFC 2449 and RFC 3206. APOP is not offered: it needs
-// secrets from which the password can be recovered.
+// UTF8 and LANG (RFC 6856), and the response codes of RFC 2449 and RFC 3206. APOP is offered where the
+// authenticator can verify it ([auth.CanAPOP]): it needs passwords that are stored as they are.
 //
 // # The maildrop
 //

@@ -134,6 +134,8 @@
 //	{{"text"}}        the bytes of a Go string
 //	{{repeat N "x"}}  the string N times, at most 64 MiB in all
 //	{{base64 "x"}}    the string in base64, as SASL wants it
+//	{{md5 $name "x"}} the MD5 digest of what was kept and the string after it, in
+//	                  hexadecimal, as POP3's APOP wants it
 //
 // Lines of the client take all of these but the first two. Braces beside a
 // pattern are ordinary: {{{len FILE}}} is a number in braces, an IMAP literal's.

@@ -1,7 +1,9 @@
 package prototest
 
 import (
+	"crypto/md5"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -18,8 +20,8 @@ type pattern struct {
 
 type segment struct {
 	kind  segmentKind
-	text  string // of text and repeat; the source of an expression
-	name  string // of a capture and of a variable
+	text  string // of text, repeat and digest; the source of an expression
+	name  string // of a capture, of a variable and of a digest
 	count int    // of repeat
 }
 
@@ -29,6 +31,7 @@ const (
 	segText   segmentKind = iota // text as it stands
 	segRepeat                    // text, count times
 	segVar                       // what was kept under name
+	segMD5                       // the MD5 of what was kept under name and of text, in hexadecimal
 	segRegexp                    // anything that the expression matches, kept under name if there is one
 )
 
@@ -73,6 +76,9 @@ func (pt *pattern) expand(vars map[string]string) []byte {
 			b = append(b, strings.Repeat(s.text, s.count)...)
 		case segVar:
 			b = append(b, vars[s.name]...)
+		case segMD5:
+			sum := md5.Sum([]byte(vars[s.name] + s.text))
+			b = hex.AppendEncode(b, sum[:])
 		}
 	}
 	return b
@@ -158,13 +164,13 @@ func (p *parser) pattern(src string, from side) (*pattern, error) {
 			return nil, fmt.Errorf("{{%s=...}}: nothing is kept of a line that must not come", seg.name)
 		case seg.kind == segRegexp && seg.name != "" && (p.vars[seg.name] || kept[seg.name]):
 			return nil, fmt.Errorf("{{%s=...}}: the name is taken; {{$%s}} compares with what was kept", seg.name, seg.name)
-		case seg.kind == segVar && !p.vars[seg.name]:
+		case (seg.kind == segVar || seg.kind == segMD5) && !p.vars[seg.name]:
 			return nil, fmt.Errorf("{{$%s}}: no line before this one keeps it", seg.name)
 		}
 		if seg.kind == segRegexp && seg.name != "" {
 			kept[seg.name] = true
 		}
-		hasVar = hasVar || seg.kind == segVar
+		hasVar = hasVar || seg.kind == segVar || seg.kind == segMD5
 		pt.segments = append(pt.segments, seg)
 		src = rest
 	}
@@ -198,6 +204,15 @@ func (p *parser) span(src string) (seg segment, rest string, err error) {
 	if arg, ok := strings.CutPrefix(src, "base64 "); ok {
 		text, rest, err := quoted(arg)
 		return segment{kind: segText, text: base64.StdEncoding.EncodeToString([]byte(text))}, rest, err
+	}
+	if arg, ok := strings.CutPrefix(src, "md5 "); ok {
+		name, arg, _ := strings.Cut(arg, " ")
+		m := variableName.FindStringSubmatch(name)
+		if m == nil {
+			return seg, "", fmt.Errorf("{{md5 %s}} does not begin with $name", name)
+		}
+		text, rest, err := quoted(arg)
+		return segment{kind: segMD5, name: m[1], text: text}, rest, err
 	}
 	if arg, ok := strings.CutPrefix(src, "repeat "); ok {
 		number, arg, _ := strings.Cut(arg, " ")
