@@ -6,7 +6,7 @@ FUZZTIME ?= 20000x
 # staticcheck is built from the module proxy at the version that is named here.
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check test vet lint race fuzz bench interop faults crash
+.PHONY: check test vet lint race fuzz bench interop faults crash attack
 
 check: vet lint test
 
@@ -49,6 +49,12 @@ crash:
 # before every one; `make test` does so with a sample of them.
 faults:
 	$(GO) test -run 'Faults|PowerLoss|Kill' ./stores/maildir -maildir.long
+
+# Attacks a server with hostile clients, and tells how long others wait meanwhile; `make
+# test` does so with fewer and smaller ones, and asserts the same.
+ATTACK ?= 2s
+attack:
+	$(GO) test -count 1 -timeout 60m -v -run Attacks ./cmd/mailaccess/attack -attack.for $(ATTACK)
 
 # Drives the demo, and servers over hooks and over Maildirs, with clients from Debian's
 # packages: curl, isync (mbsync) with libsasl2-modules, fetchmail, mpop, gsasl, getmail6,
