@@ -10,22 +10,21 @@ import (
 	"testing"
 )
 
-// node installs what a directory of testdata needs, and returns node and the script that
-// goes a round.
-func (d *demo) node(t *testing.T, dir string) (node *client, round string) {
+// node installs what a directory of testdata needs, and returns node and a script of it.
+func (d *demo) node(t *testing.T, dir, script string) (node *client, file string) {
 	t.Helper()
 	npm := d.tool(t, "npm")
-	for _, name := range []string{"package.json", "round.js"} {
+	for _, name := range []string{"package.json", script} {
 		npm.write(t, name, readFile(t, filepath.Join("testdata", dir, name)))
 	}
 	npm.run(t, "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error")
-	return d.tool(t, "node"), filepath.Join(npm.dir, "round.js")
+	return d.tool(t, "node"), filepath.Join(npm.dir, script)
 }
 
 // imapflow goes a round with imapflow, which npm installs for the test.
 func imapflow(s security) func(*testing.T, *demo) {
 	return func(t *testing.T, d *demo) {
-		node, round := d.node(t, "imapflow")
+		node, round := d.node(t, "imapflow", "round.js")
 		d.expunge(t, "INBOX")
 		inbox, archive := raws(d.overIMAP(t, "INBOX")), raws(d.overIMAP(t, "Archive"))
 		mails := letters("imapflow", 12)

@@ -15,7 +15,7 @@ import (
 // small ones.
 func nodePOP3(s security) func(*testing.T, *demo) {
 	return func(t *testing.T, d *demo) {
-		node, round := d.node(t, "nodepop3")
+		node, round := d.node(t, "nodepop3", "round.js")
 		before := raws(d.overIMAP(t, "INBOX"))
 		mails := slices.DeleteFunc(letters("node-pop3", 12), func(m []byte) bool {
 			return len(m) > 1000 || strings.Contains(string(m), "every octet")

@@ -38,8 +38,8 @@ func TestScram(t *testing.T) {
 			{"neomutt", "imap", sha256, neomuttLogin("set imap_pass = %s"), "PLAIN"},
 			{"mpop", "pop3", sha256, mpopLogin, ""},
 			{"gsasl", "imap", sha256, gsaslLogin, ""},
-			{"Python", "imap", sha256, pythonLogin("scram.py", "imap", "none"), ""},
-			{"Python", "pop3", sha256, pythonLogin("scram.py", "pop3", "none"), ""},
+			{"Python", "imap", sha256, pythonLogin("login.py", "imap", "none"), ""},
+			{"Python", "pop3", sha256, pythonLogin("login.py", "pop3", "none"), ""},
 		} {
 			t.Run(c.client+" "+c.protocol, func(t *testing.T) { c.check(t, d, mails, "scram", "demo", "wrong") })
 		}
@@ -57,7 +57,7 @@ func TestScram(t *testing.T) {
 			{"mbsync", "imap", sha1, mbsyncLogin, ""},
 			{"mpop", "pop3", sha1, mpopLogin, ""},
 			{"gsasl", "imap", sha1, gsaslLogin, ""},
-			{"Python", "pop3", sha1, pythonLogin("scram.py", "pop3", "none"), ""},
+			{"Python", "pop3", sha1, pythonLogin("login.py", "pop3", "none"), ""},
 		} {
 			t.Run(c.client+" "+c.protocol+" "+c.mechanism, func(t *testing.T) { c.check(t, d, mails, "scram", "demo", "wrong") })
 		}
@@ -82,13 +82,13 @@ func TestScram(t *testing.T) {
 					}
 					for _, secret := range []string{"demo", "wrong"} {
 						l := login{d, addr, sha256 + "-PLUS", secret, secret == "demo", mails}
-						if err := pythonLogin("scram.py", protocol, how, d.cert)(t, l); errors.Is(err, errRefused) == l.right {
+						if err := pythonLogin("login.py", protocol, how, d.cert)(t, l); errors.Is(err, errRefused) == l.right {
 							t.Errorf("%s: %v", secret, err)
 						}
 					}
 					d.refused(t, protocol+" scram: authentication failed")
 					// Who takes away -PLUS from what the server offers is found out (RFC 5802, section 6).
-					if err := pythonLogin("scram.py", protocol, "kept from it", d.cert)(t, login{d, addr, sha256, "demo", false, mails}); !errors.Is(err, errRefused) {
+					if err := pythonLogin("login.py", protocol, "kept from it", d.cert)(t, login{d, addr, sha256, "demo", false, mails}); !errors.Is(err, errRefused) {
 						t.Errorf("a client that was told that there is no -PLUS: %v", err)
 					}
 				})

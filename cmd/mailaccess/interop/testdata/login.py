@@ -1,6 +1,6 @@
-"""Logs in with SCRAM as RFC 5802 describes it, and reads all mail:
-scram.py imap|pop3 PORT MECHANISM PASSWORDFILE none MAIL...
-scram.py imap|pop3 PORT MECHANISM PASSWORDFILE BINDING CERTIFICATE MAIL...
+"""Logs in with SCRAM as RFC 5802 describes it, or with a bearer token, and reads all mail:
+login.py imap|pop3 PORT MECHANISM SECRETFILE none MAIL...
+login.py imap|pop3 PORT MECHANISM SECRETFILE BINDING CERTIFICATE MAIL...
 
 Each MAIL is a file with a message in canonical form; they are what is in INBOX. With a
 BINDING the connection is TLS: tls-unique, of TLS 1.2; tls-server-end-point; or "kept from
@@ -13,6 +13,7 @@ import base64
 import hashlib
 import hmac
 import imaplib
+import json
 import poplib
 import secrets
 import ssl
@@ -66,6 +67,26 @@ class Scram:
         return ""
 
 
+class Bearer:
+    """The client's side of OAUTHBEARER (RFC 7628, section 3) and of XOAUTH2."""
+
+    def __init__(self, mechanism, user, token):
+        header = {"OAUTHBEARER": f"n,a={user},", "XOAUTH2": f"user={user}"}[mechanism]
+        self.said = f"{header}\x01auth=Bearer {token}\x01\x01"
+        self.steps = [self.first]
+
+    def step(self, message):
+        if self.steps:
+            return self.steps.pop()(message)
+        # RFC 7628, section 3.2.2: why it failed, which is answered with nothing (3.2.3).
+        equal("the server's error", json.loads(message)["status"], "invalid_token")
+        return b"\x01"
+
+    def first(self, message):
+        equal("what comes first", message, b"")
+        return self.said.encode()
+
+
 def bind(how, sock, certificate):
     """The GS2 header and what the channel is bound to (RFC 5929, sections 3 and 4)."""
     match how:
@@ -87,20 +108,21 @@ def refused(e):
     sys.exit(3)
 
 
-def imap(connection, mechanism, scram):
+def imap(connection, mechanism, start):
     equal(f"AUTH={mechanism} is offered", f"AUTH={mechanism}" in connection.capabilities, True)
     try:
-        connection.authenticate(mechanism, scram().step)
+        connection.authenticate(mechanism, start().step)
     except connection.error as e:
+        equal(f"the code in {e}", "[AUTHENTICATIONFAILED]" in str(e) or "[EXPIRED]" in str(e), True)
         refused(e)
     equal("select", connection.select(readonly=True)[0], "OK")
     found = connection.fetch("1:*", "(BODY.PEEK[])")[1]
     return [part[1] for part in found if isinstance(part, tuple)]
 
 
-def pop3(connection, mechanism, scram):
+def pop3(connection, mechanism, start):
     equal("mechanisms", mechanism in connection.capa()["SASL"], True)
-    exchange = scram()
+    exchange = start()
     connection._putcmd(f"AUTH {mechanism}")
     while True:
         line, _ = connection._getline()
@@ -118,7 +140,7 @@ def pop3(connection, mechanism, scram):
     return mails
 
 
-def main(protocol, port, mechanism, password, how, *files):
+def main(protocol, port, mechanism, secret, how, *files):
     context = certificate = None
     if how != "none":
         certificate, *files = files
@@ -132,10 +154,13 @@ def main(protocol, port, mechanism, password, how, *files):
     else:
         word = {"imap": "ssl_context", "pop3": "context"}[protocol]
         connection = kind[1]("127.0.0.1", int(port), timeout=20, **{word: context})
-    with open(password) as f:
-        password = f.read()
-    gs2, binding = bind(how, connection.sock, certificate)
-    got = read(connection, mechanism, lambda: Scram(mechanism, "demo", password, gs2, binding))
+    with open(secret) as f:
+        secret = f.read()
+    if mechanism.startswith("SCRAM-"):
+        header, binding = bind(how, connection.sock, certificate)
+        got = read(connection, mechanism, lambda: Scram(mechanism, "demo", secret, header, binding))
+    else:
+        got = read(connection, mechanism, lambda: Bearer(mechanism, "demo", secret))
     want = []
     for name in files:
         with open(name, "rb") as f:
