@@ -29,6 +29,7 @@ var rooms = []struct {
 	{"mailaccess/auth", []string{"mailaccess"}, []string{"any"}},
 	{"mailaccess/auth/authtest", []string{"mailaccess", "mailaccess/auth"}, []string{"any"}},
 	{"mailaccess/storetest", []string{"mailaccess"}, []string{"github.com/google/go-cmp", "go.uber.org/goleak", "pgregory.net/rapid"}},
+	{"mailaccess/mailaccesstest", []string{"..."}, []string{"go.uber.org/zap"}},
 	{"mailaccess/utf7", nil, nil},
 	{"protocols", nil, []string{"go.uber.org/zap"}},
 	{"protocols/imap/imapwire", []string{"mailaccess/utf7"}, []string{"github.com/emersion/go-imap/v2"}},
