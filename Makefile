@@ -6,7 +6,7 @@ FUZZTIME ?= 20000x
 # staticcheck is built from the module proxy at the version that is named here.
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check test vet lint race fuzz bench interop faults crash attack
+.PHONY: check test vet lint race fuzz bench bench-peers interop faults crash attack
 
 check: vet lint test
 
@@ -39,6 +39,12 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Measures this server beside Debian's Dovecot on this machine: see docs/performance.md.
+PEERS ?= --messages 10000 --repeat 5
+bench-peers:
+	cmd/mailaccess/internal/bench/peers/install
+	$(GO) run ./cmd/mailaccess bench peers $(PEERS)
 
 # Kills a process that serves a Maildir store CRASH times, and looks what is left.
 CRASH ?= 300

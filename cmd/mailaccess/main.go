@@ -8,6 +8,7 @@
 //	mailaccess undelete NAME            what was expunged, back
 //	mailaccess bans                     who is kept out for failed logins
 //	mailaccess check                    whether a Maildir store is as it should be
+//	mailaccess bench ...                how fast an IMAP and POP3 server is, this one or another
 //
 // It exits with 0 when all went well, with 1 and one line on standard error when not;
 // deliver and check have codes of their own.

@@ -25,7 +25,8 @@ func newRootCommand() *cobra.Command {
 	})
 	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(newDemoCommand(), newServeCommand(), newConfigCommand(), newUserCommand(), newVersionCommand(),
-		newCheckCommand(), newBansCommand(), newDeliverCommand(), newUndeleteCommand())
+		newCheckCommand(), newBansCommand(), newDeliverCommand(), newUndeleteCommand(),
+		newBenchCommand())
 	return root
 }
 

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench"
+	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench/peers"
+)
+
+// benchPeers are the flags of "bench peers".
+type benchPeers struct {
+	benchFlags
+	peers []string
+	dir   string
+	crlf  bool
+	json  string
+}
+
+func newBenchPeersCommand() *cobra.Command {
+	var o benchPeers
+	cmd := &cobra.Command{
+		Use:   "peers",
+		Short: "Measure this server beside others, on this machine",
+		Long: `Start this server and others that are installed, each with a Maildir of its own that has
+the same messages, measure them in turns, and say how many times more the others take.`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&o.peers, "peers", []string{"dovecot"}, "`names` of the other servers")
+	f.StringVar(&o.dir, "dir", "", "`directory` for mail and configurations, on the disk to measure (default one for the time being)")
+	f.BoolVar(&o.crlf, "crlf", false, "the lines of messages on disk end in CRLF")
+	f.StringVar(&o.json, "json", "", "`file` to write all figures to")
+	o.register(f)
+	return cmd
+}
+
+func (o *benchPeers) run(cmd *cobra.Command) (err error) {
+	ctx, stop := stopSignals(cmd.Context())
+	defer stop()
+	options, err := o.options()
+	if err != nil {
+		return err
+	}
+	dir := o.dir
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "mailaccess-bench"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		if err := os.Chmod(dir, 0o755); err != nil { // the servers' user goes through it
+			return err
+		}
+	}
+	p := newProgressLine(cmd.ErrOrStderr())
+	defer p.end()
+	options.Progress = p.workload
+	r, err := peers.Run(ctx, peers.Options{
+		Bench: options, Peers: o.peers, Dir: dir, CRLF: o.crlf, Version: "mailaccess " + buildVersion(), Say: p.say,
+	})
+	p.end()
+	if err != nil {
+		return err
+	}
+	if o.json != "" {
+		text, err := json.MarshalIndent(r, "", "\t")
+		if err == nil {
+			err = os.WriteFile(o.json, append(text, '\n'), 0o644)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	out := cmd.OutOrStdout()
+	fmt.Fprintf(out, "syncs per second %.0f, files made and synced %.0f; memory %s/s, loopback %s/s\n",
+		r.Physics.Syncs, r.Physics.Creates, bench.Octets(r.Physics.Copy), bench.Octets(r.Physics.Loopback))
+	for i, report := range r.Reports {
+		fmt.Fprintf(out, "\n%s (%s)\n", r.Servers[i].Version, r.Servers[i].About)
+		if err := bench.WriteTable(out, report); err != nil {
+			return err
+		}
+	}
+	for _, report := range r.Reports[1:] {
+		fmt.Fprintln(out)
+		if err := bench.WriteComparison(out, report.Target, peers.Ours, bench.Compare(report, r.Reports[0])); err != nil {
+			return err
+		}
+	}
+	return failedWorkloads(r.Reports)
+}

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package peers
+
+import "os/exec"
+
+// runAs does nothing: there is no root.
+func (o owner) runAs(*exec.Cmd) {}

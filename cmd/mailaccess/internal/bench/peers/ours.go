@@ -1,0 +1,41 @@
+package peers
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// startOurs starts this program's own "serve", as the user that Dovecot serves the mail as.
+func startOurs(ctx context.Context, name, version string, f files) (*server, error) {
+	file, err := copyProgram(f.dir)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	s := &server{name: name, version: version}
+	if s.ports, err = freePorts(); err != nil {
+		return nil, err
+	}
+	s.cmd = exec.Command(file, "serve", "--store", "maildir:"+f.mail, "--users", f.users,
+		"--imap", at(s.ports.imap), "--imaps", at(s.ports.imaps), "--pop3", at(s.ports.pop3), "--pop3s", at(s.ports.pop3s),
+		"--tls-cert", f.cert, "--tls-key", f.key, "--allow-plaintext-auth", "--log-level", "warn")
+	s.cmd.Dir = f.dir
+	f.owner.runAs(s.cmd)
+	return s, s.start(ctx)
+}
+
+// copyProgram copies this program to where the servers' user can reach it, and returns its name.
+func copyProgram(dir string) (string, error) {
+	file, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	program, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	file = filepath.Join(dir, "mailaccess")
+	return file, os.WriteFile(file, program, 0o755)
+}

@@ -1,0 +1,297 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench/corpus"
+	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench/proc"
+)
+
+// Options say what is measured and for how long.
+type Options struct {
+	Corpus    corpus.Corpus
+	Workloads []string      // names; none: all
+	Repeat    int           // runs of each workload; default 3
+	Duration  time.Duration // of a run, which does one operation at least; default 2s
+	// Progress, if not nil, is called when a run begins.
+	Progress func(workload, target string, run, runs int)
+}
+
+// Measure runs each workload against each of the targets, which have the corpus in their INBOX, in
+// turns: one run of each, then the next run of each, so that a drift of the machine hits all. What
+// one server refuses, or answers wrongly, is in its result; the error is that nothing can be measured.
+func Measure(ctx context.Context, targets []*Target, o Options) ([]*Report, error) {
+	if o.Repeat <= 0 {
+		o.Repeat = 3
+	}
+	if o.Duration <= 0 {
+		o.Duration = 2 * time.Second
+	}
+	picked, err := pick(o.Workloads)
+	if err != nil {
+		return nil, err
+	}
+	e, appended := expect(o.Corpus), samples(o.Corpus)
+	reports := make([]*Report, len(targets))
+	for i, t := range targets {
+		reports[i] = &Report{Target: t.Name, Started: time.Now(), Messages: o.Corpus.Messages, Octets: e.octets, Seed: o.Corpus.Seed}
+	}
+	for _, w := range picked {
+		for _, r := range reports {
+			r.Results = append(r.Results, w.result())
+		}
+		for number := -1; number < o.Repeat; number++ { // the first one warms up
+			for i, t := range targets {
+				result := reports[i].Results[len(reports[i].Results)-1]
+				if result.NotOffered != "" || result.Error != "" {
+					continue
+				}
+				if o.Progress != nil {
+					o.Progress(w.name, t.Name, number+1, o.Repeat)
+				}
+				r := &run{Context: ctx, Target: t, opts: o, corpus: o.Corpus, expect: e, samples: appended, number: max(0, number)}
+				if number < 0 {
+					r.opts.Duration = o.Duration / 4
+				}
+				s, err := r.once(w)
+				var missing *notOffered
+				switch {
+				case ctx.Err() != nil:
+					return reports, ctx.Err()
+				case errors.As(err, &missing):
+					result.NotOffered = missing.reason
+				case err != nil:
+					result.Error = err.Error()
+				case number >= 0:
+					result.Samples = append(result.Samples, s)
+				}
+			}
+		}
+	}
+	return reports, nil
+}
+
+func (w *workload) result() *Result {
+	return &Result{Workload: w.name, About: w.about, Unit: w.unit, Sessions: max(1, w.sessions), Loop: "closed"}
+}
+
+// once runs a workload once.
+func (r *run) once(w *workload) (s Sample, err error) {
+	if err := r.offered(w); err != nil {
+		return s, err
+	}
+	if w.setup != nil {
+		if err := w.setup(r); err != nil {
+			return s, fmt.Errorf("set up: %w", err)
+		}
+	}
+	if w.whole != nil {
+		s, err = w.whole(r)
+	} else {
+		s, err = r.sessions(w)
+	}
+	if w.teardown != nil {
+		if e := w.teardown(r); e != nil {
+			err = errors.Join(err, fmt.Errorf("tear down: %w", e))
+		}
+	}
+	return s, err
+}
+
+// offered fails unless the server can do a workload.
+func (r *run) offered(w *workload) error {
+	switch {
+	case w.pop3 && r.POP3 == "":
+		return &notOffered{"no POP3"}
+	case !w.pop3 && r.IMAP == "":
+		return &notOffered{"no IMAP"}
+	case len(w.needs) == 0:
+		return nil
+	}
+	c, err := r.login(r)
+	if err != nil {
+		return err
+	}
+	for _, need := range w.needs {
+		if !c.Has(need) {
+			err = &notOffered{"no " + need}
+			break
+		}
+	}
+	return errors.Join(err, c.Logout())
+}
+
+// sessions does the operations of all sessions of a workload.
+func (r *run) sessions(w *workload) (s Sample, err error) {
+	var open []session
+	end := func() error {
+		var errs []error
+		for _, o := range open {
+			if o.end != nil {
+				errs = append(errs, o.end())
+			}
+		}
+		open = nil
+		return errors.Join(errs...)
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	for k := range max(1, w.sessions) {
+		o, err := w.open(r, k)
+		if err != nil {
+			return s, err
+		}
+		open = append(open, o)
+	}
+	m, err := r.begin()
+	if err != nil {
+		return s, err
+	}
+	latencies, err := r.loops(w, open, &s)
+	if err != nil {
+		return s, err
+	}
+	m.finish(&s, latencies)
+	if !w.writes {
+		return s, m.read(&s)
+	}
+	if err := end(); err != nil {
+		return s, err
+	}
+	return s, m.settle(r, &s)
+}
+
+// loops lets each session do operations until the time is over, and one at least.
+func (r *run) loops(w *workload, open []session, s *Sample) (*hdrhistogram.Histogram, error) {
+	type outcome struct {
+		operations, units, octets int64
+		latencies                 *hdrhistogram.Histogram
+		err                       error
+	}
+	outcomes := make([]outcome, len(open))
+	until := time.Now().Add(r.opts.Duration)
+	var all sync.WaitGroup
+	for k, session := range open {
+		all.Go(func() {
+			o := &outcomes[k]
+			o.latencies = newHistogram()
+			for {
+				begin := time.Now()
+				if o.operations > 0 && (begin.After(until) || w.limit > 0 && o.operations >= int64(w.limit)) {
+					return
+				}
+				if o.err = r.Err(); o.err != nil {
+					return
+				}
+				d, err := session.do()
+				if errors.Is(err, errEnough) {
+					return
+				}
+				if o.err = err; err != nil {
+					return
+				}
+				o.err = o.latencies.RecordValue(int64(time.Since(begin)))
+				o.operations++
+				o.units += int64(d.units)
+				o.octets += d.octets
+			}
+		})
+	}
+	all.Wait()
+	latencies := newHistogram()
+	var errs []error
+	for _, o := range outcomes {
+		s.Operations += o.operations
+		s.Units += o.units
+		s.Octets += o.octets
+		latencies.Merge(o.latencies)
+		errs = append(errs, o.err)
+	}
+	return latencies, errors.Join(errs...)
+}
+
+// newHistogram holds times from a microsecond to an hour, to three digits.
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(int64(time.Microsecond), int64(time.Hour), 3)
+}
+
+// A meter reads the clocks around a run.
+type meter struct {
+	pid         int
+	begun       time.Time
+	cpu, client time.Duration
+}
+
+func (r *run) begin() (*meter, error) {
+	m := &meter{pid: r.PID}
+	if m.pid != 0 {
+		var err error
+		if m.cpu, err = proc.CPU(m.pid); err != nil {
+			return nil, fmt.Errorf("server: %w", err)
+		}
+	}
+	m.client, m.begun = proc.Self(), time.Now()
+	return m, nil
+}
+
+// finish takes the time, when the operations have ended.
+func (m *meter) finish(s *Sample, latencies *hdrhistogram.Histogram) {
+	s.Wall, s.Client = time.Since(m.begun), proc.Self()-m.client
+	s.P50 = time.Duration(latencies.ValueAtQuantile(50))
+	s.P99 = time.Duration(latencies.ValueAtQuantile(99))
+	s.Max = time.Duration(latencies.Max())
+}
+
+// read reads what the server took.
+func (m *meter) read(s *Sample) error {
+	if m.pid == 0 {
+		return nil
+	}
+	u, err := proc.Tree(m.pid)
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	s.CPU, s.PSS = u.CPU-m.cpu, u.PSS
+	return nil
+}
+
+// What a server puts off counts: it is awaited until it has been calm for a while.
+const (
+	settleStep  = 100 * time.Millisecond
+	settleCalm  = 35 // steps: flags are written into the names of files after two seconds, or three
+	settleLimit = 20 * time.Second
+)
+
+// settle is read, once the server does nothing any more.
+func (m *meter) settle(ctx context.Context, s *Sample) error {
+	if m.pid == 0 {
+		return nil
+	}
+	last, err := proc.CPU(m.pid)
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	tick := time.NewTicker(settleStep)
+	defer tick.Stop()
+	for calm, steps := 0, 0; calm < settleCalm && steps < int(settleLimit/settleStep); steps++ {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		now, err := proc.CPU(m.pid)
+		if err != nil {
+			return fmt.Errorf("server: %w", err)
+		}
+		if calm++; now-last > settleStep/50 {
+			calm = 0
+		}
+		last = now
+	}
+	return m.read(s)
+}
