@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"strings"
 	"unicode/utf8"
 
@@ -63,6 +64,9 @@ func (s *scramServer) first(message string) ([]byte, error) {
 		return nil, ErrMalformed
 	}
 	binding, err := s.binding(message)
+	if mailaccess.KindOf(err) == mailaccess.KindAuthFailed {
+		return nil, s.unbound(message, err)
+	}
 	if err != nil {
 		return nil, s.x.refuse(err)
 	}
@@ -114,6 +118,27 @@ func (s *scramServer) binding(message string) (none scram.ChannelBinding, err er
 	return none, &mailaccess.Error{Kind: mailaccess.KindAuthFailed, Op: opSASL, Err: errBindingType}
 }
 
+// unbound ends an exchange that is not bound as it should be with why, as a failed login of
+// the user whom the client names: somebody in between may be trying, and who counts failures
+// or writes them down has to know.
+func (s *scramServer) unbound(message string, why error) error {
+	fields := strings.Split(message, ",") // see validNonce
+	authzid, err1 := unescapeSASLName(strings.TrimPrefix(fields[1], "a="))
+	name, err2 := unescapeSASLName(strings.TrimPrefix(fields[2], "n="))
+	l, err3 := s.x.named(authzid, name)
+	if errors.Join(err1, err2, err3) != nil {
+		return s.x.refuse(ErrMalformed)
+	}
+	user, err := s.x.able.Scram(s.x.ctx, l, s.hash)
+	if err == nil {
+		_, err = user.Decide(s.x.ctx, false)
+	}
+	if err != nil && mailaccess.KindOf(err) != mailaccess.KindAuthFailed {
+		return s.x.refuse(err)
+	}
+	return s.x.refuse(why)
+}
+
 // lookup finds what is known of the user whom the client names.
 func (s *scramServer) lookup(username string) (c scram.StoredCredentials, err error) {
 	l, err := s.x.named(s.conversation.AuthzID(), username)
@@ -126,7 +151,10 @@ func (s *scramServer) lookup(username string) (c scram.StoredCredentials, err er
 	return s.user.stored(), nil
 }
 
-// final takes the client-final-message and returns the server-final-message.
+// final takes the client-final-message and returns the server-final-message. After a
+// failure there is none: RFC 5802, section 7, leaves it to the server whether it sends an
+// error (e=) first, which would take a round trip more, and clients that do not expect a
+// challenge then, while the protocols say no all the same.
 func (s *scramServer) final(message string) ([]byte, error) {
 	challenge, err := s.conversation.Step(message)
 	if err != nil {

@@ -21,6 +21,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/xdg-go/scram"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 )
@@ -315,7 +318,8 @@ func TestScramPlus(t *testing.T) {
 			"PLUS without":      {"SCRAM-SHA-256-PLUS", opts, c.NewConversation(), ErrMalformed},
 			"without and PLUS":  {"SCRAM-SHA-256", opts, c.NewConversationWithChannelBinding(exporter), ErrMalformed},
 		} {
-			s, err := NewServer(t.Context(), tt.mech, u, private, tt.opts)
+			core, logs := observer.New(zapcore.InfoLevel)
+			s, err := NewServer(t.Context(), tt.mech, Logged(u, zap.New(core)), private, tt.opts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -324,6 +328,11 @@ func TestScramPlus(t *testing.T) {
 			}
 			if _, ok := s.Identity(); ok != (tt.want == nil) {
 				t.Errorf("TLS %s, %s: identity %v", name, what, ok)
+			}
+			// Each is told of as a failed login of the user, whatever it failed by.
+			told := logs.FilterMessage("login refused").FilterField(zap.String("credentials", "scram")).Len()
+			if fails := tt.want != nil && tt.want != ErrMalformed; fails != (told == 1) || told > 1 {
+				t.Errorf("TLS %s, %s: %d lines of a refusal", name, what, told)
 			}
 		}
 	}
