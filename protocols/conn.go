@@ -31,6 +31,7 @@ type Conn struct {
 	wire     wire // over raw
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
+	pace     pace // of its commands
 
 	given    *tls.Conn                // raw, when a listener handed out TLS connections
 	upgraded atomic.Pointer[tls.Conn] // TLS over wire, from the handshake on

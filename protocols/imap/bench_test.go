@@ -38,7 +38,7 @@ func newBenchServer(tb testing.TB, n int) *benchServer {
 	}
 	s := &protocols.Server{
 		Protocol: imap.New(imap.Options{Engine: e, PlaintextOnLoopback: true}),
-		Limits:   &protocols.Limits{Connections: -1, PerAddress: -1, PerUser: -1},
+		Limits:   &protocols.Limits{Connections: -1, PerUser: -1, CommandsPerSecond: -1},
 	}
 	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {

@@ -53,7 +53,7 @@ type conn struct {
 	answer answer
 	// broken is why nothing can be read any more.
 	broken error
-	// bad counts commands in a row that made no sense.
+	// bad counts commands that made no sense: in a row, before the login in all.
 	bad int
 	// loginFailures counts credentials that were refused.
 	loginFailures int
@@ -140,10 +140,17 @@ func (s *source) Read(p []byte) (n int, err error) {
 
 // wireLimits are the limits on commands. Before the login little is needed.
 func (c *conn) wireLimits() imapwire.Limits {
+	is := c.nc.Limits()
 	if c.state == notAuthenticated {
-		return imapwire.Limits{Line: 8 << 10, Literal: 4 << 10, NonSync: maxNonSync, Command: 16 << 10, Drain: 64 << 10, Depth: 8, ListItems: 64}
+		return imapwire.Limits{
+			Line: int(min(is.MaxLine, 8<<10)), Literal: int(min(is.MaxString, 4<<10)), NonSync: maxNonSync, Command: int(min(is.MaxCommand, 16<<10)),
+			Drain: 64 << 10, Depth: min(is.MaxDepth, 8), ListItems: min(is.MaxItems, 64), SetElements: 1,
+		}
 	}
-	l := imapwire.Limits{Line: int(min(c.nc.Limits().MaxLine, math.MaxInt32)), Drain: c.nc.Limits().MaxLiteral}
+	l := imapwire.Limits{
+		Line: int(min(is.MaxLine, math.MaxInt32)), Literal: int(min(is.MaxString, math.MaxInt32)), Command: int(min(is.MaxCommand, math.MaxInt32)),
+		Drain: is.MaxLiteral, Depth: is.MaxDepth, ListItems: is.MaxItems, SetElements: is.MaxSet,
+	}
 	if c.literalMinus() {
 		l.NonSync = maxNonSync
 	}
@@ -207,6 +214,9 @@ func (c *conn) serve(ctx context.Context) error {
 		}
 		if err := c.wait(ctx); err != nil {
 			return c.ended(err)
+		}
+		if err := c.nc.Pace(c.w.Flush); err != nil {
+			return err
 		}
 		c.nc.SetBusy(true)
 		err := c.command(ctx)

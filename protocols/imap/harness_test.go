@@ -112,7 +112,8 @@ func filedInMemory(t testing.TB) testStore {
 //	unauthenticate=yes    UNAUTHENTICATE is possible
 //	version=TEXT          what ID answers
 //	literal-minus=yes     LITERAL- is offered and not LITERAL+
-//	max-line=N max-literal=N bad-commands=N per-user=N connections=N
+//	max-line=N max-literal=N max-string=N max-command=N max-depth=N max-items=N max-set=N
+//	bad-commands=N per-user=N connections=N memory=N per-connection=N
 //	                      the limits of the server
 //	message-limit=N       how many messages one command processes
 //	prefix=TEXT separator=C
@@ -210,11 +211,18 @@ func startServer(t testing.TB, fx prototest.Fixture, store testStore) *server {
 			Logger:              log,
 		}),
 		Limits: &protocols.Limits{
-			MaxLine:     s.number(t, "max-line"),
-			MaxLiteral:  s.number(t, "max-literal"),
-			BadCommands: int(s.number(t, "bad-commands")),
-			PerUser:     int(s.number(t, "per-user")),
-			Connections: int(s.number(t, "connections")),
+			MaxLine:       s.number(t, "max-line"),
+			MaxLiteral:    s.number(t, "max-literal"),
+			MaxString:     s.number(t, "max-string"),
+			MaxCommand:    s.number(t, "max-command"),
+			MaxDepth:      int(s.number(t, "max-depth")),
+			MaxItems:      int(s.number(t, "max-items")),
+			MaxSet:        int(s.number(t, "max-set")),
+			Memory:        s.number(t, "memory"),
+			PerConnection: s.number(t, "per-connection"),
+			BadCommands:   int(s.number(t, "bad-commands")),
+			PerUser:       int(s.number(t, "per-user")),
+			Connections:   int(s.number(t, "connections")),
 		},
 		Logger: log,
 	}

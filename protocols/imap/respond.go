@@ -40,7 +40,9 @@ func no(code goimap.ResponseCode, text string) error { return &statusError{"NO",
 func (c *conn) respond(err error) error {
 	tag := c.r.Tag()
 	if err == nil {
-		c.bad = 0
+		if after(c) {
+			c.bad = 0
+		}
 		text := c.answer.text
 		if text == "" {
 			text = "done"

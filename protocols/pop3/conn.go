@@ -48,7 +48,7 @@ type conn struct {
 	// timestamp is the one of the greeting; empty: APOP is not offered.
 	timestamp string
 
-	bad           int // commands in a row that made no sense
+	bad           int // commands that made no sense: in a row, before the login in all
 	loginFailures int // credentials that were refused
 }
 
@@ -87,6 +87,9 @@ func (c *conn) serve(ctx context.Context) error {
 			return c.ended(err)
 		}
 		if err == nil {
+			if err := c.nc.Pace(c.flush); err != nil {
+				return err
+			}
 			c.nc.SetBusy(true)
 			err = c.command(ctx, line)
 		}
@@ -111,7 +114,9 @@ func (c *conn) beforeWait() error {
 // respond answers a command that failed. Its error ends the connection.
 func (c *conn) respond(err error) error {
 	if err == nil {
-		c.bad = 0
+		if c.state != authorization {
+			c.bad = 0
+		}
 		return nil
 	}
 	answer := c.answerTo(err)

@@ -329,3 +329,60 @@ func TestPipelining(t *testing.T) {
 		c.wantEnd("")
 	})
 }
+
+// Commands that make no sense end the connection: when they come in a row, and before the
+// login, where nobody has a reason for them, whatever comes between.
+func TestBadCommands(t *testing.T) {
+	const login = "USER demo\r\nPASS demo\r\n"
+	for _, tt := range []struct {
+		says string
+		ends bool
+	}{
+		{login + strings.Repeat("SENSE\r\n", 4), true},
+		{login + strings.Repeat("SENSE\r\n", 3), false},
+		{login + strings.Repeat("SENSE\r\nNOOP\r\n", 10), false},
+		{strings.Repeat("SENSE\r\nCAPA\r\n", 4), true},
+		{strings.Repeat("SENSE\r\n", 3) + login + strings.Repeat("SENSE\r\n", 3), false},
+	} {
+		fx := demo("A: b\r\n\r\nc\r\n")
+		fx.Options = map[string]string{"bad": "3"}
+		inBubble(t, fx, func(t *testing.T, h *world) {
+			nc, err := h.Dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := make(chan struct{})
+			go func() {
+				defer close(said)
+				_, _ = io.WriteString(nc, tt.says+"QUIT\r\n")
+			}()
+			all, err := io.ReadAll(nc)
+			if err != nil {
+				t.Error(err)
+			}
+			nc.Close()
+			<-said
+			lines := strings.Split(strings.TrimSuffix(string(all), "\r\n"), "\r\n")
+			if last := lines[len(lines)-1]; strings.HasPrefix(last, "-ERR unknown command") != tt.ends {
+				t.Errorf("%q: ended with %q, want it to be by the limit: %v", tt.says, last, tt.ends)
+			}
+		})
+	}
+}
+
+// What a client gives beyond a thousand commands a second, ten seconds' worth of them
+// aside, is done at that pace.
+func TestPace(t *testing.T) {
+	inBubble(t, demo("A: b\r\n\r\nc\r\n"), func(t *testing.T, h *world) {
+		c := dialIn(t, h)
+		start := time.Now()
+		go func() { _, _ = io.WriteString(c, strings.Repeat("NOOP\r\n", 12_000)+"QUIT\r\n") }()
+		for range 12_001 {
+			c.want("+OK")
+		}
+		if d := time.Since(start).Round(100 * time.Millisecond); d != 2*time.Second {
+			t.Errorf("12,000 commands took %v, want 2s", d)
+		}
+		c.Close()
+	})
+}

@@ -256,7 +256,7 @@ func serve(tb testing.TB, store mailaccess.Store) *served {
 	}
 	v := &served{tb: tb, engine: e, server: &protocols.Server{
 		Protocol: imap.New(imap.Options{Engine: e, PlaintextOnLoopback: true}),
-		Limits:   &protocols.Limits{Connections: -1, PerAddress: -1, PerUser: -1},
+		Limits:   &protocols.Limits{Connections: -1, PerUser: -1, CommandsPerSecond: -1},
 	}}
 	tb.Cleanup(v.stop)
 	return v
