@@ -64,8 +64,8 @@ attack:
 
 # Drives the demo, and servers over hooks and over Maildirs, with clients from Debian's
 # packages: curl, isync (mbsync) with libsasl2-modules, fetchmail, mpop, gsasl, getmail6,
-# neomutt, offlineimap3, python3; and with imapflow and node-pop3, which npm fetches. Into
-# Maildirs procmail and maildrop deliver, and Dovecot (dovecot-imapd) keeps them before and
-# after.
+# neomutt, offlineimap3, python3; and with imapflow, node-pop3 and yapople, which npm
+# fetches. Into Maildirs procmail and maildrop deliver, and Dovecot (dovecot-imapd) keeps
+# them before and after.
 interop:
 	$(GO) test -tags interop -count 1 -v ./cmd/mailaccess/interop/

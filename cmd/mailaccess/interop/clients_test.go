@@ -37,8 +37,10 @@ func TestClients(t *testing.T) {
 		{"neomutt", neomutt},
 		{"imapflow with STARTTLS", imapflow(starttls)},
 		{"imapflow over TLS", imapflow(implicitTLS)},
-		{"node-pop3", nodePOP3(plain)},
-		{"node-pop3 over TLS", nodePOP3(implicitTLS)},
+		{"node-pop3", nodePOP3("nodepop3", plain)},
+		{"node-pop3 over TLS", nodePOP3("nodepop3", implicitTLS)},
+		{"yapople", nodePOP3("yapople", plain)},
+		{"yapople over TLS", nodePOP3("yapople", implicitTLS)},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, start(t, program)) })
 	}

@@ -1,9 +1,9 @@
 // Package interop drives "mailaccess demo", "mailaccess serve" over Maildirs, and a server
 // over an application's functions (package hooks), with mail clients that others wrote:
 // curl, mbsync, offlineimap, neomutt, fetchmail, mpop, getmail, gsasl, Python's imaplib and
-// poplib, go-imap's imapclient, imapflow and node-pop3. Each does its whole job against a
-// server of its own, and what it stored and fetched is compared octet for octet, over IMAP
-// and POP3.
+// poplib, go-imap's imapclient, imapflow, node-pop3 and yapople. Each does its whole job
+// against a server of its own, and what it stored and fetched is compared octet for octet,
+// over IMAP and POP3.
 //
 // They log in with what they know: passwords, SCRAM with and without channel binding, OAuth
 // tokens. Each is let in with the right secret by the mechanism that is meant, and kept out
@@ -19,6 +19,7 @@
 //
 // Debian's packages are curl, isync, libsasl2-modules, fetchmail, mpop, gsasl, getmail6,
 // neomutt, offlineimap3, python3, procmail, maildrop, dovecot-imapd, nodejs and npm, which
-// fetches imapflow and node-pop3. What is missing is a failure. Dovecot's server need not
-// run: its program for IMAP is run for each client, as nobody if the tests are root's.
+// fetches imapflow, node-pop3 and yapople. What is missing is a failure. Dovecot's server
+// need not run: its program for IMAP is run for each client, as nobody if the tests are
+// root's.
 package interop

@@ -10,14 +10,14 @@ import (
 	"testing"
 )
 
-// nodePOP3 goes a round with node-pop3, which npm installs for the test. It looks for
-// the end of an answer at the end of what it reads at once, so that the messages are
-// small ones.
-func nodePOP3(s security) func(*testing.T, *demo) {
+// nodePOP3 goes a round with a POP3 client of npm's, whose directory of testdata is named.
+// They look for the end of an answer at the end of what they read at once, so that the
+// messages are small ones.
+func nodePOP3(dir string, s security) func(*testing.T, *demo) {
 	return func(t *testing.T, d *demo) {
-		node, round := d.node(t, "nodepop3", "round.js")
+		node, round := d.node(t, dir, "round.js")
 		before := raws(d.overIMAP(t, "INBOX"))
-		mails := slices.DeleteFunc(letters("node-pop3", 12), func(m []byte) bool {
+		mails := slices.DeleteFunc(letters(dir, 12), func(m []byte) bool {
 			return len(m) > 1000 || strings.Contains(string(m), "every octet")
 		})
 		d.put(t, "INBOX", mails)
