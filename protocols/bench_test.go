@@ -3,10 +3,10 @@ package protocols_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"runtime"
-	"sync"
 	"testing"
 
 	"go.uber.org/zap"
@@ -15,19 +15,42 @@ import (
 	"github.com/hashmail/mailaccess/protocols"
 )
 
-// BenchmarkIdleConnections measures what a connection that waits in Read costs:
-// the heap and the stack of the runtime itself, without the two ends of the pipe.
+// BenchmarkIdleConnections measures what a connection that waits in Read costs: the
+// heap and the stack of the runtime itself, without the two ends of the pipe.
 func BenchmarkIdleConnections(b *testing.B) {
-	const n = 10_000
+	config, clientConfig := tlsConfigs(b)
+	proxy := header(b, 2, tcpAddr("192.0.2.1:40000"), tcpAddr("198.51.100.1:143"))
+	for _, way := range []struct {
+		name    string
+		n       int
+		proxied bool
+		dial    func(client net.Conn) io.Writer
+	}{
+		{"plain", 10_000, false, func(client net.Conn) io.Writer { return client }},
+		{"proxied", 10_000, true, func(client net.Conn) io.Writer {
+			client.Write([]byte(proxy))
+			return client
+		}},
+		{"tls", 1000, false, func(client net.Conn) io.Writer { return tls.Client(client, clientConfig) }},
+	} {
+		b.Run(way.name, func(b *testing.B) { benchmarkIdle(b, way.n, way.proxied, way.name == "tls", config, way.dial) })
+	}
+}
+
+func benchmarkIdle(b *testing.B, n int, proxied, secure bool, config *tls.Config, dial func(net.Conn) io.Writer) {
 	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zapcore.InfoLevel))
 	for b.Loop() {
-		servers, clients := make([]net.Conn, n), make([]net.Conn, n)
+		clients, q := make([]net.Conn, n), newQueue(make([]result, n)...)
 		for i := range n {
-			servers[i], clients[i] = net.Pipe()
+			server, client := net.Pipe()
+			<-q.results
+			q.results <- result{conn: server}
+			clients[i] = client
 		}
 		s := &protocols.Server{
-			Logger: logger,
-			Limits: &protocols.Limits{Connections: n},
+			Logger:    logger,
+			Limits:    &protocols.Limits{Connections: n, PerAddress: -1, PerNetwork: -1},
+			TLSConfig: config,
 			Protocol: serveFunc(func(_ context.Context, c *protocols.Conn) error {
 				if err := c.SetUser(""); err != nil {
 					return err
@@ -40,23 +63,33 @@ func BenchmarkIdleConnections(b *testing.B) {
 				}
 			}),
 		}
-		heap, stack := memory()
-		var served sync.WaitGroup
-		for _, nc := range servers {
-			served.Go(func() { s.ServeConn(nc) })
+		var l net.Listener = q
+		if proxied {
+			l = &protocols.ProxyListener{Listener: l}
 		}
+		heap, stack := memory()
+		serve := s.Serve
+		if secure {
+			serve = s.ServeTLS
+		}
+		served := make(chan error, 1)
+		go func() { served <- serve(l) }()
 		for _, client := range clients {
-			client.Write([]byte("xx")) // taken by the second Read
+			w := dial(client)
+			w.Write([]byte("x")) // taken by the first Read
+			w.Write([]byte("x")) // and by the second
 		}
 		heapAfter, stackAfter := memory()
-		b.ReportMetric(float64(heapAfter-heap)/n, "heap-B/conn")
-		b.ReportMetric(float64(stackAfter-stack)/n, "stack-B/conn")
-		b.ReportMetric(float64(heapAfter-heap+stackAfter-stack)/n, "B/conn")
+		b.ReportMetric(float64(heapAfter-heap)/float64(n), "heap-B/conn")
+		b.ReportMetric(float64(stackAfter-stack)/float64(n), "stack-B/conn")
+		b.ReportMetric(float64(heapAfter-heap+stackAfter-stack)/float64(n), "B/conn")
+		for _, client := range clients {
+			client.Close() // nobody is left to take a word
+		}
 		if err := s.Shutdown(b.Context()); err != nil {
 			b.Fatal(err)
 		}
-		served.Wait()
-		runtime.KeepAlive(clients)
+		<-served
 	}
 }
 

@@ -25,6 +25,7 @@ type Conn struct {
 	id       uint64
 	opened   time.Time
 	implicit bool   // TLS from the first byte
+	proxied  bool   // it begins with a PROXY header
 	origin   origin // where the Limiter counts it
 	refused  error  // why the client is turned away, if it is
 	raw      net.Conn
@@ -38,6 +39,7 @@ type Conn struct {
 	secure   atomic.Bool              // the handshake succeeded; what follows was set before
 	own      *tls.Certificate         // the server's, if known
 	foreign  bool                     // TLSConfig had a configuration of its own for this client
+	told     atomic.Pointer[ends]     // what the PROXY header told
 	logger   atomic.Pointer[zap.Logger]
 
 	// mu guards the rest and SetReadDeadline: whoever sets a read deadline has
@@ -325,11 +327,15 @@ func (c *Conn) Logger() *zap.Logger {
 	if l := c.logger.Load(); l != nil {
 		return l
 	}
-	l := c.server.log.WithLazy(
+	fields := []zap.Field{
 		zap.Uint64("conn", c.id),
 		zap.String("protocol", c.server.Protocol.Name()),
 		zap.String("remote", addrString(c.RemoteAddr())),
-	)
+	}
+	if c.told.Load() != nil {
+		fields = append(fields, zap.String("proxy", addrString(c.raw.RemoteAddr())))
+	}
+	l := c.server.log.WithLazy(fields...)
 	if !c.logger.CompareAndSwap(nil, l) {
 		l = c.logger.Load()
 	}
@@ -339,21 +345,35 @@ func (c *Conn) Logger() *zap.Logger {
 // ID returns the connection's number, which is unique within the server.
 func (c *Conn) ID() uint64 { return c.id }
 
-// RemoteAddr returns the client's address.
-func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+// RemoteAddr returns the client's address, behind a proxy as that told it: see
+// [ProxyListener].
+func (c *Conn) RemoteAddr() net.Addr {
+	if t := c.told.Load(); t != nil {
+		return t.remote
+	}
+	return c.raw.RemoteAddr()
+}
 
-// LocalAddr returns the address at which the client was accepted.
-func (c *Conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
+// LocalAddr returns the address at which the client was accepted, behind a proxy by
+// that.
+func (c *Conn) LocalAddr() net.Addr {
+	if t := c.told.Load(); t != nil {
+		return t.local
+	}
+	return c.raw.LocalAddr()
+}
 
 // Private reports whether nobody on the way can listen: the channel is TLS, or
-// the transport is an in-memory pipe or a Unix socket.
-func (c *Conn) Private() bool { return c.secure.Load() || local(c.RemoteAddr()) }
+// the transport is an in-memory pipe or a Unix socket. What a proxy tells is no
+// reason: how the client came to it is not seen here.
+func (c *Conn) Private() bool { return c.secure.Load() || !c.proxied && local(c.RemoteAddr()) }
 
 // Loopback reports whether the client is on this machine: its address is a
-// loopback address, or the transport is an in-memory pipe or a Unix socket.
+// loopback address, or the transport is an in-memory pipe or a Unix socket. Behind a
+// proxy nobody is, not even who has told the proxy such an address.
 func (c *Conn) Loopback() bool {
 	a := c.RemoteAddr()
-	return local(a) || address(a).IsLoopback()
+	return !c.proxied && (local(a) || address(a).IsLoopback())
 }
 
 // Underlying returns the transport of a plain connection, for what cannot be

@@ -178,7 +178,11 @@ func (s *Server) wait(d time.Duration) bool {
 // it closed the connection at once.
 func (s *Server) open(nc net.Conn, implicit bool) (*Conn, bool) {
 	now := time.Now()
-	c := &Conn{server: s, opened: now, readStart: now, implicit: implicit, raw: nc, idle: s.limits.IdleTimeout}
+	p, viaProxy := nc.(*proxied)
+	if viaProxy {
+		nc = p.Conn
+	}
+	c := &Conn{server: s, opened: now, readStart: now, implicit: implicit, proxied: viaProxy, raw: nc, idle: s.limits.IdleTimeout}
 	c.wire.Conn = nc
 	c.wire.timeout = s.limits.WriteTimeout
 	if t, ok := nc.(*tls.Conn); ok {
@@ -186,7 +190,14 @@ func (s *Server) open(nc net.Conn, implicit bool) (*Conn, bool) {
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.authDeadline = after(now, s.limits.AuthTimeout)
-	c.origin, c.refused = s.limiter.open(nc.RemoteAddr())
+	switch {
+	case !viaProxy:
+		c.origin, c.refused = s.limiter.open(nc.RemoteAddr())
+	case p.trusted: // the client's address is not known yet
+		c.origin, c.refused = s.limiter.open(nil)
+	default:
+		c.refused = errNotProxy
+	}
 	if !s.add(c) {
 		c.logEnd(c.refused)
 		c.Close() //nolint:errcheck // always nil
@@ -208,7 +219,7 @@ func (s *Server) add(c *Conn) bool {
 		c.refused = ErrShutdown
 	}
 	if c.refused != nil {
-		if c.implicit || s.refusing >= maxRefusing {
+		if c.implicit || c.refused == errNotProxy || s.refusing >= maxRefusing {
 			return false
 		}
 		s.refusing++
@@ -241,7 +252,9 @@ func (s *Server) run(c *Conn) {
 		c.logEnd(err)
 		s.remove(c)
 	}()
-	c.logOpen()
+	if !c.proxied {
+		c.logOpen()
+	}
 	err = s.converse(c)
 }
 
@@ -254,6 +267,11 @@ func (s *Server) converse(c *Conn) (err error) {
 	}()
 	if c.refused != nil {
 		return c.refuse()
+	}
+	if c.proxied {
+		if err := c.introduce(); err != nil {
+			return err
+		}
 	}
 	if c.implicit {
 		if err := c.handshake(c.ctx); err != nil {
