@@ -44,8 +44,9 @@
 // and returns its failure as an error, and [Index] lists transcripts with the
 // sections they cite.
 //
-// Expectations are written by people, from the RFC: there is no mode that
-// records what a server says.
+// Expectations are written by people, from the RFC. A transcript that was recorded
+// ("mailaccess demo --record") says so with the line "recorded": it shows what a client
+// did, and that a server still answers in the same way, but proves no section.
 //
 // # Lines
 //
@@ -85,6 +86,9 @@
 //		Every connection logs in as this user (the first, unless named) when it
 //		opens, with the lines of [Options].Login. The greeting is part of these.
 //		A connection whose first line is C: <starttls> or C: <login NAME> does not.
+//	recorded
+//		The transcript was recorded. It need not cite a section, and [Index] leaves
+//		it out.
 //	ignore rest
 //		What a connection still says after the last line does not matter.
 //
@@ -100,6 +104,8 @@
 //	                (RFC 5321, section 4.5.2)
 //	C: <starttls>   starts TLS on the connection, without verifying the certificate
 //	C: <deflate>    compresses both directions from now on (RFC 4978)
+//	C: <dial NAME>  opens the connection to a service of that name ([Dialer]), as its
+//	                first line
 //	C: <login NAME> logs in on this connection, as the header's login does
 //	C: <close>      closes the connection; what was not read yet is forgotten
 //

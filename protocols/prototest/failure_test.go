@@ -3,6 +3,7 @@ package prototest_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -205,6 +206,7 @@ func TestActionsAreOptional(t *testing.T) {
 	for line, want := range map[string]string{
 		"deliver INBOX": "cannot deliver",
 		"do something":  "no actions",
+		"C: <dial b>":   "no services",
 	} {
 		s, err := prototest.Parse("t.txt", []byte("# RFC 1, section 2: t\n"+line))
 		if err != nil {
@@ -213,6 +215,43 @@ func TestActionsAreOptional(t *testing.T) {
 		err = prototest.RunScript(t, s, bare{newToy(t, s.Fixture)}, nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// services is a server that knows services by name.
+type services struct {
+	*toy
+	dialled []string
+}
+
+func (s *services) DialService(name string) (net.Conn, error) {
+	s.dialled = append(s.dialled, name)
+	if name == "none" {
+		return nil, errors.New("not listening")
+	}
+	return s.Dial()
+}
+
+// A transcript that was recorded cites nothing, and says which service a connection
+// goes to.
+func TestRecorded(t *testing.T) {
+	for script, want := range map[string]string{
+		"C: <dial one>\nS: * hello\nC: <close>\nC100: <dial two>\nS100: * hello\nC100: <close>\nS3: * hello\nC3: <close>": "",
+		"C: <dial one>\nS: * hi":    "not what is expected",
+		"C2: <dial none>\nS2: * hi": "open connection 2: not listening",
+	} {
+		s, err := prototest.Parse("t.txt", []byte("recorded\n"+script))
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &services{toy: newToy(t, s.Fixture)}
+		err = prototest.RunScript(t, s, server, nil)
+		if want == "" && (err != nil || fmt.Sprint(server.dialled) != "[one two]") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, dialled %v", script, err, server.dialled)
+		}
+		if err := server.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -236,6 +275,7 @@ func TestIndex(t *testing.T) {
 		"a/rfc1939-8-pop.txt":   {Data: []byte("# RFC 1939, section 8: POP3.\nS: +OK\n# see RFC 2449, sections 5 and 6.4, and RFC 3501, appendix B\nC: QUIT")},
 		"rfc3501-6.3.1-sel.txt": {Data: []byte("# SELECT.\n# RFC 3501, section 6.3.1, RFC 3501, section 6.3.1\nS: * OK")},
 		"README.md":             {Data: []byte("not a transcript")},
+		"session.txt":           {Data: []byte("# A session, as RFC 1, section 1.\nrecorded\nS: * OK")},
 	}
 	entries, err := prototest.Index(fsys)
 	if err != nil {

@@ -116,6 +116,11 @@ func (p *parser) headerLine(words []string) (known bool, err error) {
 			}
 			fx.Options[name] = value
 		}
+	case "recorded":
+		if len(args) != 0 {
+			return true, fmt.Errorf("want: recorded")
+		}
+		p.script.Recorded = true
 	case "needs":
 		if len(args) == 0 {
 			return true, fmt.Errorf("want: needs NAME ...")

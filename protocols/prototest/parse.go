@@ -14,6 +14,7 @@ type Script struct {
 	File      string // as given to Parse
 	Title     string // first comment, without #
 	Citations []Citation
+	Recorded  bool // it is what a server has said, and proves no section
 	Fixture   Fixture
 
 	login      *User // as whom every connection logs in, or nil
@@ -32,6 +33,7 @@ type step struct {
 	expect   []*expectation // stepNext (one), stepGroup, stepSkip (one)
 	forbid   []*pattern     // with the same: what must not come
 	user     *User          // stepLogin
+	service  string         // stepDial
 	messages []Message      // stepDeliver
 	args     []*pattern     // stepDo
 }
@@ -39,17 +41,18 @@ type step struct {
 type stepKind int
 
 const (
-	stepSend stepKind = iota // client sends data
-	stepTLS
-	stepDeflate // client starts TLS
-	stepLogin   // client logs in as user
-	stepClose   // client closes
-	stepNext    // server says this next
-	stepGroup   // server says these next, in any order
-	stepSkip    // server says this, after anything else
-	stepBytes   // server sends exactly these bytes
-	stepDeliver // another program delivers
-	stepDo      // an action of the caller
+	stepSend    stepKind = iota // client sends data
+	stepTLS                     // client starts TLS
+	stepDeflate                 // client compresses
+	stepLogin                   // client logs in as user
+	stepClose                   // client closes
+	stepDial                    // client opens the connection to a service
+	stepNext                    // server says this next
+	stepGroup                   // server says these next, in any order
+	stepSkip                    // server says this, after anything else
+	stepBytes                   // server sends exactly these bytes
+	stepDeliver                 // another program delivers
+	stepDo                      // an action of the caller
 )
 
 // expectation is a line of the server: text, then as often as there are literals
@@ -90,6 +93,7 @@ type parser struct {
 	repeated     int
 
 	vars    map[string]bool    // kept by the lines so far
+	opened  map[int]bool       // connections that were used
 	closed  map[int]bool       // connections that are over
 	forbids map[int][]*pattern // S!: lines that wait for an expectation
 	group   *step              // of S~: lines, while it can grow
@@ -114,7 +118,7 @@ func Parse(file string, data []byte) (*Script, error) {
 	if err := p.lines(string(archive.Comment)); err != nil {
 		return nil, err
 	}
-	if err := p.checkCitations(); err != nil {
+	if err := p.checkCitations(); err != nil && !p.script.Recorded {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if !p.inBody {
@@ -149,6 +153,7 @@ func newParser(file string) *parser {
 		files:   files,
 		raw:     make(map[string][]byte),
 		vars:    make(map[string]bool),
+		opened:  make(map[int]bool),
 		closed:  make(map[int]bool),
 		forbids: make(map[int][]*pattern),
 		after:   make(map[string]bool),
@@ -174,7 +179,7 @@ func (p *parser) lines(text string) error {
 }
 
 // speech is a line of the conversation: who, connection, how, and the rest.
-var speech = regexp.MustCompile(`^([CS])([0-9]{0,2})(\.\.\.:|~:|!:|:|\.:|":|\+:|\|\.|\|"|\|)(.*)$`)
+var speech = regexp.MustCompile(`^([CS])([0-9]{0,4})(\.\.\.:|~:|!:|:|\.:|":|\+:|\|\.|\|"|\|)(.*)$`)
 
 func (p *parser) line(n int, line string) error {
 	switch {
@@ -204,11 +209,13 @@ func (p *parser) line(n int, line string) error {
 		return fmt.Errorf("connection %d is over; take another number", s.conn)
 	}
 	p.inBody = true
+	first := !p.opened[s.conn]
+	p.opened[s.conn] = true
 	if m[1] == "C" {
 		if err := p.endLine(); err != nil {
 			return err
 		}
-		return p.client(s, m[3], text)
+		return p.client(s, m[3], text, first)
 	}
 	return p.server(s, m[3], text)
 }
@@ -263,12 +270,14 @@ func (p *parser) directive(n int, line string) error {
 }
 
 // client reads what the client says.
-func (p *parser) client(s *step, how, text string) (err error) {
+func (p *parser) client(s *step, how, text string, first bool) (err error) {
 	s.kind = stepSend
 	switch how {
 	case ":":
 		if action, ok := strings.CutPrefix(text, "<"); ok && strings.HasSuffix(action, ">") {
-			err = p.action(s, strings.TrimSuffix(action, ">"))
+			if err = p.action(s, strings.TrimSuffix(action, ">")); err == nil && s.kind == stepDial && !first {
+				err = fmt.Errorf("<dial> is the first line of a connection")
+			}
 			break
 		}
 		if s.data, err = p.pattern(text, fromClient); err == nil {
@@ -299,6 +308,8 @@ func (p *parser) action(s *step, text string) (err error) {
 	case text == "close":
 		s.kind = stepClose
 		p.closed[s.conn] = true
+	case name == "dial" && arg != "":
+		s.kind, s.service = stepDial, arg
 	case name == "login":
 		s.kind = stepLogin
 		s.user, err = p.loginUser(strings.Fields(arg))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -132,6 +133,13 @@ func (p *player) step(st *step, number int, vars map[string]string) error {
 		return nil
 	}
 
+	if st.kind == stepDial {
+		d, ok := p.server.(Dialer)
+		if !ok {
+			return errors.New("the server of this test has no services by name")
+		}
+		return p.open(number, func() (net.Conn, error) { return d.DialService(st.service) })
+	}
 	c, err := p.conn(number, st.kind)
 	if err != nil {
 		return err
@@ -165,17 +173,25 @@ func (p *player) conn(number int, first stepKind) (*conn, error) {
 		}
 		return c, nil
 	}
-	raw, err := p.server.Dial()
-	if err != nil {
-		return nil, fmt.Errorf("open connection %d: %w", number, err)
+	if err := p.open(number, p.server.Dial); err != nil {
+		return nil, err
 	}
-	c := newConn(number, raw)
-	p.conns[number] = c
+	c := p.conns[number]
 	// TLS from the first byte on comes before login.
 	if p.script.login != nil && first != stepTLS && first != stepLogin {
 		return c, p.logIn(c, p.script.login)
 	}
 	return c, nil
+}
+
+// open opens the connection of that number.
+func (p *player) open(number int, dial func() (net.Conn, error)) error {
+	raw, err := dial()
+	if err != nil {
+		return fmt.Errorf("open connection %d: %w", number, err)
+	}
+	p.conns[number] = newConn(number, raw)
+	return nil
 }
 
 func (p *player) logIn(c *conn, u *User) error {

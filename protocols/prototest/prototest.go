@@ -26,6 +26,13 @@ type Deliverer interface {
 	Deliver(t testing.TB, m Message) error
 }
 
+// Dialer is a Server with several services, such as imap and imaps, of which a
+// transcript chooses one for a connection (C: <dial NAME>). What DialService returns is
+// plain: where TLS begins with the first byte, <starttls> follows.
+type Dialer interface {
+	DialService(name string) (net.Conn, error)
+}
+
 // Doer is a Server that knows actions of its own (the do line): to lower the
 // floor of a store's history, to ring its doorbell, to make it fail. args[0] is
 // the action's name.
@@ -130,8 +137,8 @@ type Entry struct {
 
 // Index lists the transcripts in fsys in the order of their names, with the
 // sections that each cites, so that a test can compare a table of what is
-// proved with the proofs that exist. It is an error when there is none, or when
-// one cannot be read.
+// proved with the proofs that exist; recorded ones prove nothing and are left out. It
+// is an error when there is none, or when one cannot be read.
 func Index(fsys fs.FS) ([]Entry, error) {
 	files, err := transcripts(fsys)
 	if err != nil {
@@ -148,6 +155,9 @@ func Index(fsys fs.FS) ([]Entry, error) {
 		s, err := Parse(file, data)
 		if err != nil {
 			errs = append(errs, err)
+			continue
+		}
+		if s.Recorded {
 			continue
 		}
 		entries = append(entries, Entry{File: file, Title: s.Title, Citations: s.Citations})
