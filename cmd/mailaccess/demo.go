@@ -27,6 +27,7 @@ type demo struct {
 	addresses addresses
 	arrivals  time.Duration
 	certOut   string
+	record    string
 	log       logging
 }
 
@@ -43,9 +44,16 @@ kept in memory: whatever clients do to it is gone when this ends.
 
 The certificate is made for this run and signed by itself; --cert-out writes it
 to a file, for clients that are to verify it. Port 0 picks a free port: the
-lines that say where to connect name the real one.`,
+lines that say where to connect name the real one.
+
+--record writes down what clients and the demonstration say, within TLS too, as a
+transcript that package prototest plays against a fresh demonstration: of IMAP
+into the file, of POP3 into one beside it (session.txt, session.pop3.txt). Commands
+of one connection are then handed on one by one. All is in it: passwords that
+somebody types, though only demo is one, and messages that are uploaded.`,
 		Example: `  mailaccess demo
   mailaccess demo --arrivals 10s
+  mailaccess demo --record session.txt
   mailaccess demo --imap 127.0.0.1:0 --imaps "" --pop3 "" --pop3s ""`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
@@ -54,6 +62,7 @@ lines that say where to connect name the real one.`,
 	o.addresses.register(f)
 	f.DurationVar(&o.arrivals, "arrivals", 0, "deliver a new message each time this `interval` has passed, such as 10s; 0: none")
 	f.StringVar(&o.certOut, "cert-out", "", "write the certificate in PEM to this `file`")
+	f.StringVar(&o.record, "record", "", "write what is said to this `file`, passwords and mail too")
 	o.log.register(f)
 	return cmd
 }
@@ -68,6 +77,9 @@ func (o *demo) run(cmd *cobra.Command) (err error) {
 	if o.arrivals < 0 {
 		return fmt.Errorf("--arrivals %v: less than nothing", o.arrivals)
 	}
+	if o.arrivals > 0 && o.record != "" {
+		return errors.New("--arrivals and --record: what arrives by itself cannot be played again")
+	}
 	cert, err := protocols.SelfSigned()
 	if err != nil {
 		return err
@@ -77,11 +89,12 @@ func (o *demo) run(cmd *cobra.Command) (err error) {
 	if err := fillDemo(ctx, store); err != nil {
 		return err
 	}
+	config := newTLSConfig(cert)
 	s, err := openServer(serverConfig{
 		store:               store,
 		authenticator:       auth.Static(map[string]string{demoUser: demoUser}),
 		addresses:           o.addresses,
-		tls:                 newTLSConfig(cert),
+		tls:                 config,
 		logger:              log,
 		plaintextOnLoopback: true,
 	})
@@ -93,11 +106,26 @@ func (o *demo) run(cmd *cobra.Command) (err error) {
 			return errors.Join(err, s.close())
 		}
 	}
-	o.explain(cmd.OutOrStdout(), s)
-	return o.serve(ctx, s, store, func() {
+	stopping := func() {
 		stop()
 		fmt.Fprintln(cmd.ErrOrStderr(), "Shutting down. Interrupt again to end at once.")
-	})
+	}
+	if o.record != "" {
+		r, rerr := record(o.record, s, config)
+		if rerr != nil {
+			return errors.Join(rerr, s.close())
+		}
+		defer r.cut()
+		also := stopping
+		stopping = func() {
+			also()
+			// What clients are told now belongs to this run alone.
+			rerr = r.close()
+		}
+		defer func() { err = errors.Join(err, rerr) }()
+	}
+	o.explain(cmd.OutOrStdout(), s)
+	return o.serve(ctx, s, store, stopping)
 }
 
 // serve serves, with messages arriving if that was asked for. When it returns,
@@ -143,6 +171,9 @@ func (o *demo) explain(w io.Writer, s *server) {
 	}
 	if o.arrivals > 0 {
 		fmt.Fprintf(&b, "\nA message arrives every %v.\n", o.arrivals)
+	}
+	if o.record != "" {
+		fmt.Fprintf(&b, "\nWhat is said is recorded in %s, passwords and mail too.\n", o.record)
 	}
 	b.WriteString("\nCtrl-C ends it.\n")
 	io.WriteString(w, b.String()) //nolint:errcheck // who does not read it can be served all the same

@@ -78,7 +78,7 @@ func (p *proxy) response1(out *spout, piece []byte, whole bool) (tail []byte, er
 	for {
 		kind := ServerLine
 		if !whole {
-			kind = ServerData
+			kind = ServerPart
 		}
 		tail = append(tail[max(0, len(tail)-literalEnd):], piece...)
 		size, _, more := literal(tail)
@@ -116,7 +116,7 @@ func (p *proxy) literal(out *spout, size int64) error {
 		size -= int64(len(data))
 		data = data[:min(int64(len(data)), through)]
 		through -= int64(len(data))
-		if err := out.write(ServerData, data, true); err != nil {
+		if err := out.write(ServerLiteral, data, true); err != nil {
 			return err
 		}
 	}
@@ -147,7 +147,7 @@ func (p *proxy) body(out *spout) error {
 		}
 		kind := ServerLine
 		if !whole {
-			kind = ServerData
+			kind = ServerPart
 		}
 		if err := out.write(kind, piece, !whole); err != nil || last {
 			return err

@@ -236,7 +236,7 @@ func (p *proxy) unit(piece []byte, whole bool, cur *command, discard bool) error
 				return err
 			}
 			size -= int64(len(data))
-			p.h.Event(Event{ClientData, data, true})
+			p.h.Event(Event{ClientLiteral, data, true})
 			if err := p.pass(data, discard); err != nil {
 				return err
 			}
@@ -252,7 +252,7 @@ func (p *proxy) line(piece []byte, whole, discard bool) (tail []byte, err error)
 	for {
 		kind := ClientLine
 		if !whole {
-			kind = ClientData
+			kind = ClientPart
 		}
 		tail = append(tail[max(0, len(tail)-literalEnd):], piece...)
 		_, _, more := literal(tail)

@@ -60,8 +60,7 @@ type Handler interface {
 // Event is a piece of a conversation.
 type Event struct {
 	Kind Kind
-	// Data is what was sent: a line with its end, or a part of a literal or of a
-	// line that is longer than 64 KiB. Nil for the kinds that are no data.
+	// Data is what was sent. Nil for the kinds that are no data.
 	Data []byte
 	// More: the command, or the answer's line, goes on after this piece.
 	More bool
@@ -72,10 +71,12 @@ type Kind int
 
 // The kinds of events.
 const (
-	ClientLine Kind = iota // a line of the client, or its last part
-	ClientData             // part of a literal, or of a line that is not over
+	ClientLine    Kind = iota // a line of the client with its end, or the last part of one
+	ClientPart                // 64 KiB of a line that goes on
+	ClientLiteral             // some or all of a literal
 	ServerLine
-	ServerData
+	ServerPart
+	ServerLiteral
 	StartTLS  // the channel is TLS from here on
 	Deflate   // the channel is compressed from here on (RFC 4978)
 	ClientEnd // the client closed the connection

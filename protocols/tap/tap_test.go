@@ -42,7 +42,8 @@ type reader struct {
 func (r *reader) Event(e tap.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	who := map[tap.Kind]string{tap.ClientLine: "C", tap.ClientData: "C", tap.ServerLine: "S", tap.ServerData: "S"}[e.Kind]
+	who := map[tap.Kind]string{tap.ClientLine: "C", tap.ClientPart: "C", tap.ClientLiteral: "C",
+		tap.ServerLine: "S", tap.ServerPart: "S", tap.ServerLiteral: "S"}[e.Kind]
 	if who == "" {
 		fmt.Fprintf(&r.said, "%s\n", map[tap.Kind]string{
 			tap.StartTLS: "<tls>", tap.Deflate: "<deflate>", tap.ClientEnd: "C<end>", tap.ServerEnd: "S<end>"}[e.Kind])
