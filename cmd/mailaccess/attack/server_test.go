@@ -80,6 +80,13 @@ type server struct {
 // test ends it is interrupted, and must end in order.
 func serve(t *testing.T, args ...string) *server {
 	t.Helper()
+	return serveAs(t, usersFile, "", args...)
+}
+
+// serveAs is serve with another users file, and a pattern that names the accounts'
+// directories below the root.
+func serveAs(t *testing.T, usersFile, pattern string, args ...string) *server {
+	t.Helper()
 	s := &server{dir: t.TempDir(), log: &serveLog{ready: make(chan struct{})}}
 	s.root = filepath.Join(s.dir, "store", "mail")
 	s.log.addrs = map[string]*string{"imap": &s.imap, "imaps": &s.imaps, "pop3": &s.pop3, "pop3s": &s.pop3s}
@@ -87,7 +94,7 @@ func serve(t *testing.T, args ...string) *server {
 	users := filepath.Join(s.dir, "users")
 	must(t, os.WriteFile(users, []byte(usersFile), 0o600))
 	cert, key := s.certificate(t)
-	s.cmd = exec.Command(program, append([]string{"serve", "--store", "maildir:" + s.root + "?sync=off", "--users", users,
+	s.cmd = exec.Command(program, append([]string{"serve", "--store", "maildir:" + s.root + pattern + "?sync=off", "--users", users,
 		"--tls-cert", cert, "--tls-key", key, "--allow-plaintext-auth",
 		"--imap", "127.0.0.1:0", "--imaps", "127.0.0.1:0", "--pop3", "127.0.0.1:0", "--pop3s", "127.0.0.1:0"}, args...)...)
 	s.cmd.Env = withoutRuntimeLimits(os.Environ())
