@@ -6,7 +6,7 @@ FUZZTIME ?= 20000x
 # staticcheck is built from the module proxy at the version that is named here.
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check test vet lint race fuzz bench bench-peers interop faults crash attack
+.PHONY: check test vet lint race fuzz bench bench-peers interop faults crash attack vulncheck
 
 check: vet lint test
 
@@ -21,6 +21,12 @@ vet:
 
 lint:
 	$(GO) run $(STATICCHECK) -tags interop ./...
+
+# Asks the Go vulnerability database (vuln.go.dev, or GOVULNDB) about what is called here and
+# in the standard library: by hand, as its answer changes by itself.
+VULNCHECK ?= golang.org/x/vuln/cmd/govulncheck@v1.9.0
+vulncheck:
+	$(GO) run $(VULNCHECK) -test ./...
 
 race:
 	$(GO) test -race ./...
