@@ -5,8 +5,8 @@
 // against a server of its own, and what it stored and fetched is compared octet for octet,
 // over IMAP and POP3.
 //
-// They log in with what they know: passwords, SCRAM with and without channel binding, OAuth
-// tokens. Each is let in with the right secret by the mechanism that is meant, and kept out
+// They log in with what they have: passwords, SCRAM with and without channel binding, OAuth
+// tokens, certificates. Each is let in with the right secret by the mechanism that is meant, and kept out
 // with a wrong one.
 //
 // Others use the Maildirs themselves while the server serves them: procmail and maildrop

@@ -87,7 +87,15 @@ type fetcher struct {
 // newFetcher makes room for what program retrieves.
 func newFetcher(t *testing.T, d *demo, program string) *fetcher {
 	t.Helper()
-	f := &fetcher{client: d.tool(t, program), mails: raws(d.overIMAP(t, "INBOX"))}
+	f := emptyFetcher(t, d, program)
+	f.mails = raws(d.overIMAP(t, "INBOX"))
+	return f
+}
+
+// emptyFetcher does so for mail that is not looked at.
+func emptyFetcher(t *testing.T, d *demo, program string) *fetcher {
+	t.Helper()
+	f := &fetcher{client: d.tool(t, program)}
 	for _, name := range []string{"cur", "tmp", "new"} {
 		must(t, "make a directory", os.Mkdir(filepath.Join(f.dir, name), 0o700))
 	}

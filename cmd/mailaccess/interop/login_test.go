@@ -115,7 +115,7 @@ set ssl_force_tls = no
 
 // mpopLogin retrieves all, and leaves it where it is.
 func mpopLogin(t *testing.T, l login) error {
-	f := newFetcher(t, l.d, "mpop")
+	f := emptyFetcher(t, l.d, "mpop")
 	f.write(t, "rc", fmt.Appendf(nil, `account demo
 host localhost
 port %s
@@ -129,7 +129,6 @@ keep on
 uidls_file %s
 delivery maildir %s
 `, port(l.addr), l.secret, strings.ToLower(l.mechanism), filepath.Join(f.dir, "uidls"), f.dir))
-	f.mails = l.mails
 	if out, err := f.try("--file=rc", "demo"); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
