@@ -122,6 +122,7 @@ before from the same network.
 The server is asked over its admin socket, which is open to its user and to root.`,
 		Example: `  mailaccess bans
   mailaccess bans --json --store maildir:/srv/mail
+  mailaccess bans --config /etc/mailaccess/mailaccess.toml
   mailaccess bans lift 192.0.2.1`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.list(cmd) },
@@ -129,6 +130,7 @@ The server is asked over its admin socket, which is open to its user and to root
 	f := cmd.PersistentFlags()
 	f.StringVar(&o.store, "store", o.store, "`URL` of the server's store: maildir:PATH")
 	f.StringVar(&o.socket, "admin-socket", "", adminSocketUsage)
+	registerConfig(f)
 	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
 	cmd.AddCommand(&cobra.Command{
 		Use:   "lift ADDRESS|NETWORK|ACCOUNT|all",
@@ -146,6 +148,9 @@ everybody's are.`,
 }
 
 func (o *bans) ask(cmd *cobra.Command, method, what string, request any) ([]byte, error) {
+	if err := configureAsServe(cmd.Flags()); err != nil {
+		return nil, fmt.Errorf("bans: %w", err)
+	}
 	path, err := adminPath(o.socket, o.store)
 	if err != nil {
 		return nil, fmt.Errorf("bans: %w", err)

@@ -44,6 +44,7 @@ on standard error when the store cannot be checked.`,
 	f := cmd.Flags()
 	f.StringVar(&o.store, "store", o.store, "`URL` of the store: maildir:PATH")
 	f.StringVar(&o.socket, "admin-socket", "", adminSocketUsage)
+	registerConfig(f)
 	f.BoolVar(&o.repair, "repair", false, "put right what can be without guessing: sizes, identities, left-overs")
 	return cmd
 }
@@ -51,6 +52,9 @@ on standard error when the store cannot be checked.`,
 func (o *check) run(cmd *cobra.Command, users []string) error {
 	ctx, stop := stopSignals(cmd.Context())
 	defer stop()
+	if err := configureAsServe(cmd.Flags()); err != nil {
+		return &exitError{2, fmt.Errorf("check: %w", err)}
+	}
 	found := 0
 	err := o.check(ctx, users, func(f maildir.Finding) {
 		found++

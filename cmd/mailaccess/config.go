@@ -58,6 +58,32 @@ func configure(f *pflag.FlagSet) (strangers []string, err error) {
 	return strangers, file.apply(f)
 }
 
+// registerConfig adds the flag by which another command takes what it shares with serve from
+// serve's file: see configureAsServe.
+func registerConfig(f *pflag.FlagSet) {
+	f.String(configFlag, "", "`file` of settings of mailaccess serve, for what is not given here")
+}
+
+// configureAsServe sets those flags of another command that the command line does not and
+// serve knows too, as store and users, from where serve takes them.
+func configureAsServe(f *pflag.FlagSet) error {
+	serve := newServeCommand().Flags()
+	if err := serve.Set(configFlag, f.Lookup(configFlag).Value.String()); err != nil {
+		return err
+	}
+	serve.Lookup(configFlag).Changed = f.Changed(configFlag)
+	if _, err := configure(serve); err != nil {
+		return err
+	}
+	var failed error
+	f.VisitAll(func(flag *pflag.Flag) {
+		if own := serve.Lookup(flag.Name); own != nil && own.Changed && !flag.Changed && flag.Name != configFlag && configurable(flag.Name) {
+			failed = errors.Join(failed, f.Set(flag.Name, own.Value.String()))
+		}
+	})
+	return failed
+}
+
 // configurable reports whether a flag can be set from elsewhere.
 func configurable(name string) bool { return name != "help" }
 

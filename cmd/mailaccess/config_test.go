@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -135,6 +136,51 @@ func TestConfigureStrangers(t *testing.T) {
 	strangers, err := configure(newServeCommand().Flags())
 	if err != nil || fmt.Sprint(strangers) != "[MAILACCESS_TLS_CRT]" {
 		t.Errorf("%v, %v", strangers, err)
+	}
+}
+
+// Other commands take the store, the users file and the socket from where serve does, unless
+// they are told otherwise.
+func TestConfigureOtherCommands(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	file := written(t, "mail.toml", fmt.Sprintf("store = 'maildir:%s'\nusers = '%s'\nadmin-socket = '%s'\nimap = ':143'\n", in("mail"), in("users"), in("nobody.sock")))
+	exists := func(path string) {
+		t.Helper()
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	do := func(want int, args ...string) (stdout, stderr string) {
+		t.Helper()
+		code, stdout, stderr := runIn(t, "sesame\n", args...)
+		if code != want {
+			t.Errorf("%q: exit code %d, want %d; %s", args, code, want, stderr)
+		}
+		return stdout, stderr
+	}
+	do(0, "user", "add", "ann", "--password-stdin", "--config", file)
+	exists(in("users"))
+	do(0, "deliver", "ann", "--config", file)
+	exists(in("mail/ann/new"))
+	do(0, "deliver", "ann", "--config", file, "--store", "maildir:"+in("other"))
+	exists(in("other/ann/new"))
+	do(0, "check", "--config", file)
+	if stdout, _ := do(0, "undelete", "ann", "--list", "--config", file); stdout != "" {
+		t.Errorf("undelete: %s", stdout)
+	}
+	if _, stderr := do(1, "bans", "lift", "all", "--config", file); !strings.Contains(stderr, in("nobody.sock")) {
+		t.Errorf("bans asks elsewhere: %s", stderr)
+	}
+	t.Setenv("MAILACCESS_STORE", "maildir:"+in("third"))
+	do(0, "deliver", "ann", "--config", file)
+	exists(in("third/ann/new"))
+	t.Setenv("MAILACCESS_CONFIG", in("missing"))
+	for _, args := range [][]string{{"deliver", "ann"}, {"check"}, {"undelete", "ann"}, {"bans"}, {"user", "add", "bob"}} {
+		code := map[string]int{"deliver": exitTemporary, "check": 2}[args[0]]
+		if _, stderr := do(max(code, 1), args...); !strings.Contains(stderr, "configuration: open "+in("missing")) {
+			t.Errorf("%q: %s", args, stderr)
+		}
 	}
 }
 

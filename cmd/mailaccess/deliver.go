@@ -48,6 +48,7 @@ message may be there all the same, and then twice.`,
 	})
 	f := cmd.Flags()
 	f.StringVar(&o.store, "store", o.store, "`URL` of the store: maildir:PATH")
+	registerConfig(f)
 	f.StringVar(&o.mailbox, "mailbox", mailaccess.Inbox, "`name` of the mailbox, with / between levels")
 	return cmd
 }
@@ -62,6 +63,9 @@ func usage(err error) error {
 func (o *deliver) run(cmd *cobra.Command, user string) error {
 	ctx, stop := stopSignals(cmd.Context())
 	defer stop()
+	if err := configureAsServe(cmd.Flags()); err != nil {
+		return &exitError{exitTemporary, fmt.Errorf("deliver: %w", err)}
+	}
 	path, err := stores.MaildirPath(o.store)
 	if err != nil {
 		return usage(err)

@@ -40,6 +40,7 @@ A time is in RFC 3339 (2026-03-01T12:00:00Z), a date, or how long ago (3h, 2d).`
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.store, "store", o.store, "`URL` of the store: maildir:PATH")
+	registerConfig(f)
 	f.StringVar(&o.mailbox, "mailbox", "", "`name` of the mailbox that they were in; empty: any")
 	f.StringVar(&o.since, "since", "", "`time` since when they were expunged; empty: any")
 	f.BoolVar(&o.list, "list", false, "only show what there is")
@@ -49,6 +50,9 @@ A time is in RFC 3339 (2026-03-01T12:00:00Z), a date, or how long ago (3h, 2d).`
 func (o *undelete) run(cmd *cobra.Command, user string) error {
 	ctx, stop := stopSignals(cmd.Context())
 	defer stop()
+	if err := configureAsServe(cmd.Flags()); err != nil {
+		return fmt.Errorf("undelete: %w", err)
+	}
 	path, err := stores.MaildirPath(o.store)
 	if err != nil {
 		return err

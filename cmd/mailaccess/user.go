@@ -63,7 +63,8 @@ server that runs sees the change at the next login.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.file, "users", "", "users `file` (required)")
+	f.StringVar(&o.file, "users", "", "users `file`; it, or a configuration that names it, is needed")
+	registerConfig(f)
 	f.BoolVar(&o.passwordStdin, "password-stdin", false, "read the password from standard input: one line")
 	f.BoolVar(&o.replace, "replace", false, "change the password if the user exists")
 	f.StringVar(&o.scheme, "scheme", "argon2id", "how the password is kept: argon2id, scram-sha-256, blf-crypt or plain")
@@ -73,6 +74,9 @@ server that runs sees the change at the next login.`,
 }
 
 func (o *userAdd) run(cmd *cobra.Command, name string) error {
+	if err := configureAsServe(cmd.Flags()); err != nil {
+		return fmt.Errorf("user add: %w", err)
+	}
 	if o.file == "" {
 		return errors.New("user add: no users file: give --users FILE")
 	}
