@@ -63,9 +63,9 @@ func (c *conn) Event(e tap.Event) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	switch e.Kind {
-	case tap.ClientLine, tap.ClientData:
+	case tap.ClientLine, tap.ClientPart, tap.ClientLiteral:
 		c.hear('C', e)
-	case tap.ServerLine, tap.ServerData:
+	case tap.ServerLine, tap.ServerPart, tap.ServerLiteral:
 		c.answered(e.Data)
 		c.hear('S', e)
 	case tap.StartTLS:
