@@ -72,11 +72,13 @@ func LoadCertificates(pairs []KeyPair, log *zap.Logger) (*Certificates, error) {
 	}
 	c := &Certificates{log: log, stop: make(chan struct{})}
 	for _, files := range pairs {
-		c.pairs = append(c.pairs, &pair{files: files})
+		p := &pair{files: files}
+		if err := c.load(p); err != nil {
+			return nil, err
+		}
+		c.pairs = append(c.pairs, p)
 	}
-	if err := c.Reload(); err != nil {
-		return nil, err
-	}
+	c.publish()
 	c.watcher.Go(c.watch)
 	return c, nil
 }
@@ -173,9 +175,6 @@ func (c *Certificates) publish() {
 	certs := make([]*tls.Certificate, 0, len(c.pairs))
 	now := time.Now()
 	for _, p := range c.pairs {
-		if p.cert == nil {
-			continue // at the start, which fails
-		}
 		certs = append(certs, p.cert)
 		c.remind(p, now)
 	}

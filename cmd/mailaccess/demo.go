@@ -89,7 +89,7 @@ func (o *demo) run(cmd *cobra.Command) (err error) {
 	if err := fillDemo(ctx, store); err != nil {
 		return err
 	}
-	config := newTLSConfig(cert)
+	config := protocols.NewTLSConfig(cert)
 	s, err := openServer(serverConfig{
 		store:               store,
 		authenticator:       auth.Static(map[string]string{demoUser: demoUser}),

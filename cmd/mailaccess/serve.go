@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -27,8 +26,7 @@ type serve struct {
 	auth      authentication
 	guard     guarding
 	addresses addresses
-	tlsCert   string
-	tlsKey    string
+	channels  channels
 	plaintext bool
 	keep      span   // how long expunged messages are kept; 0: not at all
 	memory    octets // of the store
@@ -70,6 +68,8 @@ MAILACCESS_IMAP and the like do.
 Without a certificate there is no TLS, and the listeners that need it must be
 turned off with --imaps "" --pop3s "". Passwords are then accepted only with
 --allow-plaintext-auth: keep such a server behind something that does TLS.
+Certificates that are replaced, as every renewal does, are in force a few seconds
+later, at once with SIGHUP.
 
 A Maildir store keeps expunged messages for a while, for mailaccess undelete, and
 answers mailaccess check and mailaccess bans on a socket in its own directory. Of an account that Dovecot or
@@ -98,8 +98,7 @@ take ten seconds to finish. A second one ends it at once.`,
 	o.maildrop.register(f)
 	o.limits.register(f)
 	o.addresses.register(f)
-	f.StringVar(&o.tlsCert, "tls-cert", "", "`file` with the certificate chain in PEM")
-	f.StringVar(&o.tlsKey, "tls-key", "", "`file` with the private key in PEM")
+	o.channels.register(f)
 	f.BoolVar(&o.plaintext, "allow-plaintext-auth", false, "accept passwords without TLS")
 	f.StringVar(&o.adminSocket, "admin-socket", "", adminSocketUsage)
 	o.log.register(f)
@@ -134,10 +133,17 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 	if err := o.auth.check(); err != nil {
 		return err
 	}
-	tlsConfig, err := o.tlsConfig()
+	if err := o.channels.check(cmd.Flags(), o.addresses, o.auth.certificateUser != ""); err != nil {
+		return err
+	}
+	certificates, tlsConfig, err := o.channels.config(log)
 	if err != nil {
 		return err
 	}
+	if certificates != nil {
+		defer certificates.Close()
+	}
+	defer onHangup(certificates, log)()
 	guard, err := o.guard.options()
 	if err != nil {
 		return err
@@ -169,6 +175,7 @@ func (o *serve) run(cmd *cobra.Command) (err error) {
 		guard:          guard,
 		addresses:      o.addresses,
 		tls:            tlsConfig,
+		proxies:        o.channels.proxies,
 		allowPlaintext: o.plaintext,
 		namespace:      namespace,
 		namespaceOf:    o.namespaceOf(cmd, store),
@@ -251,32 +258,6 @@ func (o *serve) admin(store mailaccess.Store, guard *auth.Guarded, log *zap.Logg
 		log.Warn("there is no admin socket: mailaccess check has to wait until the server ends, and mailaccess bans cannot ask", zap.Error(err))
 	}
 	return a, nil
-}
-
-// tlsConfig reads the certificate. It is nil when there is none and none is
-// needed.
-func (o *serve) tlsConfig() (*tls.Config, error) {
-	switch {
-	case o.tlsCert == "" && o.tlsKey == "":
-		if o.addresses.imaps == "" && o.addresses.pop3s == "" {
-			return nil, nil
-		}
-		return nil, errors.New(`no certificate: give --tls-cert and --tls-key, or turn off what needs them with --imaps "" --pop3s ""`)
-	case o.tlsKey == "":
-		return nil, errors.New("--tls-cert needs --tls-key")
-	case o.tlsCert == "":
-		return nil, errors.New("--tls-key needs --tls-cert")
-	}
-	cert, err := tls.LoadX509KeyPair(o.tlsCert, o.tlsKey)
-	if err != nil {
-		return nil, fmt.Errorf("certificate %s with key %s: %w", o.tlsCert, o.tlsKey, err)
-	}
-	return newTLSConfig(cert), nil
-}
-
-// newTLSConfig asks for what RFC 8314, section 4.1, does.
-func newTLSConfig(cert tls.Certificate) *tls.Config {
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 }
 
 // stopSignals returns a context that ends with the first signal to stop. From

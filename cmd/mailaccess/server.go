@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -29,7 +30,8 @@ type serverConfig struct {
 	authenticator mailaccess.Authenticator
 	guard         *auth.GuardOptions // nil: the defaults
 	addresses     addresses
-	tls           *tls.Config // nil: no TLS, neither at once nor later
+	tls           *tls.Config                          // nil: no TLS, neither at once nor later
+	proxies       func(listener string) []netip.Prefix // from where proxies connect to it, who tell for whom; nil: none
 	namespace     imap.Namespace
 	namespaceOf   func(ctx context.Context, account string) (imap.Namespace, error) // nil: namespace
 	pop3          pop3.Policy
@@ -50,9 +52,10 @@ type server struct {
 
 // An endpoint is one listener and what it is for.
 type endpoint struct {
-	name     string // as the flag: imap, imaps, pop3, pop3s
-	address  string // as it was asked for
-	tls      bool   // from the first byte
+	name     string         // as the flag: imap, imaps, pop3, pop3s
+	address  string         // as it was asked for
+	tls      bool           // from the first byte
+	proxies  []netip.Prefix // from where proxies connect; nil: clients do
 	server   *protocols.Server
 	listener net.Listener
 }
@@ -91,6 +94,9 @@ func openServer(c serverConfig) (_ *server, err error) {
 		if p.address == "" {
 			continue
 		}
+		if c.proxies != nil {
+			p.proxies = c.proxies(p.name)
+		}
 		if err := s.listen(p, c.tls != nil); err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
@@ -107,6 +113,9 @@ func (s *server) listen(p *endpoint, haveTLS bool) (err error) {
 	}
 	if p.listener, err = net.Listen("tcp", p.address); err != nil {
 		return err
+	}
+	if len(p.proxies) > 0 {
+		p.listener = &protocols.ProxyListener{Listener: p.listener, From: p.proxies}
 	}
 	s.endpoints = append(s.endpoints, p)
 	return nil
@@ -130,7 +139,11 @@ func (s *server) serve(ctx context.Context, stopping func()) error {
 	failed := make(chan error, len(s.endpoints))
 	var serving sync.WaitGroup
 	for _, p := range s.endpoints {
-		s.log.Info("serving", zap.String("protocol", p.name), zap.Stringer("address", p.listener.Addr()))
+		fields := []zap.Field{zap.String("protocol", p.name), zap.Stringer("address", p.listener.Addr())}
+		if len(p.proxies) > 0 {
+			fields = append(fields, zap.Stringers("proxies", p.proxies))
+		}
+		s.log.Info("serving", fields...)
 		serving.Go(func() {
 			if err := p.serve(); !errors.Is(err, protocols.ErrServerClosed) {
 				failed <- err

@@ -4,10 +4,12 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,5 +96,60 @@ func TestSecondSignalEndsTheServerAtOnce(t *testing.T) {
 		if _, err := io.Copy(io.Discard, c.r); err == nil {
 			continue // closed, or reset: the process is gone
 		}
+	}
+}
+
+// SIGHUP loads the certificates again; what cannot be loaded stays as it was.
+func TestHangupReloadsCertificates(t *testing.T) {
+	dir := t.TempDir()
+	users := filepath.Join(dir, "users")
+	addUser(t, users, "alice", "sesame")
+	renew := func() *tls.Config {
+		t.Helper()
+		if err := writeKeyPair(dir, "cert.pem", "key.pem"); err != nil {
+			t.Fatal(err)
+		}
+		return trust(t, filepath.Join(dir, "cert.pem"))
+	}
+	before := renew()
+	cmd := exec.Command("mailaccess", "serve", "--store", "memory:", "--users", users,
+		"--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "key.pem"),
+		"--imap", "", "--imaps", "127.0.0.1:0", "--pop3", "", "--pop3s", "")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	killer := time.AfterFunc(2*patience, func() { cmd.Process.Kill() }) // so that no test waits forever
+	defer killer.Stop()
+	defer cmd.Process.Kill()
+	p := &program{t: t, lines: bufio.NewReader(stderr)}
+	addr := p.served("imaps")
+	old := dial(t, addr, before)
+	old.expect(`\* OK`)
+	after := renew()
+	hangup := func(logged string) {
+		t.Helper()
+		if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		p.line(logged)
+	}
+	hangup("SIGHUP: certificates loaded again")
+	dial(t, addr, after).expect(`\* OK`)
+	old.do("a login alice sesame", `a OK`) // who was there is not touched
+	if err := os.WriteFile(filepath.Join(dir, "key.pem"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hangup(`"level":"error".*SIGHUP: not all certificates could be loaded again.*key.pem`)
+	dial(t, addr, after).expect(`\* OK`)
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	old.expect(`\* BYE`)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("ended with %v", err)
 	}
 }
