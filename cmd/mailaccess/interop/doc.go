@@ -6,8 +6,8 @@
 // over IMAP and POP3.
 //
 // They log in with what they have: passwords, SCRAM with and without channel binding, OAuth
-// tokens, certificates. Each is let in with the right secret by the mechanism that is meant, and kept out
-// with a wrong one.
+// tokens, certificates. Each is let in with the right secret by the mechanism that is meant,
+// and kept out with a wrong one.
 //
 // Others use the Maildirs themselves while the server serves them: procmail and maildrop
 // deliver, and mbsync keeps them like its own. Dovecot keeps a Maildir that is then taken
