@@ -7,6 +7,8 @@
 //	mailaccess deliver NAME             one message into a Maildir store
 //	mailaccess undelete NAME            what was expunged, back
 //	mailaccess bans                     who is kept out for failed logins
+//	mailaccess import PLACE ...         mail from another server, or from files
+//	mailaccess export PLACE ...         mail to another server, or into files
 //	mailaccess check                    whether a Maildir store is as it should be
 //	mailaccess bench ...                how fast an IMAP and POP3 server is, this one or another
 //

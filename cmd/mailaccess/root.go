@@ -26,7 +26,7 @@ func newRootCommand() *cobra.Command {
 	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(newDemoCommand(), newServeCommand(), newConfigCommand(), newUserCommand(), newVersionCommand(),
 		newCheckCommand(), newBansCommand(), newDeliverCommand(), newUndeleteCommand(),
-		newBenchCommand())
+		newImportCommand(), newExportCommand(), newBenchCommand())
 	return root
 }
 

@@ -92,6 +92,21 @@ func OwnDir(path string) (string, error) {
 	return filepath.Join(p.root, ownDir), nil
 }
 
+// AccountDir returns the directory of an account in the store at path, which need not be
+// there: opening an account makes it. KindNotFound for a name that cannot be an account's.
+func AccountDir(path, account string) (string, error) {
+	const op = "open account"
+	p, err := parsePattern(path)
+	if err != nil {
+		return "", fail(op, mailaccess.KindInvalid, "", err)
+	}
+	parts, err := p.account(account)
+	if err != nil {
+		return "", fail(op, mailaccess.KindNotFound, "", err)
+	}
+	return filepath.Join(append([]string{p.root}, parts...)...), nil
+}
+
 // Store is a store of Maildirs.
 type Store struct {
 	opts Options
