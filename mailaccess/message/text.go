@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -62,9 +63,7 @@ func NewCharsetReader(r io.Reader, name string) io.Reader {
 
 // newCharsetReader is NewCharsetReader for a reader of about size bytes.
 func newCharsetReader(r io.Reader, name string, size int64) io.Reader {
-	switch lower(name) {
-	case "", "us-ascii", "ascii", "utf-8", "utf8":
-	default:
+	if !isUTF8(name) {
 		if cr, err := charset.Reader(name, r); err == nil {
 			r = cr
 		}
@@ -72,19 +71,46 @@ func newCharsetReader(r io.Reader, name string, size int64) io.Reader {
 	return &decoder{r: r, size: size, decode: new(utf8Checker).decode}
 }
 
-// toUTF8 returns text in the given charset as valid UTF-8.
+// toUTF8 returns text in the given charset as valid UTF-8. It is short, as a rule: what
+// reads as it goes would cost more in buffers than the text is long.
 func toUTF8(b []byte, name string) string {
-	var s strings.Builder
-	// The reader over bytes in memory has no errors.
-	_, _ = io.Copy(&s, newCharsetReader(bytes.NewReader(b), name, int64(len(b))))
-	return s.String()
+	if !isUTF8(name) {
+		// The reader over bytes in memory has no errors.
+		if r, err := charset.Reader(name, bytes.NewReader(b)); err == nil {
+			b = readInto(make([]byte, 0, 2*len(b)+utf8.UTFMax), r)
+		}
+	}
+	if utf8.Valid(b) {
+		return string(b)
+	}
+	return string(new(utf8Checker).decode(make([]byte, 0, len(b)+len(b)/2), b, true))
+}
+
+// readInto appends what r has to b.
+func readInto(b []byte, r io.Reader) []byte {
+	for {
+		b = slices.Grow(b, utf8.UTFMax) // less than a rune a decoder may not want to write
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err != nil {
+			return b
+		}
+	}
+}
+
+// isUTF8 reports whether text in the charset is UTF-8 as it is.
+func isUTF8(name string) bool {
+	switch lower(name) {
+	case "", "us-ascii", "ascii", "utf-8", "utf8":
+		return true
+	}
+	return false
 }
 
 // convert returns text in the given charset as UTF-8, and whether all of it has a
 // meaning there.
 func convert(b []byte, name string) (text string, ok bool) {
-	switch lower(name) {
-	case "", "us-ascii", "ascii", "utf-8", "utf8":
+	if isUTF8(name) {
 		return string(b), utf8.Valid(b)
 	}
 	if _, err := charset.Reader(name, nil); err != nil {

@@ -83,6 +83,7 @@ type compiler struct {
 	text    int
 	needles []needle
 	index   map[needleKey]int
+	sent    bool // there is a key for the sent date
 }
 
 type needleKey struct {
@@ -191,10 +192,10 @@ func (c *compiler) leaf(e mailaccess.Expr) (node, error) {
 		if e.Op > mailaccess.DaySince {
 			return node{}, invalidError("unknown comparison of days %d", e.Op)
 		}
-		cost, err := dateCost(e.Date)
+		cost, err := c.dateCost(e.Date)
 		return node{op: opDay, cost: cost, date: e.Date, dayOp: e.Op, day: e.Day}, err
 	case mailaccess.Between:
-		cost, err := dateCost(e.Date)
+		cost, err := c.dateCost(e.Date)
 		return node{op: opBetween, cost: cost, date: e.Date, from: e.From, until: e.Until}, err
 	case mailaccess.Header:
 		return c.needle(inField, strings.ToLower(e.Name), e.Text)
@@ -208,11 +209,12 @@ func (c *compiler) leaf(e mailaccess.Expr) (node, error) {
 	return node{}, invalidError("unknown search key %T", e)
 }
 
-func dateCost(f mailaccess.DateField) (uint8, error) {
+func (c *compiler) dateCost(f mailaccess.DateField) (uint8, error) {
 	switch f {
 	case mailaccess.DateReceived, mailaccess.DateSaved:
 		return costDate, nil
 	case mailaccess.DateSent:
+		c.sent = true
 		return costHeader, nil
 	}
 	return 0, invalidError("unknown date %d", f)

@@ -64,6 +64,7 @@ type Source interface {
 type Matcher struct {
 	root    node
 	needles []needle
+	sent    bool // some key asks for the Date
 	octets  int64
 	scans   sync.Pool // of *scan
 }
@@ -77,7 +78,7 @@ func Compile(e mailaccess.Expr, opts *Options) (*Matcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Matcher{root: root, needles: c.needles, octets: c.opts.Octets}, nil
+	return &Matcher{root: root, needles: c.needles, sent: c.sent, octets: c.opts.Octets}, nil
 }
 
 // NeedsContent reports whether there are messages whose content Match must

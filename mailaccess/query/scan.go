@@ -44,6 +44,9 @@ func (s *scan) reset(ctx context.Context, msg *mailaccess.Message, c mailaccess.
 	s.left = s.m.octets
 	clear(s.found)
 	s.sentKnown, s.sent = unknown, time.Time{}
+	if !s.m.sent {
+		s.sentKnown = no // nobody asks
+	}
 }
 
 // release drops what belongs to the message.

@@ -207,6 +207,7 @@ func (h *handle) Capabilities() mailaccess.Capabilities {
 		Replace:         h,
 		Mailboxes:       h,
 		Subscriptions:   h,
+		Search:          h,
 		Derived:         h,
 		Recent:          h,
 		Locate:          h,
