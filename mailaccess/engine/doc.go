@@ -22,10 +22,14 @@
 //
 // Everything else that a store lacks is KindUnsupported.
 //
+// # Memory
+//
+// An Engine keeps the orders in which messages were sorted last, in up to 16 MiB.
+//
 // # Locks
 //
-// Two locks, never held together: that of the hub (who listens to what) and that
-// of the process's leases. Neither is held while a store, a sink or a listener's
-// function runs. A [Session] is safe for concurrent use; a [View] and an [Upload]
+// Three locks, never held together: that of the hub (who listens to what), that
+// of the process's leases, and that of the orders in which messages were sorted
+// last. None is held while a store, a sink or a listener's function runs. A [Session] is safe for concurrent use; a [View] and an [Upload]
 // belong to one goroutine at a time.
 package engine

@@ -38,6 +38,7 @@ type Engine struct {
 
 	hub    hub
 	leases leaseTable
+	orders orders
 
 	// selfRing: the store does not watch, so the engine rings for what
 	// passes through it.

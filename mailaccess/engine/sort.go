@@ -26,6 +26,14 @@ const maxSortMemory = 256 << 20
 // were looked at.
 func (v *View) Sort(ctx context.Context, uids mailaccess.UIDSet, criteria []query.SortCriterion, progress Progress) ([]mailaccess.UID, error) {
 	uids = uids.Intersect(v.uids)
+	if sorted, ok, err := v.sortKept(ctx, uids, criteria, progress); ok || err != nil {
+		return sorted, err
+	}
+	return v.sortNow(ctx, uids, criteria, progress)
+}
+
+// sortNow is Sort by the keys of all of uids, which are in the view.
+func (v *View) sortNow(ctx context.Context, uids mailaccess.UIDSet, criteria []query.SortCriterion, progress Progress) ([]mailaccess.UID, error) {
 	s, err := query.NewSorter(criteria, uids.Len(), maxSortMemory)
 	if err != nil {
 		return nil, err
@@ -95,14 +103,14 @@ const sortProbes = 255
 // that are gone are passed over.
 func (v *View) SortMore(ctx context.Context, sorted []mailaccess.UID, added mailaccess.UIDSet, criteria []query.SortCriterion) ([]mailaccess.UID, error) {
 	if n := added.Len(); n*3*sortProbes > len(sorted) {
-		return v.Sort(ctx, mailaccess.UIDSetOf(sorted...).Union(added), criteria, nil)
+		return v.sortNow(ctx, mailaccess.UIDSetOf(sorted...).Union(added).Intersect(v.uids), criteria, nil)
 	}
 	sorted = slices.Clone(sorted)
 	for uid := range added.All() {
 		at, err := v.placeOf(ctx, sorted, uid, criteria)
 		switch {
 		case errors.Is(err, errNoPlace):
-			return v.Sort(ctx, mailaccess.UIDSetOf(sorted...).Union(added), criteria, nil)
+			return v.sortNow(ctx, mailaccess.UIDSetOf(sorted...).Union(added).Intersect(v.uids), criteria, nil)
 		case err != nil:
 			return nil, err
 		case at >= 0:
@@ -124,7 +132,7 @@ func (v *View) placeOf(ctx context.Context, sorted []mailaccess.UID, uid mailacc
 		for i := from; i < to; i += step {
 			probes.AddUID(sorted[i])
 		}
-		order, err := v.Sort(ctx, probes.Set(), criteria, nil)
+		order, err := v.sortNow(ctx, probes.Set().Intersect(v.uids), criteria, nil)
 		if err != nil {
 			return 0, err
 		}
