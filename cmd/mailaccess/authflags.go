@@ -53,7 +53,7 @@ func newAuthentication() authentication {
 // register adds the flags. What the fields hold are the defaults.
 func (a *authentication) register(f *pflag.FlagSet) {
 	f.StringVar(&a.users, "users", "", "users `file`")
-	f.BoolVar(&a.digests, "auth-digests", false, "offer CRAM-MD5 and APOP to users whose passwords the users file has as they are; they are weak")
+	f.BoolVar(&a.digests, "auth-digests", false, "offer CRAM-MD5 and APOP where the users file has every password as it is; they are weak")
 	f.StringVar(&a.http, "auth-http", "", "`URL` of a server that is asked about user names and passwords")
 	f.StringVar(&a.httpHeaders, "auth-http-header-file", "", "`file` of header lines for its requests, as Authorization: Bearer SECRET")
 	f.BoolVar(&a.httpTokens, "auth-http-tokens", false, "ask it about OAuth tokens too")
@@ -129,6 +129,9 @@ func (a *authentication) authenticator(log *zap.Logger, pool *auth.Pool, secret 
 		users, err := auth.OpenUsersFile(a.users, &auth.UsersFileOptions{Logger: log, Pool: pool, Secret: secret, Digests: a.digests})
 		if err != nil {
 			return nil, err
+		}
+		if a.digests && log != nil && !auth.CanAPOP(users) {
+			log.Warn("CRAM-MD5 and APOP are not offered: not every user's password is stored as it is", zap.String("path", a.users))
 		}
 		all = append(all, users)
 	}

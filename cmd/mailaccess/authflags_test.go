@@ -155,6 +155,11 @@ func TestServeAuthDigests(t *testing.T) {
 	_, imap, _ := serveWith(t, "--users", users, "--auth-digests")
 	c := dial(t, imap, nil)
 	c.expect(`\* OK .*AUTH=CRAM-MD5`)
+	// Or not for all.
+	some := written(t, "users", "ann:{PLAIN}secret\n")
+	addUser(t, some, "bob", "secret")
+	p := start(t, true, "serve", "--store", "memory:", "--users", some, "--auth-digests", "--imap", "127.0.0.1:0", "--imaps", "", "--pop3", "", "--pop3s", "")
+	p.line(`CRAM-MD5 and APOP are not offered: not every user`)
 	_, imap, _ = serveWith(t, "--users", users)
 	c = dial(t, imap, nil)
 	if line := c.expect(`\* OK .*AUTH=SCRAM.*`)[0]; strings.Contains(line, "CRAM-MD5") {
