@@ -113,9 +113,10 @@ func startTLS(ctx context.Context, c *conn) error {
 		return err
 	}
 	// What came before the handshake was not protected: it must not be taken
-	// for the client's.
+	// for the client's, nor what it said of itself.
 	c.r.Reset((*source)(c))
 	c.w.Reset(c.nc)
+	c.client = ""
 	return errAnswered
 }
 
