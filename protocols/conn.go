@@ -32,7 +32,8 @@ type Conn struct {
 	wire     wire // over raw
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
-	pace     pace // of its commands
+	pace     pace    // of its commands
+	holds    holding // of memory
 
 	given    *tls.Conn                // raw, when a listener handed out TLS connections
 	upgraded atomic.Pointer[tls.Conn] // TLS over wire, from the handshake on

@@ -10,9 +10,11 @@ import (
 
 // A Limiter counts connections in total, by address, by network and by user.
 // Servers that share one share the counts: a user's PerUser connections may then be
-// IMAP here and POP3 there. It is safe for concurrent use.
+// IMAP here and POP3 there. It also keeps the budget of memory. It is safe for
+// concurrent use.
 type Limiter struct {
 	limits Limits // as they are in force
+	memory memory
 
 	mu    sync.Mutex
 	total int
@@ -21,10 +23,13 @@ type Limiter struct {
 }
 
 // NewLimiter returns a Limiter that keeps the Connections, PerAddress, PerNetwork
-// and PerUser of limits, but for those that are Trusted; nil means the defaults.
+// and PerUser of limits, but for those that are Trusted, and the Memory and
+// PerConnection; nil means the defaults.
 func NewLimiter(limits *Limits) *Limiter {
+	l := limits.withDefaults()
 	return &Limiter{
-		limits: limits.withDefaults(),
+		limits: l,
+		memory: newMemory(l.Memory),
 		from:   make(map[netip.Prefix]int),
 		users:  make(map[string]int),
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/pflag"
 
 	"github.com/hashmail/mailaccess/protocols"
@@ -43,7 +42,7 @@ func TestLimitFlags(t *testing.T) {
 		MaxDepth: 24, MaxItems: 25, MaxSet: 26,
 		Memory: 1 << 30, PerConnection: 27 << 20,
 	}
-	if diff := cmp.Diff(want, l.Limits, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+	if diff := cmp.Diff(want, l.Limits, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
 	}
 }

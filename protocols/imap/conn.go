@@ -114,6 +114,7 @@ func newConn(s *Server, nc *protocols.Conn) *conn {
 	c.r = imapwire.NewReader((*source)(c), &imapwire.ReaderOptions{
 		Limits:   c.wireLimits(),
 		Continue: c.continueLiteral,
+		Hold:     c.reserveInput,
 	})
 	return c
 }
@@ -182,6 +183,7 @@ func (c *conn) closeView() {
 			c.notify.fetches.uids = mailaccess.UIDSet{}
 		}
 		c.saved, c.contexts = mailaccess.UIDSet{}, nil
+		c.keep(c.saved)
 	}
 }
 
@@ -322,6 +324,7 @@ func (c *conn) forget() {
 	c.answer, c.keepsNumbers = answer{}, false
 	c.acted, c.created = false, mailaccess.UIDSet{}
 	c.limited, c.asked = 0, 0
+	c.nc.Release()
 	if cap(c.set.Ranges) > maxKeptRanges {
 		c.set.Ranges = nil
 	}

@@ -145,7 +145,9 @@ func (c *conn) answerFound(ctx context.Context, a *searchAnswer, f found) error 
 		}
 	}
 	if ret.has(returnSave) {
-		c.saved = f.told(&ret)
+		if err := c.save(f.told(&ret)); err != nil {
+			return err
+		}
 	}
 	switch {
 	case !extended:

@@ -114,6 +114,7 @@ func (p *pusher) push() {
 }
 
 func (p *pusher) tell() error {
+	defer p.c.nc.Release()
 	if err := p.teller.tell(p.ctx); err != nil {
 		return err
 	}

@@ -238,7 +238,9 @@ func (m *multiSearch) searchSelected(ctx context.Context, c *conn) error {
 		return err
 	}
 	if m.ret.has(returnSave) {
-		c.saved = f.told(&m.ret)
+		if err := c.save(f.told(&m.ret)); err != nil {
+			return err
+		}
 	}
 	if err := m.answer(ctx, c, c.view, f); err != nil || !m.ret.has(returnUpdate) {
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/protocols"
 )
 
 // renderedAs is under which name a rendered item is kept by the store.
@@ -34,14 +35,25 @@ type renderings struct {
 	fresh [][]mailaccess.Derived // what was made, by kind
 	// waiting is how many octets are in fresh.
 	waiting int
+	// most is how many octets there may be in arena, and in fresh.
+	most int
 }
 
-// A batch keeps at most this many octets that the store had, and offers what it
-// made as soon as it is as much: a structure may be long, and a batch has many.
+// A batch keeps at most so many octets that the store had, and offers what it made as
+// soon as it is as much: a structure may be long, and a batch has many. More than
+// unreserved are reserved, if there is memory free: nothing waits for it.
 const maxRendered = 4 << 20
 
+// room reports whether there may be n octets in arena, or in fresh.
+func (r *renderings) room(n int) bool {
+	if n > r.most && r.most < maxRendered && r.c.nc.TryReserve(protocols.Work, 2*maxRendered) {
+		r.most = maxRendered
+	}
+	return n <= r.most
+}
+
 func (c *conn) renderings(plan *fetchPlan) *renderings {
-	r := &renderings{c: c}
+	r := &renderings{c: c, most: unreserved}
 	for i := range plan.items {
 		item := &plan.items[i]
 		if renderedAs[item.kind] != "" {
@@ -79,7 +91,7 @@ func (r *renderings) load(ctx context.Context, batch []engine.Numbered) {
 			at := next*len(r.kinds) + k
 			next++
 			b, ok := engine.Unsealed(d.Bytes)
-			if !ok || r.own(b) || len(r.arena)+len(b) > maxRendered {
+			if !ok || r.own(b) || !r.room(len(r.arena)+len(b)) {
 				continue // it is made anew
 			}
 			from := len(r.arena)
@@ -138,7 +150,7 @@ func (r *renderings) done(ctx context.Context, i int) {
 	if len(r.kinds) > 0 {
 		clear(r.of(i))
 	}
-	if r.waiting >= maxRendered {
+	if !r.room(r.waiting) {
 		r.save(ctx)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/protocols"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
 
@@ -110,6 +111,13 @@ func (c *conn) find(ctx context.Context, x *searchContext, ret *returnOptions) (
 	if x.order != nil {
 		needed = engine.SearchOptions{} // what is first in order may be anywhere
 	}
+	perMessage := int64(searchedMessage)
+	if x.order != nil {
+		perMessage = sortedMessage
+	}
+	if err := c.reserveResult(int64(view.Len()), perMessage); err != nil {
+		return f, err
+	}
 	needed.Progress = c.progress.set
 	err = c.attended(ctx, func(ctx context.Context) error {
 		var err error
@@ -125,6 +133,9 @@ func (c *conn) find(ctx context.Context, x *searchContext, ret *returnOptions) (
 		}
 		return err
 	})
+	if n := sortedUID * int64(len(f.sorted)); n > unreserved {
+		c.nc.TryReserve(protocols.Work, n) // which is less
+	}
 	return f, err
 }
 

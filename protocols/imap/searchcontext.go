@@ -79,7 +79,7 @@ func (c *conn) addContext(x *searchContext, ret *returnOptions) error {
 		sorted += len(have.sorted)
 		items += have.fetches.items()
 	}
-	if x.live == nil || x.order != nil && sorted > maxSorted || items > maxFetchItems {
+	if x.live == nil || x.order != nil && sorted > maxSorted || items > maxFetchItems || !c.keep(c.saved, append(slices.Clip(c.contexts), x)...) {
 		return c.sendNoUpdate(x)
 	}
 	if ret.fetch != nil && ret.fetch.modSeq {
@@ -255,6 +255,7 @@ func parseCancelUpdate(c *conn) (action, error) {
 				c.contexts = append(c.contexts[:i], c.contexts[i+1:]...)
 			}
 		}
+		c.keep(c.saved, c.contexts...)
 		return nil
 	}, c.r.CRLF()
 }

@@ -52,6 +52,9 @@ func (c *conn) thread(ctx context.Context, algorithm query.ThreadAlgorithm, crit
 	if expr, err = c.limitSearch(expr, c.view, true); err != nil {
 		return err
 	}
+	if err := c.reserveResult(int64(c.view.Len()), sortedMessage); err != nil {
+		return err
+	}
 	var threads *query.Threads
 	err = c.attended(ctx, func(ctx context.Context) error {
 		uids, err := c.view.Search(ctx, expr, engine.SearchOptions{Progress: c.progress.set})

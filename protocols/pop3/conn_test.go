@@ -386,3 +386,18 @@ func TestPace(t *testing.T) {
 		c.Close()
 	})
 }
+
+// A maildrop takes eight octets for each message, of which a connection may have so many.
+func TestMaildropHasALimit(t *testing.T) {
+	for most, want := range map[int64]string{24: "+OK", 23: "-ERR [SYS/TEMP] limit exceeded"} {
+		inBubble(t, demo("A: 1\r\n\r\n", "A: 2\r\n\r\n", "A: 3\r\n\r\n"), func(t *testing.T, h *world) {
+			h.server.Limits.PerConnection = most
+			c := dial(t, h)
+			c.say("USER demo")
+			c.want("+OK")
+			c.say("PASS demo")
+			c.want(want)
+			c.Close()
+		})
+	}
+}

@@ -19,7 +19,8 @@ const leaseName = "pop3"
 type maildrop struct {
 	policy *Policy
 	sess   *engine.Session
-	lease  *engine.Lease // nil: there is no lock
+	keep   func(n int64) bool // counts the memory that it takes
+	lease  *engine.Lease      // nil: there is no lock
 	boxes  []*dropBox
 
 	sizes []int64 // of message number n at n-1, in octets
@@ -46,13 +47,18 @@ type dropBox struct {
 	overdue, lapsed mailaccess.UIDSet
 }
 
+// sizeMemory is what a message takes in a maildrop, in octets.
+const sizeMemory = 8
+
 // openMaildrop opens the account and its maildrop.
-func openMaildrop(ctx context.Context, e *engine.Engine, id mailaccess.Identity, p *Policy) (*maildrop, error) {
+//
+// keep is told how much memory the maildrop will take, and says whether it may.
+func openMaildrop(ctx context.Context, e *engine.Engine, id mailaccess.Identity, p *Policy, keep func(n int64) bool) (*maildrop, error) {
 	sess, err := e.Open(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	d := &maildrop{policy: p, sess: sess}
+	d := &maildrop{policy: p, sess: sess, keep: keep}
 	if err := d.open(ctx); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -95,6 +101,9 @@ func (d *maildrop) open(ctx context.Context) (err error) {
 // note notes the messages of a mailbox and their sizes. What is removed while that
 // goes on was never in the maildrop.
 func (d *maildrop) note(ctx context.Context, b *dropBox) error {
+	if !d.keep(sizeMemory * int64(len(d.sizes)+b.view.Len())) {
+		return &mailaccess.Error{Kind: mailaccess.KindLimit, Op: "open maildrop"}
+	}
 	if d.sizes == nil {
 		d.sizes = make([]int64, 0, b.view.Len())
 	}

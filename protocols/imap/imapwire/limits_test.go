@@ -116,3 +116,48 @@ func TestEnter(t *testing.T) {
 		t.Errorf("two more levels: %v", err)
 	}
 }
+
+// Hold is called once for each long command, before it is kept; what it refuses is skipped.
+func TestHold(t *testing.T) {
+	const x = 7000
+	refused := errors.New("refused")
+	for _, tt := range []struct {
+		name    string
+		command string
+		long    bool
+	}{
+		{"short", "a SEARCH " + strings.Repeat("x", x), false},
+		{"word", "a SEARCH " + strings.Repeat("x", 2*x), true},
+		{"many words", "a SEARCH" + strings.Repeat(" ALL", x), true},
+		{"literal", "a SEARCH {14000+}\r\n" + strings.Repeat("x", 2*x), true},
+		{"literals", "a SEARCH" + strings.Repeat(" {7000+}\r\n"+strings.Repeat("x", x), 3), true},
+	} {
+		for _, err := range []error{nil, refused} {
+			held := 0
+			r := NewReader(strings.NewReader(strings.Repeat(tt.command+"\r\n", 2)+"t NOOP\r\n"), &ReaderOptions{
+				Limits: Limits{Line: -1},
+				Hold:   func() error { held++; return err },
+			})
+			for range 2 {
+				if _, _, err := r.Command(); err != nil {
+					t.Fatal(err)
+				}
+				var got error
+				for more := true; more && got == nil; {
+					if more, got = r.Accept(' '); more && got == nil {
+						_, got = r.ReadAString()
+					}
+				}
+				if refuses := tt.long && err != nil; errors.Is(got, refused) != refuses {
+					t.Errorf("%s: reading ended with %v", tt.name, got)
+				}
+			}
+			if want := map[bool]int{true: 2}[tt.long]; held != want {
+				t.Errorf("%s: Hold was called %d times, want %d", tt.name, held, want)
+			}
+			if tag, _, err := r.Command(); err != nil || string(tag) != "t" {
+				t.Errorf("%s: out of step: %q, %v", tt.name, tag, err)
+			}
+		}
+	}
+}

@@ -205,10 +205,13 @@ func (r *Reader) memoryLiteral() ([]byte, error) {
 	if int64(r.held)+l.Size > int64(r.limits.Command) {
 		return nil, &LimitError{Kind: LimitCommand, Max: int64(r.limits.Command)}
 	}
+	n := int(l.Size)
+	if err := r.grows(n); err != nil {
+		return nil, err
+	}
 	if err := l.Accept(); err != nil {
 		return nil, err
 	}
-	n := int(l.Size)
 	for r.end-r.pos < n {
 		if err := r.fill(); err != nil {
 			return nil, err

@@ -80,7 +80,16 @@ type ReaderOptions struct {
 	// error is returned by that method. nil sends nothing, which suits
 	// clients that do not wait, such as a recorded stream.
 	Continue func() error
+
+	// Hold is called when a command proves to be longer than 8 KiB, once for each
+	// such command, before more of it is kept. Its error is returned by the method
+	// that reads, and refuses the command: [Reader.Skip] passes over the rest. nil
+	// lets all pass.
+	Hold func() error
 }
+
+// usualCommand is what a command holds before Hold is called.
+const usualCommand = 8 << 10
 
 const (
 	smallSize  = 128
@@ -95,6 +104,7 @@ var readPool = sync.Pool{New: func() any { return new([pooledSize]byte) }}
 type Reader struct {
 	src    io.Reader
 	cont   func() error
+	hold   func() error
 	limits Limits
 	utf8   bool
 
@@ -110,8 +120,9 @@ type Reader struct {
 	ended bool    // the present command's last line end is consumed
 	lit   Literal // its fields are in use while lit.pending
 
-	line  int // octets consumed of the present line
-	held  int // octets of earlier lines and literals, towards Limits.Command
+	line  int  // octets consumed of the present line
+	large bool // Hold was called
+	held  int  // octets of earlier lines and literals, towards Limits.Command
 	depth int
 	items int
 
@@ -125,7 +136,7 @@ func NewReader(src io.Reader, opts *ReaderOptions) *Reader {
 	if opts == nil {
 		opts = &ReaderOptions{}
 	}
-	return &Reader{src: src, cont: opts.Continue, limits: opts.Limits.withDefaults(), ended: true}
+	return &Reader{src: src, cont: opts.Continue, hold: opts.Hold, limits: opts.Limits.withDefaults(), ended: true}
 }
 
 // Reset throws away everything buffered and reads from src from now on, as
@@ -294,7 +305,7 @@ func (r *Reader) skipLine(budget *int64) (more bool, err error) {
 func (r *Reader) endCommand() {
 	r.ended = true
 	r.lit = Literal{}
-	r.line, r.held, r.depth, r.items = 0, 0, 0, 0
+	r.line, r.held, r.depth, r.items, r.large = 0, 0, 0, 0, false
 }
 
 // fill reads more octets behind buf[pos:end]. That may move: what callers

@@ -19,6 +19,9 @@ func (r *Reader) at(i int) (byte, error) {
 	if err := r.checkLine(i - 2); err != nil { // CR LF are not counted
 		return 0, err
 	}
+	if err := r.grows(i); err != nil {
+		return 0, err
+	}
 	for r.pos+i >= r.end {
 		if err := r.fill(); err != nil {
 			return 0, err
@@ -38,11 +41,17 @@ func (r *Reader) span(i int, c class) (int, error) {
 	for {
 		for _, b := range r.buf[r.pos+n : r.end] {
 			if classes[b]&c == 0 {
-				return n - i, r.checkLine(n)
+				if err := r.checkLine(n); err != nil {
+					return 0, err
+				}
+				return n - i, r.grows(n)
 			}
 			n++
 		}
 		if err := r.checkLine(n); err != nil {
+			return 0, err
+		}
+		if err := r.grows(n); err != nil {
 			return 0, err
 		}
 		if err := r.fill(); err != nil {
@@ -57,6 +66,15 @@ func (r *Reader) checkLine(n int) error {
 		return &LimitError{Kind: LimitLine, Max: int64(r.limits.Line)}
 	}
 	return nil
+}
+
+// grows calls Hold when the command is about to have n octets more and be large.
+func (r *Reader) grows(n int) error {
+	if r.large || r.hold == nil || r.held+r.line+n <= usualCommand {
+		return nil
+	}
+	r.large = true
+	return r.hold()
 }
 
 // consume returns a view of the next n octets, which are in the buffer, and

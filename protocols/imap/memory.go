@@ -1,0 +1,94 @@
+package imap
+
+import (
+	"errors"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/protocols"
+)
+
+// What is counted of a session's memory, in octets; docs/security.md has the table.
+const (
+	// unreserved is what a command may need for its result without reserving it, and
+	// the result saved by a search without being counted.
+	unreserved = 64 << 10
+	// searchedMessage is what a message may take of the result of a search, sortedMessage
+	// what it takes while it is sorted or threaded, sortedUID in what was sorted.
+	searchedMessage = 8
+	sortedMessage   = 96
+	sortedUID       = 4
+	// contextMemory is a search that is kept up to date, besides its result.
+	contextMemory = 4 << 10
+)
+
+// codeNotSaved is RFC 5182, section 2.1: the result of a search was not saved.
+const codeNotSaved goimap.ResponseCode = "NOTSAVED"
+
+// reserve sets memory aside before it is used, and waits for it if need be. What was
+// answered does not wait with it.
+func (c *conn) reserve(use protocols.Use, n int64) error {
+	if c.nc.TryReserve(use, n) {
+		return nil
+	}
+	if err := c.w.Flush(); err != nil {
+		return err
+	}
+	err := c.nc.Reserve(use, n)
+	switch {
+	case errors.Is(err, protocols.ErrMemory):
+		return no(goimap.ResponseCodeUnavailable, "no memory is free for this now")
+	case errors.Is(err, protocols.ErrMemoryOfConnection):
+		return no(goimap.ResponseCodeLimit, "this takes more memory than one connection may have")
+	case err != nil:
+		c.broken = err
+	}
+	return err
+}
+
+// reserveInput is for a command of more than usual length, which is twice as large, at
+// most, when it has been parsed. Before the login there is none.
+func (c *conn) reserveInput() error {
+	if before(c) {
+		return nil
+	}
+	return c.reserve(protocols.Input, 2*c.nc.Limits().MaxCommand)
+}
+
+// reserveResult is for what is found among n messages, at most what one connection may
+// have: the engine bounds what is sorted.
+func (c *conn) reserveResult(n, perMessage int64) error {
+	if n *= perMessage; n <= unreserved {
+		return nil
+	}
+	return c.reserve(protocols.Work, n)
+}
+
+// keep counts what the session will hold from one command to the next: the results that
+// it saved, and those that it follows.
+func (c *conn) keep(saved mailaccess.UIDSet, contexts ...*searchContext) bool {
+	n := max(0, sizeOf(saved)-unreserved)
+	for _, x := range contexts {
+		n += contextMemory + sortedUID*int64(len(x.sorted)) + sizeOf(x.live.Found())
+	}
+	return c.nc.Keep(n)
+}
+
+// save keeps the result of a search (RFC 5182, section 2.1).
+func (c *conn) save(uids mailaccess.UIDSet) error {
+	if !c.keep(uids, c.contexts...) {
+		c.saved = mailaccess.UIDSet{}
+		return no(codeNotSaved, "no memory is free to save the result")
+	}
+	c.saved = uids
+	return nil
+}
+
+// sizeOf is what a set takes.
+func sizeOf(s mailaccess.UIDSet) (n int64) {
+	for range s.Ranges() {
+		n += 8
+	}
+	return n
+}

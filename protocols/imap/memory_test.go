@@ -1,0 +1,209 @@
+package imap_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashmail/mailaccess/protocols/prototest"
+	"github.com/hashmail/mailaccess/stores/memory"
+)
+
+// loggedIn is a client that has logged in, and how it hears the answer to a tag.
+func loggedIn(t *testing.T, s *server) (client net.Conn, hear func(tag string) string) {
+	t.Helper()
+	client, err := s.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	converses(t, client, "", "LOGIN demo demo", "SELECT INBOX")
+	r := bufio.NewReader(client)
+	return client, func(tag string) string {
+		for {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				t.Errorf("waiting for the answer to %s: %v", tag, err)
+				return ""
+			}
+			if strings.HasPrefix(line, tag+" ") {
+				return strings.TrimSuffix(line, "\r\n")
+			}
+		}
+	}
+}
+
+// A command of more than usual length waits until there is memory for it, while others go
+// on; after two minutes it is refused, and the conversation goes on behind it.
+func TestLargeCommandsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fx := fuzzFixture()
+		fx.Options = map[string]string{"memory": fmt.Sprint(2 << 20)} // for input: one command
+		store := inMemory(memory.New(nil))
+		store.served = stuckStore{store.served, 30 * time.Minute}
+		s := startServer(t, fx, store)
+		large := "b ID (\"name\" {9000+}\r\n" + strings.Repeat("x", 9000) + ")\r\nc NOOP\r\n"
+		one, hearOne := loggedIn(t, s)
+		two, hearTwo := loggedIn(t, s)
+		other, hearOther := loggedIn(t, s)
+		defer other.Close()
+
+		begin := func() { // to send a large command, and stop in the middle
+			if _, err := io.WriteString(one, large[:len(large)-100]); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		end := func() {
+			if _, err := io.WriteString(one, large[len(large)-100:]); err != nil {
+				t.Fatal(err)
+			}
+			if got := hearOne("b"); !strings.HasPrefix(got, "b OK ") {
+				t.Errorf("got %q", got)
+			}
+			hearOne("c")
+		}
+		try := func(after time.Duration, want string) {
+			t.Helper()
+			start := time.Now()
+			go io.WriteString(two, large)
+			ended := make(chan struct{})
+			if after < 2*time.Minute {
+				time.AfterFunc(after, func() { end(); close(ended) })
+			} else {
+				close(ended)
+			}
+			synctest.Wait()
+			fmt.Fprint(other, "o SEARCH ALL\r\n")
+			if got := hearOther("o"); !strings.HasPrefix(got, "o OK ") || time.Since(start) != 0 {
+				t.Errorf("others got %q after %v", got, time.Since(start))
+			}
+			if got := hearTwo("b"); !strings.HasPrefix(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			if got := hearTwo("c"); !strings.HasPrefix(got, "c OK ") {
+				t.Errorf("behind it got %q", got)
+			}
+			<-ended
+			if d := time.Since(start); d != after {
+				t.Errorf("it took %v, want %v", d, after)
+			}
+		}
+		begin()
+		try(time.Minute, "b OK ")
+		// A search that takes half an hour.
+		go fmt.Fprint(one, "d SEARCH BODY y SUBJECT {9000+}\r\n"+strings.Repeat("x", 9000)+"\r\n")
+		go io.Copy(io.Discard, one)
+		synctest.Wait()
+		try(2*time.Minute, "b NO [UNAVAILABLE] no memory is free for this now")
+		one.Close()
+		two.Close()
+		other.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What a command would take for its result has its limit by connection.
+func TestResultsHaveALimit(t *testing.T) {
+	fx := fuzzFixture()
+	for i := range 1000 {
+		fx.Messages = append(fx.Messages, prototest.Message{User: "demo", Mailbox: "INBOX", Content: prototest.Generated(i)})
+	}
+	for _, test := range []struct {
+		most string // that a connection may have
+		want []string
+	}{
+		{"1000000", []string{"\r\nb OK ", "\r\nc OK ", "\r\nd OK ", "\r\ne OK "}},
+		{"90000", []string{"\r\nb OK ", "\r\nc NO [LIMIT] this takes more memory than one connection may have\r\n", "\r\nd NO [LIMIT] ", "\r\ne OK "}},
+	} {
+		fx.Options = map[string]string{"per-connection": test.most}
+		s := startServer(t, fx, inMemory(memory.New(nil)))
+		got := pipelined(t, s, "a LOGIN demo demo\r\na SELECT INBOX\r\nb SEARCH ALL\r\nc SORT (SUBJECT) UTF-8 ALL\r\n"+
+			"d THREAD REFERENCES UTF-8 ALL\r\ne FETCH 1:* FLAGS\r\nf LOGOUT\r\n")
+		for _, want := range test.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("with %s there is no %q", test.most, want)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What is held from one command to the next does not grow beyond what there is: searches
+// are not followed (RFC 5267, section 4.3.1), results not saved (RFC 5182, section 2.1); and
+// what was given up makes room.
+func TestKeptHasALimit(t *testing.T) {
+	s := startServer(t, fuzzFixture(), inMemory(memory.New(nil)))
+	s.srv.Limits.Memory = 64 << 10 // of which one connection may have 16
+	client, hear := loggedIn(t, s)
+	said := func(tag, command string) string {
+		fmt.Fprintf(client, "%s %s\r\n", tag, command)
+		return hear(tag)
+	}
+	told := 0
+	for i := range 8 {
+		tag := fmt.Sprint("u", i)
+		fmt.Fprintf(client, "%s SEARCH RETURN (UPDATE COUNT) ALL\r\nx NOOP\r\n", tag)
+		if got := hear(tag); !strings.HasPrefix(got, tag+" OK ") {
+			t.Errorf("got %q", got)
+		}
+		hear("x")
+	}
+	for i := range 8 { // BAD where there is no such search
+		if tag := fmt.Sprint("c", i); strings.HasPrefix(said(tag, fmt.Sprintf("CANCELUPDATE \"u%d\"", i)), tag+" OK ") {
+			told++
+		}
+	}
+	if told != 3 {
+		t.Errorf("%d searches are followed, want 3", told)
+	}
+	// All were given up.
+	said("v", "SEARCH RETURN (UPDATE COUNT) ALL")
+	if got := said("w", `CANCELUPDATE "v"`); !strings.HasPrefix(got, "w OK ") {
+		t.Errorf("got %q", got)
+	}
+	client.Close()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// RFC 5182, section 2.1: a result that there is no memory for is not saved, and $ is empty.
+func TestSavedHasALimit(t *testing.T) {
+	const n = 18_000 // of which each second one is 72,000 octets
+	var odd []string
+	for i := 1; i < n; i += 2 {
+		odd = append(odd, fmt.Sprint(i))
+	}
+	for most, want := range map[int64]string{1 << 20: "b OK ", 286_000: "b NO [NOTSAVED] "} {
+		s := newBenchServer(t, n)
+		s.server.Limits.PerConnection = most
+		s.server.Limits.MaxString, s.server.Limits.MaxCommand = 1000, 70_000
+		// 140,000 octets are for the command, 144,000 for its result.
+		client, server := net.Pipe()
+		go s.server.ServeConn(server)
+		converses(t, client, "", "LOGIN demo demo", "SELECT INBOX")
+		r := bufio.NewReader(client)
+		fmt.Fprint(client, "b SEARCH RETURN (SAVE) UID "+strings.Join(odd, ",")+"\r\n")
+		if got, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(got, want) {
+			t.Errorf("with %d: got %.200q, %v, want %q", most, got, err, want)
+		}
+		saved := "* ESEARCH (TAG \"c\") COUNT 9000\r\n"
+		if most < 1<<20 {
+			saved = "* ESEARCH (TAG \"c\") COUNT 0\r\n"
+		}
+		fmt.Fprint(client, "c SEARCH RETURN (COUNT) $\r\n")
+		if got, err := r.ReadString('\n'); err != nil || got != saved {
+			t.Errorf("with %d: got %q, %v, want %q", most, got, err, saved)
+		}
+		client.Close()
+	}
+}
