@@ -27,6 +27,11 @@ type benchFlags struct {
 	workloads []string
 	repeat    int
 	duration  time.Duration
+	waiting   int
+	listeners int
+	rate      float64
+	calm      time.Duration
+	report    string
 }
 
 func (b *benchFlags) register(f *pflag.FlagSet) {
@@ -35,12 +40,18 @@ func (b *benchFlags) register(f *pflag.FlagSet) {
 	f.StringSliceVar(&b.workloads, "workloads", nil, "`names` of what is measured (default all; see mailaccess bench list)")
 	f.IntVar(&b.repeat, "repeat", 3, "how `often` each workload is run, after a run to warm up")
 	f.DurationVar(&b.duration, "duration", 2*time.Second, "how `long` a run goes on; each does one operation at least")
+	f.IntVar(&b.waiting, "connections", b.waiting, "`number` of connections that wait in idle-memory")
+	f.IntVar(&b.listeners, "listeners", b.listeners, "`number` of connections that are woken in idle-wake")
+	f.DurationVar(&b.calm, "calm", 3500*time.Millisecond, "how `long` a server has to do nothing, until what it put off is taken to be done")
+	f.Float64Var(&b.rate, "rate", 200, "commands in a second in mixed")
+	f.StringVar(&b.report, "report", "", "`file` to write a page for a browser to")
 }
 
 func (b *benchFlags) options() (bench.Options, error) {
 	o := bench.Options{
 		Corpus:    corpus.Corpus{Seed: b.seed, Messages: b.messages},
 		Workloads: b.workloads, Repeat: b.repeat, Duration: b.duration,
+		Connections: b.waiting, Listeners: b.listeners, Rate: b.rate, Calm: b.calm,
 	}
 	switch {
 	case b.messages < 1:
@@ -49,8 +60,28 @@ func (b *benchFlags) options() (bench.Options, error) {
 		return o, fmt.Errorf("--repeat %d: not a number of runs", b.repeat)
 	case b.duration <= 0:
 		return o, fmt.Errorf("--duration %s: not a length of time", b.duration)
+	case b.waiting < 1:
+		return o, fmt.Errorf("--connections %d: not a number of connections", b.waiting)
+	case b.listeners < 1:
+		return o, fmt.Errorf("--listeners %d: not a number of connections", b.listeners)
+	case b.calm <= 0:
+		return o, fmt.Errorf("--calm %s: not a length of time", b.calm)
+	case !(b.rate > 0):
+		return o, fmt.Errorf("--rate %v: not a rate", b.rate)
 	}
 	return o, bench.CheckNames(b.workloads)
+}
+
+// writePage writes the report for a browser, if one is wanted.
+func (b *benchFlags) writePage(p *bench.Page) error {
+	if b.report == "" {
+		return nil
+	}
+	f, err := os.Create(b.report)
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.Write(f), f.Close())
 }
 
 // benchRun are the flags of "bench".
@@ -67,7 +98,7 @@ type benchRun struct {
 }
 
 func newBenchCommand() *cobra.Command {
-	var o benchRun
+	o := benchRun{benchFlags: benchFlags{waiting: 50, listeners: 50}} // what most servers let one user have
 	cmd := &cobra.Command{
 		Use:   "bench --imap ADDRESS --user NAME --password-file FILE",
 		Short: "Measure an IMAP and POP3 server",
@@ -133,7 +164,14 @@ func (o *benchRun) run(cmd *cobra.Command) error {
 	if err := o.write(cmd.OutOrStdout(), before, reports[0]); err != nil {
 		return err
 	}
-	return failedWorkloads(reports)
+	if before != nil {
+		before.Target = "before: " + before.Target
+		reports = append(reports, before)
+	}
+	if err := o.writePage(&bench.Page{Title: "Measurements of " + t.Name, Reports: reports}); err != nil {
+		return err
+	}
+	return failedWorkloads(reports[:1])
 }
 
 func (o *benchRun) write(w io.Writer, before, now *bench.Report) error {

@@ -19,10 +19,11 @@ type benchPeers struct {
 	dir   string
 	crlf  bool
 	json  string
+	doc   string
 }
 
 func newBenchPeersCommand() *cobra.Command {
-	var o benchPeers
+	o := benchPeers{benchFlags: benchFlags{waiting: 1000, listeners: 200}}
 	cmd := &cobra.Command{
 		Use:   "peers",
 		Short: "Measure this server beside others, on this machine",
@@ -36,6 +37,7 @@ the same messages, measure them in turns, and say how many times more the others
 	f.StringVar(&o.dir, "dir", "", "`directory` for mail and configurations, on the disk to measure (default one for the time being)")
 	f.BoolVar(&o.crlf, "crlf", false, "the lines of messages on disk end in CRLF")
 	f.StringVar(&o.json, "json", "", "`file` to write all figures to")
+	f.StringVar(&o.doc, "doc", "", "`file` in Markdown with the lines <!-- peers --> and <!-- /peers -->, between which the comparison goes")
 	o.register(f)
 	return cmd
 }
@@ -76,9 +78,16 @@ func (o *benchPeers) run(cmd *cobra.Command) (err error) {
 			return err
 		}
 	}
+	if o.doc != "" {
+		if err := peers.WriteDoc(o.doc, r); err != nil {
+			return err
+		}
+	}
+	if err := o.writePage(r.Page()); err != nil {
+		return err
+	}
 	out := cmd.OutOrStdout()
-	fmt.Fprintf(out, "syncs per second %.0f, files made and synced %.0f; memory %s/s, loopback %s/s\n",
-		r.Physics.Syncs, r.Physics.Creates, bench.Octets(r.Physics.Copy), bench.Octets(r.Physics.Loopback))
+	fmt.Fprintln(out, r.Physics)
 	for i, report := range r.Reports {
 		fmt.Fprintf(out, "\n%s (%s)\n", r.Servers[i].Version, r.Servers[i].About)
 		if err := bench.WriteTable(out, report); err != nil {

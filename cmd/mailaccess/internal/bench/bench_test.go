@@ -62,7 +62,7 @@ func TestWorkloads(t *testing.T) {
 	c := corpus.Corpus{Seed: 1, Messages: 60}
 	target := ours(t, c)
 	e := expect(c)
-	reports, err := Measure(t.Context(), []*Target{target}, Options{Corpus: c, Repeat: 2, Duration: time.Millisecond})
+	reports, err := Measure(t.Context(), []*Target{target}, Options{Corpus: c, Repeat: 2, Duration: time.Millisecond, Connections: 20, Listeners: 20, Rate: 5000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +78,7 @@ func TestWorkloads(t *testing.T) {
 		"search-flags": {60, 20}, "search-subject": {60, 10}, "search-body": {60, 10}, "sort": {60, 60 * 2}, "thread": {60, 60 * 2},
 		"store-flags": {60, 10}, "append": {1, 10}, "append-pipelined": {16, 160}, "append-concurrent": {1, 10},
 		"copy": {3, 10}, "move": {3, 20}, "expunge": {3, 10},
+		"idle-memory": {1, 100}, "idle-wake": {1, 10}, "resync": {1, 10 * 20}, "pop3-list": {1, 60 * 10}, "pop3-retr": {1, 500}, "mixed": {1, 1},
 	}
 	for _, one := range r.Results {
 		if one.Error != "" || one.NotOffered != "" || len(one.Samples) != 2 {
@@ -91,6 +92,12 @@ func TestWorkloads(t *testing.T) {
 		for _, s := range one.Samples {
 			if s.Operations < int64(one.Sessions) || s.Units != s.Operations*want.units || s.Octets < s.Operations*want.octets {
 				t.Errorf("%s: %d operations, %d units, %d octets", one.Workload, s.Operations, s.Units, s.Octets)
+			}
+			if one.Workload == "idle-memory" {
+				if s.Units != 20 || s.Max != 0 {
+					t.Errorf("%s: %+v", one.Workload, s)
+				}
+				continue
 			}
 			if s.Wall <= 0 || s.P50 <= 0 || s.P50 > s.P99 || s.P99 > s.Max || s.Max > s.Wall*2 {
 				t.Errorf("%s: %v in all, %v %v %v each", one.Workload, s.Wall, s.P50, s.P99, s.Max)

@@ -161,3 +161,14 @@ func perUnit(v float64, units int64) float64 {
 	}
 	return v / float64(units)
 }
+
+// Slow returns the nanoseconds within which 99 of 100 operations were done.
+func (s Sample) Slow() float64 { return float64(s.P99) }
+
+// MedianOf returns the median of a figure in nanoseconds over all runs, as text.
+func (r *Result) MedianOf(figure func(Sample) float64) string {
+	return Duration(median(r.each(figure)))
+}
+
+// MedianMemory returns the median of the memory of a connection, as text.
+func (r *Result) MedianMemory() string { return Octets(median(r.each(Sample.memory))) }

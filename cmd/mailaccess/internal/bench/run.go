@@ -1,9 +1,11 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -19,6 +21,12 @@ type Options struct {
 	Workloads []string      // names; none: all
 	Repeat    int           // runs of each workload; default 3
 	Duration  time.Duration // of a run, which does one operation at least; default 2s
+	// Calm is how long a server has to do nothing until all is taken to be done that it put off; default
+	// 3.5s: our own writes flags into the names of files after two seconds, or three.
+	Calm        time.Duration
+	Connections int     // of idle-memory; default 50
+	Listeners   int     // of idle-wake; default 50
+	Rate        float64 // commands in a second of mixed; default 200
 	// Progress, if not nil, is called when a run begins.
 	Progress func(workload, target string, run, runs int)
 }
@@ -27,19 +35,19 @@ type Options struct {
 // turns: one run of each, then the next run of each, so that a drift of the machine hits all. What
 // one server refuses, or answers wrongly, is in its result; the error is that nothing can be measured.
 func Measure(ctx context.Context, targets []*Target, o Options) ([]*Report, error) {
-	if o.Repeat <= 0 {
-		o.Repeat = 3
-	}
-	if o.Duration <= 0 {
-		o.Duration = 2 * time.Second
-	}
+	o.Repeat, o.Duration = cmp.Or(o.Repeat, 3), cmp.Or(o.Duration, 2*time.Second)
+	o.Calm = cmp.Or(o.Calm, 3500*time.Millisecond)
+	o.Connections, o.Listeners, o.Rate = cmp.Or(o.Connections, 50), cmp.Or(o.Listeners, 50), cmp.Or(o.Rate, 200)
 	picked, err := pick(o.Workloads)
 	if err != nil {
 		return nil, err
 	}
 	e, appended := expect(o.Corpus), samples(o.Corpus)
-	reports := make([]*Report, len(targets))
+	reports, base := make([]*Report, len(targets)), make([]int64, len(targets))
 	for i, t := range targets {
+		if base[i], err = basePSS(t); err != nil {
+			return nil, err
+		}
 		reports[i] = &Report{Target: t.Name, Started: time.Now(), Messages: o.Corpus.Messages, Octets: e.octets, Seed: o.Corpus.Seed}
 	}
 	for _, w := range picked {
@@ -55,9 +63,9 @@ func Measure(ctx context.Context, targets []*Target, o Options) ([]*Report, erro
 				if o.Progress != nil {
 					o.Progress(w.name, t.Name, number+1, o.Repeat)
 				}
-				r := &run{Context: ctx, Target: t, opts: o, corpus: o.Corpus, expect: e, samples: appended, number: max(0, number)}
+				r := &run{Context: ctx, Target: t, opts: o, corpus: o.Corpus, expect: e, samples: appended, number: max(0, number), base: base[i]}
 				if number < 0 {
-					r.opts.Duration = o.Duration / 4
+					r.opts.Duration, r.opts.Calm = o.Duration/4, settleStep
 				}
 				s, err := r.once(w)
 				var missing *notOffered
@@ -78,7 +86,11 @@ func Measure(ctx context.Context, targets []*Target, o Options) ([]*Report, erro
 }
 
 func (w *workload) result() *Result {
-	return &Result{Workload: w.name, About: w.about, Unit: w.unit, Sessions: max(1, w.sessions), Loop: "closed"}
+	r := &Result{Workload: w.name, About: w.about, Unit: w.unit, Sessions: max(1, w.sessions), Loop: "closed"}
+	if w.paced {
+		r.Loop = "open"
+	}
+	return r
 }
 
 // once runs a workload once.
@@ -163,7 +175,7 @@ func (r *run) sessions(w *workload) (s Sample, err error) {
 	if err := end(); err != nil {
 		return s, err
 	}
-	return s, m.settle(r, &s)
+	return s, m.settle(r, r.opts.Calm, &s)
 }
 
 // loops lets each session do operations until the time is over, and one at least.
@@ -174,18 +186,23 @@ func (r *run) loops(w *workload, open []session, s *Sample) (*hdrhistogram.Histo
 		err                       error
 	}
 	outcomes := make([]outcome, len(open))
-	until := time.Now().Add(r.opts.Duration)
+	start := time.Now()
+	until := start.Add(r.opts.Duration)
 	var all sync.WaitGroup
 	for k, session := range open {
+		next := func(context.Context) (time.Time, error) { return time.Now(), r.Err() }
+		if w.paced {
+			next = r.pace(start, k, len(open))
+		}
 		all.Go(func() {
 			o := &outcomes[k]
 			o.latencies = newHistogram()
 			for {
-				begin := time.Now()
-				if o.operations > 0 && (begin.After(until) || w.limit > 0 && o.operations >= int64(w.limit)) {
+				var begin time.Time
+				if begin, o.err = next(r); o.err != nil {
 					return
 				}
-				if o.err = r.Err(); o.err != nil {
+				if o.operations > 0 && (begin.After(until) || w.limit > 0 && o.operations >= int64(w.limit)) {
 					return
 				}
 				d, err := session.do()
@@ -215,10 +232,28 @@ func (r *run) loops(w *workload, open []session, s *Sample) (*hdrhistogram.Histo
 	return latencies, errors.Join(errs...)
 }
 
-// newHistogram holds times from a microsecond to an hour, to three digits.
-func newHistogram() *hdrhistogram.Histogram {
-	return hdrhistogram.New(int64(time.Microsecond), int64(time.Hour), 3)
+// pace returns when the next operation of session k should begin, and waits until then. The times are
+// set before and do not depend on how long operations take: one that should have begun already has
+// waited. Between them are exponentially distributed pauses, as when many people act who know nothing
+// of each other.
+func (r *run) pace(start time.Time, k, sessions int) func(context.Context) (time.Time, error) {
+	random := rand.New(rand.NewPCG(r.corpus.Seed+1, uint64(r.number)<<16|uint64(k)))
+	mean := float64(sessions) / r.opts.Rate * float64(time.Second)
+	return func(ctx context.Context) (time.Time, error) {
+		start = start.Add(time.Duration(random.ExpFloat64() * mean))
+		wait := time.NewTimer(time.Until(start))
+		defer wait.Stop()
+		select {
+		case <-ctx.Done():
+			return start, ctx.Err()
+		case <-wait.C:
+			return start, nil
+		}
+	}
 }
+
+// newHistogram holds times up to an hour, to three digits.
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(time.Hour), 3) }
 
 // A meter reads the clocks around a run.
 type meter struct {
@@ -263,12 +298,11 @@ func (m *meter) read(s *Sample) error {
 // What a server puts off counts: it is awaited until it has been calm for a while.
 const (
 	settleStep  = 100 * time.Millisecond
-	settleCalm  = 35 // steps: flags are written into the names of files after two seconds, or three
 	settleLimit = 20 * time.Second
 )
 
 // settle is read, once the server does nothing any more.
-func (m *meter) settle(ctx context.Context, s *Sample) error {
+func (m *meter) settle(ctx context.Context, calm time.Duration, s *Sample) error {
 	if m.pid == 0 {
 		return nil
 	}
@@ -278,7 +312,7 @@ func (m *meter) settle(ctx context.Context, s *Sample) error {
 	}
 	tick := time.NewTicker(settleStep)
 	defer tick.Stop()
-	for calm, steps := 0, 0; calm < settleCalm && steps < int(settleLimit/settleStep); steps++ {
+	for still, waited := time.Duration(0), time.Duration(0); still < calm && waited < settleLimit; waited += settleStep {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -288,8 +322,8 @@ func (m *meter) settle(ctx context.Context, s *Sample) error {
 		if err != nil {
 			return fmt.Errorf("server: %w", err)
 		}
-		if calm++; now-last > settleStep/50 {
-			calm = 0
+		if still += settleStep; now-last > settleStep/50 {
+			still = 0
 		}
 		last = now
 	}

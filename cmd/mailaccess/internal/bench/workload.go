@@ -22,6 +22,7 @@ type workload struct {
 	sessions int      // at the same time; 0: 1
 	limit    int      // operations of a session in one run; 0: as many as there is time for
 	writes   bool     // what the server puts off is waited for, and counts
+	paced    bool     // operations begin at times that are set before, Options.Rate in a second in all sessions
 
 	// setup and teardown are around each run, and not measured.
 	setup, teardown func(*run) error
@@ -61,6 +62,7 @@ type run struct {
 	expect  expected
 	samples []wire.Append // to append
 	number  int           // of the run, from 0; the same for all targets
+	base    int64         // octets of memory of the server before the first run
 }
 
 func (r *run) messages() int { return r.corpus.Messages }
@@ -70,7 +72,9 @@ func (r *run) block() int { return min(500, max(1, r.messages()/20)) }
 
 // workloads returns all of them, in the order in which they run.
 func workloads() []*workload {
-	return slices.Concat(sessionWorkloads(), fetchWorkloads(), searchWorkloads(), writeWorkloads())
+	first, idle := idleWorkloads()
+	return slices.Concat(first, sessionWorkloads(), fetchWorkloads(), searchWorkloads(), resyncWorkloads(), writeWorkloads(), idle,
+		pop3Workloads(), mixedWorkloads())
 }
 
 // Names returns the names of all workloads, in order.

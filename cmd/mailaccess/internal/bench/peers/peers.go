@@ -98,6 +98,11 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 	if r.Physics, err = MeasurePhysics(ctx, dir); err != nil {
 		return nil, err
 	}
+	lower, err := raiseWatches(o.Bench.Listeners)
+	if err != nil {
+		o.Say("the system's limit of watches cannot be raised: %v", err)
+	}
+	defer lower()
 	var running []*server
 	defer func() {
 		for _, s := range running {

@@ -10,7 +10,13 @@ import (
 )
 
 // POP3 is a connection to a POP3 server (RFC 1939), for one goroutine.
-type POP3 struct{ *stream }
+type POP3 struct {
+	*stream
+
+	// On, if not nil, is called with each line of answers of several lines, without the line end. A
+	// line of more than 64 KiB comes in pieces.
+	On func(line []byte)
+}
 
 // A Listing is what a server said to a command that answers with several lines.
 type Listing struct {
@@ -24,7 +30,7 @@ func DialPOP3(ctx context.Context, addr string, o *DialOptions) (*POP3, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &POP3{s}
+	c := &POP3{stream: s}
 	if _, err := c.status("connect"); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("pop3 %s: greeting: %w", addr, err)
@@ -85,6 +91,9 @@ func (c *POP3) Lines(name string) (Listing, error) {
 			return l, nil
 		}
 		l.Octets += int64(len(line))
+		if c.On != nil {
+			c.On(bytes.TrimRight(line, "\r\n"))
+		}
 		if end {
 			l.Lines++
 		}

@@ -1,0 +1,70 @@
+//go:build interop
+
+package interop
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench"
+	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench/peers"
+)
+
+// TestBenchPeers: each workload runs at our server and at Dovecot, and what they answer is what the
+// corpus has. How fast they are is not asked.
+func TestBenchPeers(t *testing.T) {
+	bin := build(t, "..")
+	dir := t.TempDir()
+	figures, page, doc := filepath.Join(dir, "peers.json"), filepath.Join(dir, "page.html"), filepath.Join(dir, "doc.md")
+	must(t, "write", os.WriteFile(doc, []byte("# Before\n<!-- peers -->\nold\n<!-- /peers -->\nafter\n"), 0o644))
+	cmd := exec.CommandContext(t.Context(), bin.file, "bench", "peers", "--peers", strings.Join(peers.Names(), ","),
+		"--messages", "60", "--repeat", "1", "--duration", "1ms", "--calm", "1ms", "--connections", "20", "--listeners", "20", "--rate", "2000",
+		"--json", figures, "--report", page, "--doc", doc)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	text, err := os.ReadFile(figures)
+	must(t, "read", err)
+	var r peers.Result
+	must(t, "decode", json.Unmarshal(text, &r))
+	if len(r.Reports) != 1+len(peers.Names()) || r.Reports[0].Target != peers.Ours {
+		t.Fatalf("%d servers", len(r.Reports))
+	}
+	for i, report := range r.Reports {
+		for _, name := range append(bench.Names(), "login-tls", "fetch-flags-tls", "fetch-bodies-tls") {
+			if !report.Has(name) {
+				t.Errorf("%s: %s was not measured", report.Target, name)
+			}
+		}
+		for _, one := range report.Results {
+			if one.Error != "" || one.NotOffered != "" || len(one.Samples) != 1 {
+				t.Errorf("%s: %s: failed %q, not offered %q", report.Target, one.Workload, one.Error, one.NotOffered)
+				continue
+			}
+			if s := one.Samples[0]; s.Operations == 0 || s.Octets == 0 || s.PSS == 0 {
+				t.Errorf("%s: %s: %+v", report.Target, one.Workload, s)
+			}
+		}
+		if r.Servers[i].Version == "" {
+			t.Errorf("%s: no version", report.Target)
+		}
+	}
+	if p := r.Physics; p.Syncs <= 0 || p.Creates <= 0 || p.Copy <= 0 || p.Loopback <= 0 {
+		t.Errorf("the machine: %+v", p)
+	}
+	text, err = os.ReadFile(doc)
+	must(t, "read", err)
+	if s := string(text); !strings.HasPrefix(s, "# Before\n<!-- peers -->\n") || !strings.HasSuffix(s, "\n<!-- /peers -->\nafter\n") || strings.Contains(s, "old") || !strings.Contains(s, "| fetch-bodies-tls |") {
+		t.Errorf("the page in Markdown is %s", s)
+	}
+	text, err = os.ReadFile(page)
+	must(t, "read", err)
+	if !strings.Contains(string(text), "<h3>append-concurrent</h3>") {
+		t.Error("the page lacks workloads")
+	}
+}
