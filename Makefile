@@ -6,7 +6,7 @@ FUZZTIME ?= 20000x
 # staticcheck is built from the module proxy at the version that is named here.
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check test vet lint race fuzz bench bench-peers interop faults crash attack vulncheck
+.PHONY: check test vet lint race fuzz bench bench-peers interop faults crash attack soak vulncheck
 
 check: vet lint test
 
@@ -67,6 +67,11 @@ faults:
 ATTACK ?= 2s
 attack:
 	$(GO) test -count 1 -timeout 60m -v -run Attacks ./cmd/mailaccess/attack -attack.for $(ATTACK)
+
+# Good and hostile clients come and go for SOAK; nothing may be left of them.
+SOAK ?= 5m
+soak:
+	$(GO) test -count 1 -timeout 60m -v -run Soak ./cmd/mailaccess/attack -soak.for $(SOAK)
 
 # Drives the demo, and servers over hooks and over Maildirs, with clients from Debian's
 # packages: curl, isync (mbsync) with libsasl2-modules, fetchmail, mpop, gsasl, getmail6,
