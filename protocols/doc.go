@@ -34,6 +34,11 @@
 // wake-up, should it come, is turned into a renewal), so that reading a command
 // does not move a timer.
 //
+// What is buffered beyond that has a budget, over all connections that share a
+// [Limiter]: a protocol calls [Conn.Reserve] before it buffers more than usual, which
+// waits while there is no room, and [Conn.Keep] for what stays between commands, which
+// does not. docs/security.md says what counts.
+//
 // # Locks
 //
 // Server.mu, Conn.mu, Limiter.mu and the write deadline's lock are all held for

@@ -2,6 +2,8 @@ package main
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +69,54 @@ func TestLimitFlagsRefused(t *testing.T) {
 		code, _, stderr := runIn(t, "", args...)
 		if code == 0 || !strings.Contains(stderr, tt.says) {
 			t.Errorf("%s: exit code %d, %s, want an error with %q", tt.flags, code, stderr, tt.says)
+		}
+	}
+}
+
+// docs/security.md has a row for each flag of a limit, with its default, and names nothing
+// as proof that does not exist.
+func TestLimitsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Limits\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	var l limits
+	f := pflag.NewFlagSet("", pflag.ContinueOnError)
+	l.register(f)
+	tests := testNames(t)
+	undocumented := make(map[string]bool)
+	f.VisitAll(func(flag *pflag.Flag) { undocumented[flag.Name] = flag.Name != "trusted-networks" })
+	for line := range strings.Lines(section) {
+		cells := strings.Split(line, " | ")
+		if len(cells) != 5 || !strings.Contains(cells[2], "--") {
+			continue
+		}
+		name := strings.Trim(cells[2], "`-")
+		flag := f.Lookup(name)
+		if flag == nil {
+			t.Errorf("there is no flag %s", cells[2])
+			continue
+		}
+		undocumented[name] = false
+		want := strings.TrimSuffix(flag.DefValue, "0s")
+		if _, err := time.ParseDuration(want); err != nil {
+			want = flag.DefValue
+		}
+		if got := strings.ReplaceAll(cells[1], " ", ""); !strings.HasPrefix(got, want) {
+			t.Errorf("--%s: the default is %s, not %s", name, want, cells[1])
+		}
+		for _, m := range backquoted.FindAllStringSubmatch(cells[4], -1) {
+			transcripts, err := filepath.Glob("../../protocols/*/testdata/" + m[1] + ".txt")
+			if err != nil || len(transcripts) == 0 && !tests[m[1]] {
+				t.Errorf("--%s: there is no transcript and no test %s", name, m[1])
+			}
+		}
+	}
+	for name, is := range undocumented {
+		if is {
+			t.Errorf("--%s is not in docs/security.md", name)
 		}
 	}
 }
