@@ -35,7 +35,7 @@ var rooms = []struct {
 	{"protocols/imap/imapwire", []string{"mailaccess/utf7"}, []string{"github.com/emersion/go-imap/v2"}},
 	{"protocols/imap/inflate", nil, []string{"github.com/klauspost/compress"}},
 	{"protocols/prototest", []string{"mailaccess"}, []string{"any"}},
-	{"protocols/tap", nil, nil},
+	{"protocols/tap", []string{"protocols/imap/inflate"}, nil},
 	{"protocols/mailserver", []string{"protocols", "protocols/...", "mailaccess", "mailaccess/auth", "mailaccess/engine"}, []string{"go.uber.org/zap"}},
 	{"protocols/...", []string{"protocols", "protocols/imap/imapwire", "protocols/imap/inflate", "mailaccess", "mailaccess/engine", "mailaccess/auth", "mailaccess/message", "mailaccess/query"}, []string{"go.uber.org/zap", "github.com/emersion/go-imap/v2", "github.com/klauspost/compress", "golang.org/x/text"}},
 	{"stores", []string{"mailaccess", "stores/..."}, []string{"go.uber.org/zap"}},

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"net"
+
+	"github.com/hashmail/mailaccess/protocols/imap/inflate"
 )
 
 // pieceLen is the longest piece of a line.
@@ -69,7 +71,7 @@ func (s *side) write(data []byte) error {
 
 // deflate compresses both directions from now on (RFC 4978, section 3).
 func (s *side) deflate() {
-	d := &deflated{Conn: s.conn, r: flate.NewReader(s.in)}
+	d := &deflated{Conn: s.conn, r: inflate.NewReader(s.in)}
 	d.w, _ = flate.NewWriter(&d.buf, flate.DefaultCompression) // that there is such a level is known
 	s.become(d)
 }

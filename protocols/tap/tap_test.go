@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"net"
 	"strings"
 	"sync"
@@ -228,6 +229,50 @@ func TestIMAP(t *testing.T) {
 	want := "<connect> STARTTLS <handshake> CAPABILITY AUTHENTICATE SELECT FETCH APPEND APPEND NOOP IDLE APPEND COMPRESS FETCH LOGOUT"
 	if got := strings.Join(r.commands, " "); got != want {
 		t.Errorf("commands\n%s\nwant\n%s", got, want)
+	}
+}
+
+// partial compresses lines as zlib does with a partial flush: the end of the last block
+// stays behind (RFC 1951, section 3.2.6).
+type partial struct {
+	bits uint64
+	n    int
+}
+
+func (z *partial) add(bits uint64, n int) {
+	z.bits |= bits << z.n
+	z.n += n
+}
+
+func (z *partial) lines(s string) (out []byte) {
+	z.add(0b010, 3)
+	for _, c := range []byte(s) {
+		z.add(uint64(bits.Reverse8(0x30+c)), 8) // ASCII only
+		for ; z.n >= 8; z.n, z.bits = z.n-8, z.bits>>8 {
+			out = append(out, byte(z.bits))
+		}
+	}
+	z.add(0, 7)
+	z.add(0b010, 3)
+	z.add(0, 7)
+	for ; z.n >= 8; z.n, z.bits = z.n-8, z.bits>>8 {
+		out = append(out, byte(z.bits))
+	}
+	return out
+}
+
+// Some clients end a command with half a flush.
+func TestPartialFlush(t *testing.T) {
+	addr, _ := serve(t, tap.IMAP, false, &reader{})
+	c := dial(t, addr)
+	c.say("a LOGIN ann secret\nb COMPRESS DEFLATE\n", "a OK", "b OK")
+	c.r = bufio.NewReader(flate.NewReader(c.r))
+	var z partial
+	for i := range 10 {
+		if _, err := c.Write(z.lines(fmt.Sprintf("c%d NOOP\r\n", i))); err != nil {
+			t.Fatal(err)
+		}
+		c.say("", fmt.Sprintf("c%d OK", i))
 	}
 }
 
