@@ -5,6 +5,10 @@ package interop
 import (
 	"path/filepath"
 	"testing"
+
+	"github.com/hashmail/mailaccess/mailaccess/mailaccesstest"
+	"github.com/hashmail/mailaccess/stores/hooks"
+	"github.com/hashmail/mailaccess/stores/hooks/hookstest"
 )
 
 // Each client has a server of its own.
@@ -48,7 +52,6 @@ func TestClients(t *testing.T) {
 
 // Clients that change much, before an application that has functions and no store.
 func TestClientsOverHooks(t *testing.T) {
-	program := build(t, "./hooksserver")
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, *demo)
@@ -59,12 +62,35 @@ func TestClientsOverHooks(t *testing.T) {
 		{"getmail IMAP", getmailIMAP(plain)},
 		{"getmail IMAP over TLS", getmailIMAP(implicitTLS)},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, start(t, program)) })
+		t.Run(c.name, func(t *testing.T) { c.test(t, overHooks(t, "")) })
 	}
 	t.Run("mbsync, with state in a file", func(t *testing.T) {
-		program.args = []string{"--state", filepath.Join(t.TempDir(), "state")}
-		mbsync(t, start(t, program))
+		mbsync(t, overHooks(t, filepath.Join(t.TempDir(), "state")))
 	})
+}
+
+// overHooks serves an application's mail in this process. The store keeps its state in
+// that file, if any.
+func overHooks(t *testing.T, state string) *demo {
+	t.Helper()
+	app := hookstest.New(hookstest.Style{Versions: true, Changes: true, Revisions: true})
+	app.AddUser("demo", "demo")
+	must(t, "create", app.Create("demo", "Archive", 0))
+	store, err := hooks.New(app.Handlers(), &hooks.Options{SyncState: state})
+	must(t, "open the store", err)
+	t.Cleanup(func() { must(t, "close the store", store.Close()) }) // after the server
+	return inProcess(t, &mailaccesstest.Options{Store: store, Authenticator: store})
+}
+
+// inProcess starts a server in this process, which is gone when the test ends.
+func inProcess(t *testing.T, o *mailaccesstest.Options) *demo {
+	t.Helper()
+	srv := mailaccesstest.New(t, o)
+	d, _ := newDemo(t)
+	d.imap, d.imaps, d.pop3, d.pop3s = srv.IMAP, srv.IMAPS, srv.POP3, srv.POP3S
+	d.cert, d.tls = srv.CAFile(), srv.ClientTLS()
+	d.stop = func() { must(t, "close the server", srv.Close()) }
+	return d
 }
 
 // A security is how the channel of a client is protected.
