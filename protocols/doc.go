@@ -12,6 +12,10 @@
 //	...
 //	s.Shutdown(ctx)
 //
+// The configuration of TLS may be any; [LoadCertificates] makes one whose certificates
+// are replaced while it serves. A [ProxyListener] takes connections from proxies that
+// tell of their clients.
+//
 // # What a protocol does
 //
 // Serve reads from its [Conn] until the conversation ends. Four of the errors
