@@ -41,17 +41,17 @@ func reserving(t *testing.T, limits protocols.Limits, n int, f func(i int, c *pr
 func TestMemoryWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		var order []string
+		outcome := make([]string, 5)
 		reserving(t, protocols.Limits{PerConnection: 48 * mib, CommandTimeout: time.Minute}, 5, func(i int, c *protocols.Conn) {
 			needs := []int64{40 * mib, 30 * mib, 1 * mib, 20 * mib, 40 * mib}[i]
 			takes := []time.Duration{10 * time.Second, 20 * time.Second, time.Second, time.Hour, 0}[i]
 			err := c.Reserve(protocols.Work, needs)
-			order = append(order, fmt.Sprint(i, " ", time.Since(start), " ", errors.Is(err, protocols.ErrMemory)))
+			outcome[i] = fmt.Sprint(i, " ", time.Since(start), " ", errors.Is(err, protocols.ErrMemory))
 			time.Sleep(takes) // fake time
 		})
 		// 2 does not overtake 1, though there is room for it; 3 holds all that 4 waits for.
 		want := "[0 0s false 1 10s false 2 10s false 3 30s false 4 1m0s true]"
-		if got := fmt.Sprint(order); got != want {
+		if got := fmt.Sprint(outcome); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	})
