@@ -167,6 +167,8 @@ type kind struct {
 	// keeps changes what a letter is to what the place can keep of it.
 	keeps func(l letter) letter
 	uses  bool // special uses are kept
+	// abandon lets go of a place whose user died; nil: closing it changes nothing in it.
+	abandon func(transfer.Destination)
 	// parents: the levels above a mailbox are mailboxes.
 	parents bool
 }
@@ -177,7 +179,7 @@ func kinds() []kind {
 
 func mboxKind() kind {
 	return kind{
-		name: "mbox", uses: true,
+		name: "mbox", abandon: func(transfer.Destination) {}, uses: true,
 		open: func(t fataler, dir string) transfer.Destination {
 			p, err := mboxplace.Open(dir, true)
 			must(t, "open the mbox", err)
@@ -188,7 +190,7 @@ func mboxKind() kind {
 
 func tarKind(ext string) kind {
 	return kind{
-		name: ext, uses: true,
+		name: ext, uses: true, abandon: func(transfer.Destination) {},
 		open: func(t fataler, dir string) transfer.Destination {
 			p, err := tarplace.Open(dir+"."+ext, true)
 			must(t, "open the archive", err)
@@ -199,7 +201,7 @@ func tarKind(ext string) kind {
 
 func maildirKind() kind {
 	return kind{
-		name: "maildir",
+		name: "maildir", abandon: func(transfer.Destination) {},
 		open: func(t fataler, dir string) transfer.Destination {
 			p, err := maildirplace.Open(dir, true)
 			must(t, "open the Maildir", err)

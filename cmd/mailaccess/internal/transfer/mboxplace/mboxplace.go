@@ -41,6 +41,7 @@ type Place struct {
 	box   string // the file that was looked at last
 	found map[string]found
 	order []string
+	rest  int64 // where in it a message begins of which there is no more, or -1
 	queue []found
 	out   *os.File // the file that is appended to
 	outAt int64
@@ -177,7 +178,7 @@ func (p *Place) look(name string) error {
 	if err != nil {
 		return err
 	}
-	err = scan(f, func(m found) error {
+	p.rest, err = scan(f, func(m found) error {
 		p.found[m.key] = m
 		p.order = append(p.order, m.key)
 		return nil

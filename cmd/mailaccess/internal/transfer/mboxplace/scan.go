@@ -61,8 +61,10 @@ type scanner struct {
 	length   int64 // Content-Length, or -1
 	size     int64 // as export has noted it, or -1
 	internal bool
-	ends     int  // of lines, that were not hashed yet
-	skip     bool // the field goes on on the next line
+	ends     int    // of lines, that were not hashed yet
+	skip     bool   // the field goes on on the next line
+	mailer   bool   // the From_ line is as export writes it
+	first    string // line behind it
 	emit     func(found) error
 }
 
@@ -100,9 +102,20 @@ func parseDate(f []string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// scan calls emit for each message of a mbox. It fails with errNoMbox when the file does not
+// fromOurs begins each message that export writes.
+const fromOurs = "From MAILER-DAEMON "
+
+// isCut reports whether a line without an end is the beginning of a message, of which a run
+// wrote no more.
+func isCut(line []byte) bool {
+	n := min(len(line), len(fromOurs))
+	return string(line[:n]) == fromOurs[:n] && len(line) < len(fromOurs)+len(time.ANSIC)+1
+}
+
+// scan calls emit for each message of a mbox, and returns where the beginning of another is of which
+// a run wrote no more, or -1. It fails with errNoMbox when the file does not
 // begin like one, unless it is empty.
-func scan(r io.Reader, emit func(found) error) error {
+func scan(r io.Reader, emit func(found) error) (rest int64, err error) {
 	s := &scanner{in: bufio.NewReaderSize(r, 64<<10), seen: make(map[string]int), emit: emit}
 	first := true
 	blank := 0 // how long the empty line before was
@@ -112,24 +125,29 @@ func scan(r io.Reader, emit func(found) error) error {
 		whole := err == nil
 		if len(line) == 0 && err != nil {
 			if err == io.EOF { //nolint:errorlint // ReadSlice returns it as it is
-				return s.finish(s.at, blank, true)
+				return -1, s.finish(s.at, blank, true)
 			}
-			return err
+			return -1, err
 		}
 		start := s.at
 		s.at += int64(len(line))
+		if err == io.EOF && blank > 0 && s.m.ours && isCut(line) { //nolint:errorlint // as above
+			s.at = start
+			return start, s.finish(start, blank, true)
+		}
 		if first || blank > 0 {
 			if t, ok := isFrom(line); ok && whole {
 				if err := s.finish(start, blank, false); err != nil {
-					return err
+					return -1, err
 				}
 				s.begin(start, t)
+				s.mailer, s.first = bytes.HasPrefix(line, []byte(fromOurs)), ""
 				blank, first = 0, false
 				continue
 			}
 		}
 		if first {
-			return errNoMbox
+			return -1, errNoMbox
 		}
 		s.line(line, start)
 		if blank = 0; whole && len(bytes.TrimRight(line, "\r\n")) == 0 {
@@ -143,6 +161,13 @@ func scan(r io.Reader, emit func(found) error) error {
 	}
 }
 
+// isMark reports whether all there is of a message is the beginning of what export puts
+// before one.
+func (s *scanner) isMark(m *found) bool {
+	n := min(len(s.first), len(fieldOurs))
+	return m.body+int64(len(s.first)) == s.at && s.first[:n] == fieldOurs[:n] && !strings.HasSuffix(s.first, "\n")
+}
+
 func (s *scanner) begin(start int64, received time.Time) {
 	s.m = &found{start: start, body: s.at, received: received}
 	s.sum, s.header, s.ahead, s.length, s.size, s.internal = sha256.New(), true, -1, -1, -1, false
@@ -151,6 +176,9 @@ func (s *scanner) begin(start int64, received time.Time) {
 
 // line takes a line of a message.
 func (s *scanner) line(line []byte, start int64) {
+	if start == s.m.body && !s.m.ours {
+		s.first = string(line)
+	}
 	if !s.header {
 		s.hash(line)
 		return
@@ -262,6 +290,9 @@ func (s *scanner) finish(end int64, blank int, last bool) error {
 		return nil
 	}
 	m.end = max(m.body, end-int64(blank))
+	if last && !m.ours && s.mailer && s.isMark(m) {
+		m.cut = true
+	}
 	if m.ours {
 		m.cut = last && m.end-m.body < s.size
 	} else {

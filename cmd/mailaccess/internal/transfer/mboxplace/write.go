@@ -103,18 +103,22 @@ func (p *Place) open(name string) error {
 
 // prepare finds where the next message goes: behind an empty line.
 func (p *Place) prepare(f *os.File) error {
+	rest := p.rest
+	if n := len(p.order); n > 0 && p.found[p.order[n-1]].cut {
+		rest = p.found[p.order[n-1]].start
+		delete(p.found, p.order[n-1])
+		p.order = p.order[:n-1]
+	}
+	if rest >= 0 {
+		if err := f.Truncate(rest); err != nil {
+			return err
+		}
+	}
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	p.outAt = info.Size()
-	if n := len(p.order); n > 0 && p.found[p.order[n-1]].cut {
-		p.outAt = p.found[p.order[n-1]].start
-		delete(p.found, p.order[n-1])
-		p.order = p.order[:n-1]
-		return f.Truncate(p.outAt)
-	}
-	if p.outAt == 0 {
+	if p.outAt = info.Size(); p.outAt == 0 {
 		return nil
 	}
 	tail := make([]byte, min(p.outAt, 3))

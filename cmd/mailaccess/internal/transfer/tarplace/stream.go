@@ -19,7 +19,8 @@ type stream struct {
 	in   *bufio.Reader
 	pos  int64 // of in, in the file
 	unzi *gzip.Reader
-	// members are where those of a compressed file begin: in the file and in the archive.
+	// members are where those of a compressed file begin, and where the last one ends: in the
+	// file and in the archive.
 	members []member
 }
 
@@ -62,10 +63,14 @@ func (s *stream) Read(b []byte) (int, error) {
 			return n, err
 		}
 		if s.unzi == nil {
+			// The end of the last one is where another would begin.
+			begin := member{s.pos - int64(s.in.Buffered()), s.at}
+			if n := len(s.members); n == 0 || s.members[n-1] != begin {
+				s.members = append(s.members, begin)
+			}
 			if _, err := s.in.Peek(1); err != nil {
 				return 0, err
 			}
-			s.members = append(s.members, member{s.pos - int64(s.in.Buffered()), s.at})
 			z, err := gzip.NewReader(s.in)
 			if err != nil {
 				if errors.Is(err, io.EOF) {

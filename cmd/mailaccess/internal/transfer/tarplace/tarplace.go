@@ -19,6 +19,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -55,7 +56,7 @@ type Place struct {
 	archive int64 // and where the archive does
 	changed bool  // the manifest is to be written
 	queue   []string
-	count   int
+	count   int // the number of the last message
 }
 
 // box is a mailbox in the archive.
@@ -172,28 +173,32 @@ func (p *Place) entry(h *tar.Header, r io.Reader) error {
 		}
 		return nil
 	}
-	if strings.EqualFold(path.Ext(name), ".eml") {
-		dir := path.Dir(name)
-		called, ok := p.dirs[dir]
-		if !ok {
-			called = mailaccess.Inbox
-			if dir != "." {
-				called = transfer.CleanName(strings.Split(dir, "/"))
-			}
-		}
-		b := p.box(called, dir)
-		if _, twice := b.entries[name]; !twice {
-			b.order = append(b.order, name)
-		}
-		// The last one of a name counts, as when an archive is unpacked.
-		b.entries[name] = entry{at: at, size: h.Size, msg: transfer.Message{
-			Key: name, Flags: files.ParseFlags(h.PAXRecords[recordFlags]), Received: h.ModTime, Size: -1,
-		}}
-		p.count++
-	}
 	// To its end, or it is not there.
-	_, err := io.Copy(io.Discard, r)
-	return err
+	if _, err := io.Copy(io.Discard, r); err != nil || !strings.EqualFold(path.Ext(name), ".eml") {
+		return err
+	}
+	dir := path.Dir(name)
+	called, ok := p.dirs[dir]
+	if !ok {
+		called = mailaccess.Inbox
+		if dir != "." {
+			called = transfer.CleanName(strings.Split(dir, "/"))
+		}
+	}
+	b := p.box(called, dir)
+	if _, twice := b.entries[name]; !twice {
+		b.order = append(b.order, name)
+	}
+	// The last one of a name counts, as when an archive is unpacked.
+	b.entries[name] = entry{at: at, size: h.Size, msg: transfer.Message{
+		Key: name, Flags: files.ParseFlags(h.PAXRecords[recordFlags]), Received: h.ModTime, Size: -1,
+	}}
+	// Names go on above the highest number: some may be missing.
+	digits, _, _ := strings.Cut(path.Base(name), ".")
+	if n, err := strconv.Atoi(digits); err == nil {
+		p.count = max(p.count, n)
+	}
+	return nil
 }
 
 // box returns a mailbox by its name.
