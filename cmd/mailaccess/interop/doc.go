@@ -11,7 +11,8 @@
 //
 // Others use the Maildirs themselves while the server serves them: procmail and maildrop
 // deliver, and mbsync keeps them like its own. Dovecot keeps a Maildir that is then taken
-// over, and reads what we have made of it.
+// over, and reads what we have made of it. Mail is imported from it and exported to it, by IMAP
+// and by its files.
 //
 // The tests need these programs and are built with the tag "interop" only:
 //

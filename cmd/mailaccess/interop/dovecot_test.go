@@ -153,15 +153,7 @@ const nobody = 65534
 // session begins a conversation.
 func (dc *dovecot) session(t *testing.T) *imapclient.Client {
 	t.Helper()
-	must(t, "make the root", os.MkdirAll(dc.f.root, 0o755))
-	if os.Getuid() == 0 {
-		must(t, "give away the files", filepath.WalkDir(dc.f.root, func(name string, _ fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			return os.Lchown(name, nobody, nobody)
-		}))
-	}
+	dc.give(t)
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	must(t, "socketpair", err)
 	here, there := os.NewFile(uintptr(fds[0]), "client"), os.NewFile(uintptr(fds[1]), "server")
@@ -185,6 +177,20 @@ func (dc *dovecot) session(t *testing.T) *imapclient.Client {
 	})
 	must(t, "greeting", c.WaitGreeting())
 	return c
+}
+
+// give gives it the files, if the tests are root's.
+func (dc *dovecot) give(t *testing.T) {
+	t.Helper()
+	must(t, "make the root", os.MkdirAll(dc.f.root, 0o755))
+	if os.Getuid() == 0 {
+		must(t, "give away the files", filepath.WalkDir(dc.f.root, func(name string, _ fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return os.Lchown(name, nobody, nobody)
+		}))
+	}
 }
 
 // fill uses it for a while.

@@ -103,6 +103,7 @@ func (m *mortal) Finish(ctx context.Context) error {
 func TestKilledAnywhere(t *testing.T) {
 	for _, k := range kinds() {
 		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
 			here := newStore(t)
 			defer here.Close()
 			now := time.Unix(1.7e9, 0).UTC()

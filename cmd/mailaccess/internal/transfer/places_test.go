@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// Each check is several transfers, with a journal that is synced.
-	if err := flag.Set("rapid.checks", "25"); err != nil {
+	if err := flag.Set("rapid.checks", "15"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
@@ -224,14 +225,14 @@ func accountKind() kind {
 }
 
 // stores are the memory stores that stand for a directory.
-var stores = make(map[string]*memory.Store)
+var stores sync.Map
 
 func storeIn(t fataler, dir string) *memory.Store {
-	s := stores[dir]
-	if s == nil {
-		s = newStore(t)
-		stores[dir] = s
+	if s, ok := stores.Load(dir); ok {
+		return s.(*memory.Store)
 	}
+	s := newStore(t)
+	stores.Store(dir, s)
 	return s
 }
 
@@ -317,6 +318,7 @@ func carry(t fataler, src transfer.Source, dst transfer.Destination, state strin
 func TestRoundTrip(t *testing.T) {
 	for _, k := range kinds() {
 		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) { roundTrip(rt, k, t.TempDir()) })
 		})
 	}
