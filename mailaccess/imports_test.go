@@ -31,7 +31,7 @@ var rooms = []struct {
 	{"mailaccess/storetest", []string{"mailaccess"}, []string{"github.com/google/go-cmp", "go.uber.org/goleak", "pgregory.net/rapid"}},
 	{"mailaccess/mailaccesstest", []string{"..."}, []string{"go.uber.org/zap"}},
 	{"mailaccess/utf7", nil, nil},
-	{"protocols", nil, []string{"go.uber.org/zap"}},
+	{"protocols", nil, []string{"go.uber.org/zap", "github.com/pires/go-proxyproto", "golang.org/x/sync"}},
 	{"protocols/imap/imapwire", []string{"mailaccess/utf7"}, []string{"github.com/emersion/go-imap/v2"}},
 	{"protocols/imap/inflate", nil, []string{"github.com/klauspost/compress"}},
 	{"protocols/prototest", []string{"mailaccess"}, []string{"any"}},
