@@ -3,12 +3,16 @@ package mailaccesstest_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log"
 	"net"
+	"os"
 	"strings"
 	"testing/fstest"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -174,4 +178,112 @@ func ExampleServer_SetFlags() {
 	found, err := c.Search(&imap.SearchCriteria{Flag: []imap.Flag{imap.FlagFlagged}}, nil).Wait()
 	fmt.Println(found.AllSeqNums(), err)
 	// Output: [1] <nil>
+}
+
+func ExampleServer_Dial() {
+	srv, err := mailaccesstest.Start(&mailaccesstest.Options{Pipes: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer srv.Close()
+	nc, err := srv.Dial("imaps")
+	if err != nil {
+		log.Fatal(err)
+	}
+	c := imapclient.New(nc, nil)
+	defer c.Close()
+	fmt.Println(c.Login("ann", "secret").Wait())
+	// Output: <nil>
+}
+
+// What a client in another process verifies the server's certificate with.
+func ExampleServer_CAFile() {
+	srv := start()
+	defer srv.Close()
+	pem, err := os.ReadFile(srv.CAFile())
+	if err != nil {
+		log.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	c, err := tls.Dial("tcp", srv.IMAPS, &tls.Config{RootCAs: roots})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(c.Close())
+	// Output: <nil>
+}
+
+func ExampleServer_CreateMailbox() {
+	srv := start()
+	defer srv.Close()
+	srv.CreateMailbox("ann", "Sent", `\Sent`)
+	c := connect(srv)
+	defer c.Close()
+	list, err := c.List("", "*", &imap.ListOptions{SelectSpecialUse: true}).Collect()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(list[0].Mailbox, list[0].Attrs)
+	// Output: Sent [\HasNoChildren \Sent]
+}
+
+func ExampleServer_Commands() {
+	srv := start()
+	defer srv.Close()
+	c := connect(srv)
+	defer c.Close()
+	if err := c.Noop().Wait(); err != nil {
+		log.Fatal(err)
+	}
+	for _, cmd := range srv.Commands(mailaccesstest.Login, "NOOP") {
+		fmt.Printf("%d %s %s: %.2s\n", cmd.Conn, cmd.Service, cmd.Name, cmd.Answer)
+	}
+	// Output:
+	// 1 imap LOGIN: OK
+	// 1 imap NOOP: OK
+}
+
+func ExampleInjection_Hits() {
+	srv := start()
+	defer srv.Close()
+	down := srv.Inject(mailaccesstest.Fault{Command: "NOOP", Answer: "NO [UNAVAILABLE] Down", Times: -1})
+	c := connect(srv)
+	defer c.Close()
+	for range 3 {
+		fmt.Println(c.Noop().Wait())
+		if down.Hits() == 2 {
+			down.Remove()
+		}
+	}
+	// Output:
+	// imap: NO [UNAVAILABLE] Down
+	// imap: NO [UNAVAILABLE] Down
+	// <nil>
+}
+
+func ExampleMaildir() {
+	fsys := fstest.MapFS{ // or os.DirFS("testdata/Maildir")
+		"cur/1741064767.M1P2.host:2,FS":       {Data: []byte("Subject: Read\n\n")},
+		"new/1741064768.M1P2.host":            {Data: []byte("Subject: New\n\n")},
+		".Sent.2025/cur/1741064769.M1P2.host": {Data: []byte("Subject: Sent\n\n")},
+	}
+	for m, err := range mailaccesstest.Maildir(fsys) {
+		fmt.Println(m.Mailbox, m.Flags, err)
+	}
+	// Output:
+	// INBOX [\Flagged \Seen] <nil>
+	// INBOX [] <nil>
+	// Sent/2025 [] <nil>
+}
+
+func ExampleMessages() {
+	srv := start()
+	defer srv.Close()
+	srv.Load("ann", mailaccesstest.Messages(
+		mailaccesstest.Message{Mailbox: "Archive", Received: time.Date(2025, 3, 4, 5, 6, 7, 0, time.UTC), Raw: "Subject: Old\n\n"},
+		mailaccesstest.Message{Flags: []string{`\Seen`}, Raw: "Subject: New\n\n"},
+	))
+	fmt.Println(srv.Messages("ann", "Archive")[0].Received.UTC(), srv.Messages("ann", "INBOX")[0].Flags)
+	// Output: 2025-03-04 05:06:07 +0000 UTC [\Seen]
 }
