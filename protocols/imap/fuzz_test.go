@@ -31,6 +31,8 @@ func FuzzConnection(f *testing.F) {
 	for _, seed := range []string{
 		"c CAPABILITY", "c NOOP\r\nd NOOP", "c LOGOUT", "c ID (\"name\" NIL)", "c STARTTLS\r\nd NOOP",
 		"c AUTHENTICATE PLAIN\r\nAGRlbW8AZGVtbw==", "c AUTHENTICATE PLAIN\r\n*", "c AUTHENTICATE PLAIN =",
+		"c AUTHENTICATE SCRAM-SHA-256 biwsbj1kZW1vLHI9YWJj\r\nYz1iaXdzLHI9YWJjLHA9AA==", "c AUTHENTICATE SCRAM-SHA-1-PLUS\r\nbix=\r\n*", "c AUTHENTICATE LOGIN\r\nZGVtbw==\r\nZGVtbw==", "c AUTHENTICATE LOGIN ZGVtbw==\r\n=",
+		"c AUTHENTICATE OAUTHBEARER bixhPWRlbW8sAWF1dGg9QmVhcmVyIHgBAQ==\r\nAQ==", "c AUTHENTICATE XOAUTH2 =\r\n\r\nd AUTHENTICATE EXTERNAL =", "c AUTHENTICATE CRAM-MD5\r\nZGVtbyAw", "c COMPRESS DEFLATE\r\nd NOOP",
 		"c LOGIN {4+}\r\ndemo {4}\r\ndemo", "c LOGIN demo wrong\r\nd LOGIN demo demo", "c X {3+}\r\nabc {4}",
 		"c ENABLE X Y", "c ENABLE IMAP4rev2\r\nd SELECT inbox\r\ne SEARCH ALL\r\nf CREATE \"e\xcc\x81\"\r\ng DELETE \"e\xcc\x81\"", "c NAMESPACE", "c SELECT inbox\r\nd FETCH 1:* (FLAGS)", "c EXAMINE Box", "c SELECT &",
 		"c CREATE a/b/\r\nd RENAME a c\r\ne DELETE c/b", "c RENAME INBOX x", "c DELETE Box", "c SUBSCRIBE x\r\nd LSUB \"\" *",

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 )
@@ -72,9 +73,9 @@ func floodAttacks() []attack {
 	}
 }
 
-// hashing is what the hashes of passwords take that run at the same time: as many as there
-// are processors, each 19 MiB; 64 of them are more than these tests meet.
-const hashing = 64 * 19 << 20
+// hashing is what the hashes of passwords take: as many run at the same time as there are
+// processors, and of as many the memory, 19 MiB each, is not collected yet.
+var hashing = 2 * int64(runtime.NumCPU()) * 19 << 20
 
 // commands says a command many times without waiting, and hears the answers: until the
 // server ends it, where it must, or else until the attack is over, since who says so many is
