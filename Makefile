@@ -6,7 +6,7 @@ FUZZTIME ?= 20000x
 # staticcheck is built from the module proxy at the version that is named here.
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check test vet lint race fuzz bench bench-peers interop faults crash attack soak vulncheck
+.PHONY: check test vet lint race fuzz bench bench-peers bench-growth interop faults crash attack soak vulncheck
 
 check: vet lint test
 
@@ -51,6 +51,12 @@ PEERS ?= --messages 10000 --repeat 5
 bench-peers:
 	cmd/mailaccess/internal/bench/peers/install
 	$(GO) run ./cmd/mailaccess bench peers $(PEERS)
+
+# The same at different sizes: how what is done for one message or connection grows.
+GROWTH ?=
+bench-growth:
+	cmd/mailaccess/internal/bench/peers/install
+	$(GO) run ./cmd/mailaccess bench growth $(GROWTH)
 
 # Kills a process that serves a Maildir store CRASH times, and looks what is left.
 CRASH ?= 300

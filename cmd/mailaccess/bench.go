@@ -36,11 +36,16 @@ type benchFlags struct {
 
 func (b *benchFlags) register(f *pflag.FlagSet) {
 	f.IntVar(&b.messages, "messages", 10000, "`number` of messages")
+	f.IntVar(&b.waiting, "connections", b.waiting, "`number` of connections that wait in idle-memory")
+	b.registerRuns(f)
+}
+
+// registerRuns registers those that do not say how much there is.
+func (b *benchFlags) registerRuns(f *pflag.FlagSet) {
 	f.Uint64Var(&b.seed, "seed", 1, "`number` that the messages are made from: the same ones for the same number")
 	f.StringSliceVar(&b.workloads, "workloads", nil, "`names` of what is measured (default all; see mailaccess bench list)")
 	f.IntVar(&b.repeat, "repeat", 3, "how `often` each workload is run, after a run to warm up")
 	f.DurationVar(&b.duration, "duration", 2*time.Second, "how `long` a run goes on; each does one operation at least")
-	f.IntVar(&b.waiting, "connections", b.waiting, "`number` of connections that wait in idle-memory")
 	f.IntVar(&b.listeners, "listeners", b.listeners, "`number` of connections that are woken in idle-wake")
 	f.DurationVar(&b.calm, "calm", 3500*time.Millisecond, "how `long` a server has to do nothing, until what it put off is taken to be done")
 	f.Float64Var(&b.rate, "rate", 200, "commands in a second in mixed")
@@ -127,7 +132,7 @@ told, and is no failure; an answer that is wrong is one.`,
 	f.BoolVar(&o.json, "json", false, "write JSON, for --compare and for programs, instead of a table")
 	f.StringVar(&o.compare, "compare", "", "`file` with the JSON of another measurement, to compare this one with")
 	o.register(f)
-	cmd.AddCommand(newBenchPeersCommand(), newBenchCorpusCommand(), newBenchListCommand())
+	cmd.AddCommand(newBenchPeersCommand(), newBenchGrowthCommand(), newBenchCorpusCommand(), newBenchListCommand())
 	return cmd
 }
 

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -49,34 +47,23 @@ func (o *benchPeers) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	dir := o.dir
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "mailaccess-bench"); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-		if err := os.Chmod(dir, 0o755); err != nil { // the servers' user goes through it
-			return err
-		}
+	dir, remove, err := benchDir(o.dir)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, remove()) }()
 	p := newProgressLine(cmd.ErrOrStderr())
 	defer p.end()
 	options.Progress = p.workload
 	r, err := peers.Run(ctx, peers.Options{
-		Bench: options, Peers: o.peers, Dir: dir, CRLF: o.crlf, Version: "mailaccess " + buildVersion(), Say: p.say,
+		Bench: options, Servers: append([]string{peers.Ours}, o.peers...), Dir: dir, CRLF: o.crlf, Version: "mailaccess " + buildVersion(), Say: p.say,
 	})
 	p.end()
 	if err != nil {
 		return err
 	}
-	if o.json != "" {
-		text, err := json.MarshalIndent(r, "", "\t")
-		if err == nil {
-			err = os.WriteFile(o.json, append(text, '\n'), 0o644)
-		}
-		if err != nil {
-			return err
-		}
+	if err := writeJSON(o.json, r); err != nil {
+		return err
 	}
 	if o.doc != "" {
 		if err := peers.WriteDoc(o.doc, r); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ func TestBenchPeers(t *testing.T) {
 	dir := t.TempDir()
 	figures, page, doc := filepath.Join(dir, "peers.json"), filepath.Join(dir, "page.html"), filepath.Join(dir, "doc.md")
 	must(t, "write", os.WriteFile(doc, []byte("# Before\n<!-- peers -->\nold\n<!-- /peers -->\nafter\n"), 0o644))
-	cmd := exec.CommandContext(t.Context(), bin.file, "bench", "peers", "--peers", strings.Join(peers.Names(), ","),
+	cmd := exec.CommandContext(t.Context(), bin.file, "bench", "peers", "--peers", strings.Join(peers.Names()[1:], ","),
 		"--messages", "60", "--repeat", "1", "--duration", "1ms", "--calm", "1ms", "--connections", "20", "--listeners", "20", "--rate", "2000",
 		"--json", figures, "--report", page, "--doc", doc)
 	out, err := cmd.CombinedOutput()
@@ -32,7 +33,7 @@ func TestBenchPeers(t *testing.T) {
 	must(t, "read", err)
 	var r peers.Result
 	must(t, "decode", json.Unmarshal(text, &r))
-	if len(r.Reports) != 1+len(peers.Names()) || r.Reports[0].Target != peers.Ours {
+	if len(r.Reports) != len(peers.Names()) || r.Reports[0].Target != peers.Ours {
 		t.Fatalf("%d servers", len(r.Reports))
 	}
 	for i, report := range r.Reports {
@@ -66,5 +67,30 @@ func TestBenchPeers(t *testing.T) {
 	must(t, "read", err)
 	if !strings.Contains(string(text), "<h3>append-concurrent</h3>") {
 		t.Error("the page lacks workloads")
+	}
+}
+
+// TestBenchGrowth: all servers are measured at all sizes, and the curves are drawn.
+func TestBenchGrowth(t *testing.T) {
+	bin := build(t, "..")
+	page := filepath.Join(t.TempDir(), "page.html")
+	out, err := exec.CommandContext(t.Context(), bin.file, "bench", "growth", "--sizes", "20,40", "--memory-sizes", "20,60", "--idle", "3,6", "--peers-idle", "3",
+		"--repeat", "1", "--duration", "1ms", "--calm", "1ms", "--workloads", "noop,sort,copy", "--report", page).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, row := range []string{
+		`copy, processor time of a message +mailaccess +20: .* 40: `, `copy, processor time of a message +dovecot +20: .* 40: `,
+		`sort \(memory store, small messages\), processor time of a message +mailaccess-memory +20: .* 60: `,
+		`idle-memory, memory of a connection +mailaccess +3: .* 6: `, `idle-memory, memory of a connection +dovecot +3: `,
+	} {
+		if !regexp.MustCompile(row).Match(out) {
+			t.Errorf("no %q in %s", row, out)
+		}
+	}
+	text, err := os.ReadFile(page)
+	must(t, "read", err)
+	if n := strings.Count(string(text), "<figure>"); n != 3+3+2 {
+		t.Errorf("%d curves", n)
 	}
 }

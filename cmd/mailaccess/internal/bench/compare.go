@@ -121,7 +121,7 @@ type Comparison struct {
 func Compare(theirs, ours *Report) []Comparison {
 	var list []Comparison
 	for _, o := range ours.Results {
-		t := theirs.result(o.Workload)
+		t := theirs.Result(o.Workload)
 		if t == nil {
 			continue
 		}
@@ -129,7 +129,7 @@ func Compare(theirs, ours *Report) []Comparison {
 			Workload: o.Workload, Unit: o.Unit, Theirs: t, Ours: o,
 			Wall:   RatioOf(t.each(Sample.WallEach), o.each(Sample.WallEach)),
 			CPU:    RatioOf(t.each(Sample.CPUEach), o.each(Sample.CPUEach)),
-			Memory: RatioOf(t.each(Sample.memory), o.each(Sample.memory)),
+			Memory: RatioOf(t.each(Sample.Memory), o.each(Sample.Memory)),
 		})
 	}
 	return list
@@ -153,7 +153,8 @@ func (s Sample) CPUEach() float64 { return perUnit(float64(s.CPU), s.Units) }
 // ClientEach returns the nanoseconds of this program's processor time that a unit took.
 func (s Sample) ClientEach() float64 { return perUnit(float64(s.Client), s.Units) }
 
-func (s Sample) memory() float64 { return float64(s.Connection) }
+// Memory returns the octets of memory of a connection; 0: not measured.
+func (s Sample) Memory() float64 { return float64(s.Connection) }
 
 func perUnit(v float64, units int64) float64 {
 	if units == 0 {
@@ -165,10 +166,5 @@ func perUnit(v float64, units int64) float64 {
 // Slow returns the nanoseconds within which 99 of 100 operations were done.
 func (s Sample) Slow() float64 { return float64(s.P99) }
 
-// MedianOf returns the median of a figure in nanoseconds over all runs, as text.
-func (r *Result) MedianOf(figure func(Sample) float64) string {
-	return Duration(median(r.each(figure)))
-}
-
-// MedianMemory returns the median of the memory of a connection, as text.
-func (r *Result) MedianMemory() string { return Octets(median(r.each(Sample.memory))) }
+// Median returns the median of a figure over all runs; 0 when there are none.
+func (r *Result) Median(figure func(Sample) float64) float64 { return median(r.each(figure)) }

@@ -23,7 +23,8 @@ type Page struct {
 // A Curve is how a workload grows, at one or more servers.
 type Curve struct {
 	Title string
-	X, Y  string // what is along the axes
+	X, Y  string               // what is along the axes
+	Label func(float64) string // of the values on Y; nil: Duration
 	Lines []Line
 }
 
@@ -87,15 +88,15 @@ func (p *Page) workload(name string) workloadView {
 	view := workloadView{Name: name}
 	figure, what := Sample.CPUEach, "processor time"
 	for _, r := range p.Reports {
-		if one := r.result(name); one != nil && median(one.each(Sample.CPUEach)) == 0 {
+		if one := r.Result(name); one != nil && median(one.each(Sample.CPUEach)) == 0 {
 			figure, what = Sample.WallEach, "time"
 		}
 	}
 	var longest float64
-	first := p.Reports[0].result(name)
+	first := p.Reports[0].Result(name)
 	for i, r := range p.Reports {
 		bar := barView{Server: r.Target, Class: fmt.Sprintf("s%d", i%classes)}
-		one := r.result(name)
+		one := r.Result(name)
 		switch {
 		case one == nil:
 			bar.Why = "not measured"
@@ -130,7 +131,7 @@ func (r *Result) detail() string {
 	s := fmt.Sprintf("%s %ss a second; p50 %s, p99 %s, longest %s", number(median(r.each(func(s Sample) float64 { return float64(s.Units) / s.Wall.Seconds() }))), r.Unit,
 		duration(func(s Sample) float64 { return float64(s.P50) }), duration(func(s Sample) float64 { return float64(s.P99) }),
 		duration(func(s Sample) float64 { return float64(s.Max) }))
-	if c := median(r.each(Sample.memory)); c > 0 {
+	if c := median(r.each(Sample.Memory)); c > 0 {
 		s += fmt.Sprintf("; %s of memory a connection", Octets(c))
 	}
 	return s
@@ -175,6 +176,10 @@ func (c Curve) draw() curveView {
 		Title: c.Title, X: c.X, Y: c.Y, Width: curveWidth, Height: curveHeight,
 		Left: curveLeft, Right: curveWidth - curveRight, Top: curveTop, Lower: curveHeight - curveBottom,
 	}
+	label := c.Label
+	if label == nil {
+		label = Duration
+	}
 	var xs, ys []float64
 	for _, l := range c.Lines {
 		for _, p := range l.Points {
@@ -198,7 +203,7 @@ func (c Curve) draw() curveView {
 		v.Columns = append(v.Columns, tickView{atX(power), number(math.Pow(10, power))})
 	}
 	for power := y0; power <= y1; power++ {
-		v.Rows = append(v.Rows, tickView{atY(power), Duration(math.Pow(10, power))})
+		v.Rows = append(v.Rows, tickView{atY(power), label(math.Pow(10, power))})
 	}
 	for i, l := range c.Lines {
 		line := lineView{Name: l.Name, Class: fmt.Sprintf("s%d", i%classes)}
@@ -208,7 +213,7 @@ func (c Curve) draw() curveView {
 			}
 			x, y := atX(math.Log10(p.X)), atY(math.Log10(p.Y))
 			line.Points += fmt.Sprintf("%.1f,%.1f ", x, y)
-			line.Dots = append(line.Dots, dotView{x, y, fmt.Sprintf("%s: %s at %s", l.Name, Duration(p.Y), number(p.X))})
+			line.Dots = append(line.Dots, dotView{x, y, fmt.Sprintf("%s: %s at %s", l.Name, label(p.Y), number(p.X))})
 		}
 		v.Lines = append(v.Lines, line)
 	}

@@ -65,8 +65,8 @@ func ReadReport(from io.Reader) (*Report, error) {
 	return &r, nil
 }
 
-// result returns the result of a workload; nil when there is none.
-func (r *Report) result(workload string) *Result {
+// Result returns the result of a workload; nil when there is none.
+func (r *Report) Result(workload string) *Result {
 	for _, one := range r.Results {
 		if one.Workload == workload {
 			return one
@@ -76,4 +76,4 @@ func (r *Report) result(workload string) *Result {
 }
 
 // Has says whether there is a result of a workload.
-func (r *Report) Has(workload string) bool { return r.result(workload) != nil }
+func (r *Report) Has(workload string) bool { return r.Result(workload) != nil }

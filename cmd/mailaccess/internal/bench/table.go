@@ -25,7 +25,7 @@ func WriteTable(w io.Writer, r *Report) error {
 		}
 		memory := median(one.each(func(s Sample) float64 { return float64(s.PSS) }))
 		note := ""
-		if c := median(one.each(Sample.memory)); c > 0 {
+		if c := median(one.each(Sample.Memory)); c > 0 {
 			note = fmt.Sprintf(" (%s a connection)", Octets(c))
 		}
 		fmt.Fprintf(t, "%s\t%s %ss\t%s\t%s\t%s\t%s\t%s\t%s\t%s%s\t\n", one.Workload,
@@ -53,7 +53,7 @@ func WriteComparison(w io.Writer, theirs, ours string, list []Comparison) error 
 			Duration(median(c.Theirs.each(Sample.CPUEach))), Duration(median(c.Ours.each(Sample.CPUEach))))
 		if c.Memory.Known() {
 			fmt.Fprintf(t, "  memory of a connection\t\t%s\t%s\t%s\t\n", c.Memory,
-				Octets(median(c.Theirs.each(Sample.memory))), Octets(median(c.Ours.each(Sample.memory))))
+				Octets(median(c.Theirs.each(Sample.Memory))), Octets(median(c.Ours.each(Sample.Memory))))
 		}
 	}
 	return t.Flush()

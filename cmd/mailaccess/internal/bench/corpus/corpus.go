@@ -21,6 +21,7 @@ import (
 type Corpus struct {
 	Seed     uint64
 	Messages int
+	Small    bool // each has a few hundred octets, in plain text: for more messages than memory would have room for
 }
 
 // What some messages have, for searches whose answers are known: see [Corpus.Subject] and
@@ -150,6 +151,9 @@ func (c Corpus) AppendMessage(dst []byte, i int) []byte {
 	from := people[head.IntN(len(people))]
 	subject, _ := c.Subject(i)
 	r := c.random(i, streamBody)
+	if c.Small {
+		return c.appendSmall(dst, i, from, up, r.IntN(100) == 0)
+	}
 	dst = fmt.Appendf(dst, "Return-Path: <%s>\r\nDelivered-To: bench@example.org\r\n", from.address)
 	for hop := range 2 + i%3 {
 		dst = fmt.Appendf(dst, "Received: from relay%d.example.net (relay%d.example.net [192.0.2.%d])\r\n\tby mx%d.example.org (Postfix) with ESMTPS id %010X\r\n\tfor <bench@example.org>; %s\r\n",
@@ -176,6 +180,20 @@ func (c Corpus) AppendMessage(dst []byte, i int) []byte {
 	b := body{r: r, out: dst, boundary: fmt.Sprintf("=_%08x_%x", c.Seed, i)}
 	b.write(word)
 	return b.out
+}
+
+// appendSmall appends a message of little more than what threads and lists need.
+func (c Corpus) appendSmall(dst []byte, i int, from person, up []int, word bool) []byte {
+	subject, _ := c.Subject(i)
+	dst = fmt.Appendf(dst, "Date: %s\r\nFrom: %s <%s>\r\nTo: bench@example.org\r\nMessage-ID: <%s>\r\n", c.Date(i).Format(time.RFC1123Z), from.name, from.address, c.id(i))
+	if n := len(up); n > 0 {
+		dst = fmt.Appendf(dst, "In-Reply-To: <%s>\r\nReferences: <%s>\r\n", c.id(up[n-1]), c.id(up[n-1]))
+	}
+	dst = fmt.Appendf(dst, "Subject: %s\r\n\r\n", subject)
+	if word {
+		dst = append(dst, BodyWord+"\r\n"...)
+	}
+	return append(dst, "Thanks, that will do.\r\n"...)
 }
 
 func (c Corpus) id(i int) string { return fmt.Sprintf("%x.%x@mail.example.net", i, c.Seed) }

@@ -141,6 +141,29 @@ func TestLikeMail(t *testing.T) {
 	}
 }
 
+// Small messages have the same subjects, threads and words as others.
+func TestSmall(t *testing.T) {
+	c, small := Corpus{Seed: 1, Messages: 400}, Corpus{Seed: 1, Messages: 400, Small: true}
+	words := 0
+	for i := range c.Messages {
+		data := small.AppendMessage(nil, i)
+		head, body, _ := strings.Cut(string(data), "\r\n\r\n")
+		subject, _ := c.Subject(i)
+		if len(data) > 1000 || !strings.Contains(head, "\r\nSubject: "+subject) || strings.Contains(body, BodyWord) != c.HasWord(i) {
+			t.Errorf("message %d: %s", i, data)
+		}
+		if up := c.ancestors(i); len(up) > 0 && !strings.Contains(head, "In-Reply-To: <"+c.id(up[len(up)-1])+">") {
+			t.Errorf("message %d does not say what it answers", i)
+		}
+		if c.HasWord(i) {
+			words++
+		}
+	}
+	if words == 0 {
+		t.Error("no message has the word")
+	}
+}
+
 func TestWriteMaildir(t *testing.T) {
 	c := Corpus{Seed: 1, Messages: 40}
 	for _, crlf := range []bool{false, true} {

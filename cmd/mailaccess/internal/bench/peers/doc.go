@@ -57,10 +57,10 @@ func (r *Result) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s, on %s.\n", strings.Join(r.notes(), "; "), r.Reports[0].Started.UTC().Format("2006-01-02"))
 	for i, theirs := range r.Reports[1:] {
-		fmt.Fprintf(&b, "\n| %s (%s) takes, of what mailaccess does | times its wall time | times its processor time | processor time of a unit: theirs | ours | p99: theirs | ours |\n|---|---|---|---|---|---|---|\n",
-			r.Servers[i+1].Version, r.Servers[i+1].About)
+		fmt.Fprintf(&b, "\n| %s (%s) beside %s | times its wall time | times its processor time | processor time of a unit: theirs | ours | p99: theirs | ours |\n|---|---|---|---|---|---|---|\n",
+			r.Servers[i+1].Version, r.Servers[i+1].About, r.Servers[0].Name)
 		for _, c := range bench.Compare(theirs, r.Reports[0]) {
-			if why := c.Missing(theirs.Target, Ours); why != "" {
+			if why := c.Missing(theirs.Target, r.Servers[0].Name); why != "" {
 				fmt.Fprintf(&b, "| %s | %s | | | | | |\n", c.Workload, why)
 				continue
 			}
@@ -69,11 +69,11 @@ func (r *Result) markdown() string {
 				wall = "(paced)"
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", c.Workload, wall, c.CPU,
-				c.Theirs.MedianOf(bench.Sample.CPUEach), c.Ours.MedianOf(bench.Sample.CPUEach),
-				c.Theirs.MedianOf(bench.Sample.Slow), c.Ours.MedianOf(bench.Sample.Slow))
+				bench.Duration(c.Theirs.Median(bench.Sample.CPUEach)), bench.Duration(c.Ours.Median(bench.Sample.CPUEach)),
+				bench.Duration(c.Theirs.Median(bench.Sample.Slow)), bench.Duration(c.Ours.Median(bench.Sample.Slow)))
 			if c.Memory.Known() {
 				fmt.Fprintf(&b, "| memory of a connection that waits | | %s times its memory | %s | %s | | |\n", c.Memory,
-					c.Theirs.MedianMemory(), c.Ours.MedianMemory())
+					bench.Octets(c.Theirs.Median(bench.Sample.Memory)), bench.Octets(c.Ours.Median(bench.Sample.Memory)))
 			}
 		}
 	}

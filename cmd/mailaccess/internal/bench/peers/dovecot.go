@@ -77,7 +77,7 @@ service pop3-login {
 }
 `
 
-func startDovecot(ctx context.Context, name string, f files) (*server, error) {
+func startDovecot(ctx context.Context, k kind, f files) (*server, error) {
 	file, err := exec.LookPath("dovecot")
 	if err != nil {
 		if file = "/usr/sbin/dovecot"; !executable(file) {
@@ -88,15 +88,15 @@ func startDovecot(ctx context.Context, name string, f files) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dovecot --version: %w", err)
 	}
-	s := &server{name: name, version: "Dovecot " + strings.Fields(string(version) + " ?")[0]}
+	s := &server{name: k.name, version: "Dovecot " + strings.Fields(string(version) + " ?")[0]}
 	if s.ports, err = freePorts(); err != nil {
 		return nil, err
 	}
 	location, sync := "maildir:"+f.mail+"/%u", "optimized"
-	if f.sdbox {
+	if k.sdbox {
 		location = "sdbox:" + f.mail + "/%u"
 	}
-	if f.syncAll {
+	if k.sync {
 		sync = "always"
 	}
 	text := fmt.Sprintf(dovecotConfig, f.dir, f.cert, f.key, location, sync, f.users, f.owner.uid, f.owner.gid, f.mail,

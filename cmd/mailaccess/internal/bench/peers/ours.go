@@ -9,16 +9,20 @@ import (
 )
 
 // startOurs starts this program's own "serve", as the user that Dovecot serves the mail as.
-func startOurs(ctx context.Context, name, version string, f files) (*server, error) {
+func startOurs(ctx context.Context, k kind, version string, f files) (*server, error) {
 	file, err := copyProgram(f.dir)
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return nil, fmt.Errorf("start %s: %w", k.name, err)
 	}
-	s := &server{name: name, version: version}
+	s := &server{name: k.name, version: version}
 	if s.ports, err = freePorts(); err != nil {
 		return nil, err
 	}
-	s.cmd = exec.Command(file, "serve", "--store", "maildir:"+f.mail, "--users", f.users,
+	store := "maildir:" + f.mail
+	if k.memory {
+		store = "memory:"
+	}
+	s.cmd = exec.Command(file, "serve", "--store", store, "--users", f.users,
 		"--imap", at(s.ports.imap), "--imaps", at(s.ports.imaps), "--pop3", at(s.ports.pop3), "--pop3s", at(s.ports.pop3s),
 		"--tls-cert", f.cert, "--tls-key", f.key, "--allow-plaintext-auth", "--log-level", "warn",
 		// One user of one address asks for all, as fast as it goes: Dovecot is told to allow that too.

@@ -16,36 +16,47 @@ import (
 	"github.com/hashmail/mailaccess/protocols"
 )
 
-// Ours is the name of our server in results.
-const Ours = "mailaccess"
+// The names of our server in results.
+const (
+	Ours       = "mailaccess"
+	OursMemory = "mailaccess-memory"
+)
 
 // Options say what is compared.
 type Options struct {
 	Bench   bench.Options
-	Peers   []string // names of kinds
+	Servers []string // names; the others are compared with the first
 	Dir     string   // where mail and configurations go, on the disk that is measured; it must not be there or be empty
 	CRLF    bool     // messages on disk end their lines with CRLF
+	NoTLS   bool     // nothing is measured over TLS
 	Version string   // of ours
 	Say     func(format string, args ...any)
 }
 
-// A kind is a server that ours is compared with.
+// A kind is a server, ours or another.
 type kind struct {
-	name  string
-	about string
-	sdbox bool
-	sync  bool
+	name   string
+	about  string
+	ours   bool
+	memory bool // store
+	sdbox  bool
+	sync   bool
 }
+
+// files says whether the server finds its mail as files, or has to be given it.
+func (k kind) files() bool { return !k.memory && !k.sdbox }
 
 func kinds() []kind {
 	return []kind{
+		{name: Ours, about: "Maildir, sync=full", ours: true},
+		{name: OursMemory, about: "memory", ours: true, memory: true},
 		{name: "dovecot", about: "Maildir, mail_fsync = optimized"},
 		{name: "dovecot-always", about: "Maildir, mail_fsync = always", sync: true},
 		{name: "dovecot-sdbox", about: "sdbox, mail_fsync = optimized", sdbox: true},
 	}
 }
 
-// Names returns the names of the servers that ours can be compared with.
+// Names returns the names of the servers that there are.
 func Names() []string {
 	var names []string
 	for _, k := range kinds() {
@@ -57,7 +68,7 @@ func Names() []string {
 // A Result is what was measured of all servers, in the same run.
 type Result struct {
 	Physics Physics         `json:"physics"`
-	Servers []Server        `json:"servers"` // ours first
+	Servers []Server        `json:"servers"`
 	Reports []*bench.Report `json:"reports"` // of the servers, in their order
 }
 
@@ -73,7 +84,7 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
 	}
-	picked, err := pick(o.Peers)
+	picked, err := pick(o.Servers)
 	if err != nil {
 		return nil, err
 	}
@@ -110,9 +121,9 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 		}
 	}()
 	var plain, encrypted []*bench.Target
-	for _, k := range append([]kind{{name: Ours, about: "Maildir, sync=full"}}, picked...) {
+	for _, k := range picked {
 		f := shared
-		f.owner, f.sdbox, f.syncAll = own, k.sdbox, k.sync
+		f.owner = own
 		s, err := o.startWithMail(ctx, k, f, dir)
 		if err != nil {
 			return nil, err
@@ -130,6 +141,9 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 	}
 	if r.Reports, err = bench.Measure(ctx, plain, o.Bench); err != nil {
 		return r, err
+	}
+	if o.NoTLS {
+		return r, nil
 	}
 	return r, o.overTLS(ctx, encrypted, r)
 }
@@ -157,12 +171,9 @@ func (o *Options) overTLS(ctx context.Context, targets []*bench.Target, r *Resul
 	return err
 }
 
-// pick returns the kinds of these names; the first when there are none.
+// pick returns the kinds of these names.
 func pick(names []string) ([]kind, error) {
 	all := kinds()
-	if len(names) == 0 {
-		return all[:1], nil
-	}
 	var picked []kind
 	for _, name := range names {
 		found := false
@@ -172,7 +183,7 @@ func pick(names []string) ([]kind, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("no peer %q: there are %s", name, strings.Join(Names(), ", "))
+			return nil, fmt.Errorf("no server %q: there are %s", name, strings.Join(Names(), ", "))
 		}
 	}
 	return picked, nil
@@ -223,7 +234,7 @@ func (o *Options) startWithMail(ctx context.Context, k kind, f files, dir string
 	if err := os.MkdirAll(f.mail, 0o755); err != nil {
 		return nil, err
 	}
-	if !k.sdbox {
+	if k.files() {
 		o.Say("%s: writing %d messages", k.name, o.Bench.Corpus.Messages)
 		if err := o.Bench.Corpus.WriteMaildir(ctx, home, o.CRLF, nil); err != nil {
 			return nil, err
@@ -232,16 +243,16 @@ func (o *Options) startWithMail(ctx context.Context, k kind, f files, dir string
 	if err := f.owner.take(f.dir); err != nil {
 		return nil, err
 	}
-	if k.name == Ours {
-		return startOurs(ctx, k.name, o.Version, f)
+	if k.ours {
+		return startOurs(ctx, k, o.Version, f)
 	}
-	return startDovecot(ctx, k.name, f)
+	return startDovecot(ctx, k, f)
 }
 
 // firstOpen lets a server take in the mail, or gets it the mail.
 func (o *Options) firstOpen(ctx context.Context, s *server, k kind) error {
 	o.Say("%s: taking in", k.name)
-	if k.sdbox {
+	if !k.files() {
 		return bench.Seed(ctx, s.target(), o.Bench.Corpus, nil)
 	}
 	c, err := wire.DialIMAP(ctx, at(s.ports.imap), nil)

@@ -30,15 +30,12 @@ const (
 
 // files are what a server works with.
 type files struct {
-	dir      string // its own
-	mail     string // below dir: an account is a directory in it
-	users    string
-	cert     string
-	key      string
-	owner    owner
-	sdbox    bool
-	syncAll  bool
-	messages int
+	dir   string // its own
+	mail  string // below dir: an account is a directory in it
+	users string
+	cert  string
+	key   string
+	owner owner
 }
 
 // An owner is who the mail belongs to: root serves no mail, so that root gives it to nobody.
