@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/hashmail/mailaccess/mailaccess"
-	"github.com/hashmail/mailaccess/protocols/mailserver"
+	"github.com/hashmail/mailaccess/mailaccess/mailaccesstest"
 	"github.com/hashmail/mailaccess/stores/hooks"
 	"github.com/hashmail/mailaccess/stores/hooks/hookstest"
 )
@@ -18,18 +18,14 @@ import (
 // wire is a server over an application, and a client of it.
 type wire struct {
 	*fixture
-	server *mailserver.Server
+	server *mailaccesstest.Server
 }
 
 func newWire(t *testing.T, reduce func(*hooks.Handlers)) *wire {
 	t.Helper()
 	f := newFixture(t, hookstest.Style{}, reduce, hooks.Options{Reconcile: -1, CacheBytes: -1})
-	server, err := mailserver.New(f.store, f.store, &mailserver.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Close() })
-	return &wire{f, server}
+	// The application may fail, and the server says so; a panic is contained in the store.
+	return &wire{f, mailaccesstest.New(t, &mailaccesstest.Options{Store: f.store, Authenticator: f.store, Pipes: true, AllowErrors: true})}
 }
 
 // talk is a client that says lines and reads what comes.
@@ -39,12 +35,13 @@ type talk struct {
 	r    *bufio.Reader
 }
 
-func (w *wire) connect(t *testing.T, serve func(net.Conn)) *talk {
-	near, far := net.Pipe()
-	done := make(chan struct{})
-	go func() { defer close(done); serve(far) }()
-	t.Cleanup(func() { near.Close(); <-done })
-	return &talk{t, near, bufio.NewReader(near)}
+func (w *wire) connect(t *testing.T, service string) *talk {
+	nc, err := w.server.Dial(service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	return &talk{t, nc, bufio.NewReader(nc)}
 }
 
 // hear reads lines up to one that begins with a prefix, and returns all.
@@ -72,7 +69,7 @@ func (c *talk) say(line string) {
 
 // imap logs in.
 func (w *wire) imap(t *testing.T) *talk {
-	c := w.connect(t, w.server.IMAP.ServeConn)
+	c := w.connect(t, "imap")
 	c.hear("* OK")
 	c.do("LOGIN "+user+" secret", "OK")
 	return c
@@ -91,7 +88,7 @@ func (c *talk) do(command, want string) string {
 
 // pop3 logs in.
 func (w *wire) pop3(t *testing.T) *talk {
-	c := w.connect(t, w.server.POP3.ServeConn)
+	c := w.connect(t, "pop3")
 	c.hear("+OK")
 	c.ask("USER "+user, "+OK")
 	c.ask("PASS secret", "+OK")
