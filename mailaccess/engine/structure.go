@@ -35,7 +35,7 @@ type Structures struct {
 
 // structuresSize bounds the octets that a batch of trees holds, as the store keeps
 // them.
-const structuresSize = 4 << 20
+const structuresSize = 1 << 20
 
 // Structures returns the trees of ids.
 func (s *Session) Structures(ids []mailaccess.EmailID) *Structures {

@@ -149,30 +149,34 @@ type CanonicalState struct {
 // Convert writes src in canonical form to dst as far as there is room, and returns
 // how many bytes it wrote and how many of src it took.
 func (s *CanonicalState) Convert(dst, src []byte) (written, read int) {
-	for written < len(dst) {
-		if s.LF {
-			dst[written], s.LF, s.CR = '\n', false, false
-			written++
-			continue
-		}
+	if s.LF && len(dst) > 0 {
+		dst[0], s.LF, s.CR = '\n', false, false
+		written = 1
+	}
+	for written < len(dst) && read < len(src) {
 		rest := src[read:min(len(src), read+len(dst)-written)]
-		if len(rest) == 0 {
-			break
-		}
-		i := bareLF(rest, s.CR)
-		if i == 0 {
-			dst[written], s.LF, s.CR = '\r', true, false
-			written++
-			read++
-			continue
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			n := copy(dst[written:], rest)
+			s.CR = rest[n-1] == '\r'
+			return written + n, read + n
 		}
 		if i > 0 {
-			rest = rest[:i]
+			s.CR = rest[i-1] == '\r'
+			copy(dst[written:], rest[:i])
+			written += i
 		}
-		n := copy(dst[written:], rest)
-		s.CR = rest[n-1] == '\r'
-		written += n
-		read += n
+		read += i + 1
+		if !s.CR {
+			dst[written] = '\r'
+			written++
+			if written == len(dst) {
+				s.LF = true
+				break
+			}
+		}
+		dst[written], s.CR = '\n', false
+		written++
 	}
 	return written, read
 }
@@ -180,10 +184,12 @@ func (s *CanonicalState) Convert(dst, src []byte) (written, read int) {
 // CountBareLF returns how many LFs in b no CR precedes: by how many bytes b grows in
 // canonical form. cr tells whether the byte before b is a CR.
 func CountBareLF(b []byte, cr bool) int {
-	n := 0
-	for i := bareLF(b, cr); i >= 0; i = bareLF(b, false) {
-		b = b[i+1:]
-		n++
+	n := bytes.Count(b, []byte{'\n'})
+	if n > 0 {
+		n -= bytes.Count(b, []byte("\r\n"))
+		if cr && b[0] == '\n' {
+			n--
+		}
 	}
 	return n
 }

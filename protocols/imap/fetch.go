@@ -35,6 +35,7 @@ type fetch struct {
 	// present message.
 	rendered *renderings
 	headers  *engine.Headers // of the present batch; nil: none is asked for
+	trees    *engine.Structures
 	open     opened
 	ids      []mailaccess.EmailID
 	found    []section      // of the present message
@@ -198,12 +199,17 @@ func (f *fetch) batches(ctx context.Context, uids mailaccess.UIDSet) error {
 }
 
 func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
+	f.ids = f.ids[:0]
+	for i := range batch {
+		f.ids = append(f.ids, batch[i].EmailID)
+	}
+	f.trees = f.c.sess.Structures(f.ids)
 	f.rendered.load(ctx, batch)
 	if f.plan.sections {
 		f.clean.load(ctx, f.c, batch)
 	}
 	if f.plan.listed {
-		f.loadHeaders(ctx, batch)
+		f.loadHeaders(ctx)
 	}
 	for i := range batch {
 		err := f.message(ctx, &batch[i], i)
@@ -219,6 +225,7 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 			return err
 		}
 	}
+	f.trees.Close(ctx)
 	f.rendered.save(ctx)
 	f.clean.save(ctx, f.c)
 	if f.headers != nil {
@@ -228,13 +235,9 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 }
 
 // loadHeaders asks the store for the header fields that it keeps of a batch.
-func (f *fetch) loadHeaders(ctx context.Context, batch []engine.Numbered) {
+func (f *fetch) loadHeaders(ctx context.Context) {
 	if f.headers == nil {
 		f.headers = f.c.sess.Headers()
-	}
-	f.ids = f.ids[:0]
-	for i := range batch {
-		f.ids = append(f.ids, batch[i].EmailID)
 	}
 	f.headers.Load(ctx, f.ids)
 }
@@ -252,7 +255,7 @@ func (f *fetch) listed(i int) message.Header {
 // before the first octet is written.
 func (f *fetch) message(ctx context.Context, m *engine.Numbered, i int) error {
 	open := &f.open
-	open.reset(f.c, m.EmailID, f.listed(i))
+	open.reset(f.c, m.EmailID, f.trees, f.listed(i))
 	defer open.close()
 	if f.plan.size && m.Size == mailaccess.SizeUnknown {
 		content, err := open.open(ctx)

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/mailaccess/message"
 )
 
@@ -14,6 +15,7 @@ type opened struct {
 	c       *conn
 	id      mailaccess.EmailID
 	content mailaccess.Content
+	trees   *engine.Structures // of the messages that are answered for together; nil: it is one
 	tree    *message.Part
 	// head is how the message begins, hasHeader that its header is the first
 	// headerLen octets of it.
@@ -25,8 +27,8 @@ type opened struct {
 }
 
 // reset begins another message.
-func (o *opened) reset(c *conn, id mailaccess.EmailID, listed message.Header) {
-	*o = opened{c: c, id: id, head: o.head[:0], listed: listed}
+func (o *opened) reset(c *conn, id mailaccess.EmailID, trees *engine.Structures, listed message.Header) {
+	*o = opened{c: c, id: id, head: o.head[:0], trees: trees, listed: listed}
 }
 
 func (o *opened) close() {
@@ -59,8 +61,12 @@ func (o *opened) open(ctx context.Context) (mailaccess.Content, error) {
 
 func (o *opened) structure(ctx context.Context) (*message.Part, error) {
 	content, err := o.open(ctx)
-	if err == nil && o.tree == nil {
+	switch {
+	case err != nil || o.tree != nil:
+	case o.trees == nil:
 		o.tree, err = o.c.sess.Structure(ctx, o.id, content)
+	default:
+		o.tree, err = o.trees.Of(ctx, o.id, content)
 	}
 	return o.tree, err
 }

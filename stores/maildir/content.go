@@ -32,11 +32,9 @@ func (h *handle) Content(ctx context.Context, id mailaccess.EmailID) (mailaccess
 		return nil, err
 	}
 	opts := content.Options{Usable: h.store.readable}
-	if info, err := f.Info(); err == nil {
-		opts.Known, opts.Table = h.measured.get(email, info)
-		if opts.Known == (content.Measured{}) {
-			opts.Known = at.measured(info)
-		}
+	opts.Known, opts.Table = h.measured.get(email, f.Opened())
+	if opts.Known == (content.Measured{}) {
+		opts.Known = at.measured(f.Opened())
 	}
 	c, err := content.Open(ctx, f, &opts)
 	if err != nil {
@@ -293,7 +291,7 @@ func (a *account) findEmail(op string, email uint32) (*mailbox, mailaccess.UID, 
 					return nil, 0, err
 				}
 			}
-			for uid := range b.ix.FindEmail(email) {
+			if uid, ok := b.ix.OneOfEmail(email); ok {
 				return b, uid, nil
 			}
 		}

@@ -51,32 +51,29 @@ type Content struct {
 
 var _ mailaccess.Content = (*Content)(nil)
 
-// Open opens the message in f, which is the Content's from now on and closed with it,
-// or at once when there is an error. Errors: KindUnavailable, also for a file that is
+// Open opens the message in f, which was just opened to be read, is the Content's from now on
+// and closed with it, or at once when there is an error. Errors: KindUnavailable, also for a file that is
 // being written, and KindCorrupt.
 func Open(ctx context.Context, f fsys.File, opts *Options) (*Content, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
 	c := &Content{f: f, measured: opts.Known, usable: opts.Usable}
-	if err := c.open(ctx, opts.Table); err != nil {
+	if err := c.open(ctx, opts); err != nil {
 		f.Close() //nolint:errcheck // it was only read, and something else failed first
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *Content) open(ctx context.Context, table []byte) error {
+func (c *Content) open(ctx context.Context, opts *Options) (err error) {
 	const op = "open content"
-	var err error
-	if c.was, err = c.f.Info(); err != nil {
-		return fail(op, mailaccess.KindUnavailable, err)
-	}
+	c.was = c.f.Opened()
 	if c.measured.fits(c.was) {
 		c.measured.ModTime = c.was.ModTime.Unix()
 		if c.measured.BareLF() > 0 {
 			c.lines = newLines()
-			c.lines.load(table, c.was, c.measured)
+			c.lines.load(opts.Table, c.was, c.measured)
 		}
 		return nil
 	}

@@ -76,6 +76,12 @@ func inMemory(t testing.TB, b []byte) fsys.File {
 	if _, err := f.Write(b); err != nil {
 		t.Fatal(err)
 	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if f, err = dir.Open("message"); err != nil {
+		t.Fatal(err)
+	}
 	if err := dir.Close(); err != nil {
 		t.Fatal(err)
 	}

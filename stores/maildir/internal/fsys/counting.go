@@ -207,6 +207,8 @@ func (f *countedFile) Size() (int64, error) {
 	return f.f.Size()
 }
 
+func (f *countedFile) Opened() Info { return f.f.Opened() }
+
 func (f *countedFile) Info() (Info, error) {
 	if _, err := f.begin(OpStat, 0); err != nil {
 		return Info{}, err

@@ -16,6 +16,7 @@ type osFile struct {
 	handle
 	mu        sync.Mutex // of Write, which looks for the end, and of std
 	dir, name string
+	opened    Info
 }
 
 func (f *osFile) path() string { return f.dir + "/" + f.name }
@@ -96,6 +97,8 @@ func (f *osFile) Info() (Info, error) {
 	}
 	return info(&st), nil
 }
+
+func (f *osFile) Opened() Info { return f.opened }
 
 func (f *osFile) SetModTime(t time.Time) error {
 	_, err := f.call("chtimes", func() (int, error) {

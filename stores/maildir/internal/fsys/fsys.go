@@ -102,6 +102,8 @@ type File interface {
 	SyncData() error
 	Size() (int64, error)
 	Info() (Info, error)
+	// Opened is what [Dir.Open] found the file to be.
+	Opened() Info
 	SetModTime(t time.Time) error
 	// Std is the file for what needs one, such as sendfile; nil if there is none. It
 	// belongs to the File, ends with it and must not be closed. Its read offset is

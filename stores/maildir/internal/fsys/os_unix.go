@@ -143,6 +143,7 @@ func asFile(f *osFile, err error) (File, error) {
 // open opens a regular file. Without O_NONBLOCK the open of a FIFO would wait for its
 // other end.
 func (d *osDir) open(op, name string, flags int) (*osFile, error) {
+	var st unix.Stat_t
 	fd, err := d.at(op, name, func() (int, error) {
 		fd, err := unix.Openat(d.fd, name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
 		if isLink(err) || err == unix.EISDIR || err == unix.ENXIO || err == unix.EOPNOTSUPP {
@@ -151,7 +152,6 @@ func (d *osDir) open(op, name string, flags int) (*osFile, error) {
 		if err != nil {
 			return 0, err
 		}
-		var st unix.Stat_t
 		if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
 			err = ErrNotRegular
 		}
@@ -163,7 +163,7 @@ func (d *osDir) open(op, name string, flags int) (*osFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &osFile{handle: handle{fd: fd}, dir: d.path, name: name}, nil
+	return &osFile{handle: handle{fd: fd}, dir: d.path, name: name, opened: info(&st)}, nil
 }
 
 // isLink: what open says of a symbolic link under O_NOFOLLOW; FreeBSD says EMLINK.

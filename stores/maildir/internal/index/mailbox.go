@@ -44,6 +44,7 @@ type Mailbox struct {
 	names     map[mailaccess.UID]FileName // that differ from those on disk, or may
 	nameBytes int                         // what they take up
 	files     *files                      // kept for FileName; may be nil
+	near      *source                     // reads file names from files; nil: not yet
 	suffixes  map[uint32]string           // by their place in the names file
 	strings   map[string]uint32           // where the names file has suffixes and keywords
 

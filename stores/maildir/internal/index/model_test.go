@@ -273,6 +273,9 @@ func (x *world) find() {
 			bases[base], wantBases[base] = 0, u
 		}
 	}
+	if one, ok := x.m.OneOfEmail(email); ok != (len(want) > 0) || ok && !slices.Contains(want, one) {
+		x.t.Fatalf("one of email %d: %d, %v; there are %v", email, one, ok, want)
+	}
 	if have := slices.Collect(x.m.FindEmail(email)); !slices.Equal(have, want) {
 		x.t.Fatalf("email %d is in %v, want %v", email, have, want)
 	}

@@ -9,7 +9,8 @@ import (
 )
 
 // FileName returns the name of a message's file: from memory if it changed since the
-// checkpoint, else with two short reads, or three when the suffix is not known yet.
+// checkpoint, else with two short reads, or three when the suffix is not known yet; of the
+// messages that follow it most take none.
 // fs.ErrNotExist when there is no such message. It needs the rows, and no other method may run
 // at the same time.
 func (m *Mailbox) FileName(uid mailaccess.UID) (FileName, error) {
@@ -34,8 +35,21 @@ func (m *Mailbox) fileName(x *cell) (FileName, error) {
 	if m.suffixes == nil {
 		m.suffixes = make(map[uint32]string)
 	}
-	return newSource(m.files, m.disk, single).fileName(x.slot, x.uid, m.suffixes)
+	return m.nearby().fileName(x.slot, x.uid, m.suffixes)
 }
+
+// nearby is a source that goes on from where the last name was read: whoever reads one
+// message mostly reads the next.
+func (m *Mailbox) nearby() *source {
+	if m.near == nil || m.near.files != m.files {
+		m.near = newSource(m.files, m.disk, nearAhead)
+	}
+	m.near.reach(m.disk)
+	return m.near
+}
+
+// nearAhead is how much of each of the two files is in memory for it.
+const nearAhead = 4 << 10
 
 // openKept opens the files that are kept, unless they are open.
 func (m *Mailbox) openKept() error {
@@ -82,7 +96,7 @@ func (s *source) fileName(slot uint32, uid mailaccess.UID, suffixes map[uint32]s
 func (m *Mailbox) Release() {
 	if m.files != nil {
 		m.files.close() // of files that were only read
-		m.files = nil
+		m.files, m.near = nil, nil
 	}
 }
 

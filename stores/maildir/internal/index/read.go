@@ -1,7 +1,9 @@
 package index
 
 import (
+	"cmp"
 	"iter"
+	"slices"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 )
@@ -119,4 +121,27 @@ func (m *Mailbox) FindEmail(email uint32) iter.Seq[mailaccess.UID] {
 			}
 		}
 	}
+}
+
+// OneOfEmail returns one of the messages of an email number. Those of a mailbox into which
+// messages only came have ascending numbers: there it looks at a few rows. It needs the rows.
+func (m *Mailbox) OneOfEmail(email uint32) (mailaccess.UID, bool) {
+	t := m.rows()
+	if email == 0 {
+		return 0, false
+	}
+	for i := range t.chunks {
+		c := &t.chunks[i]
+		if email < c.minEmail || email > c.maxEmail {
+			continue
+		}
+		j, ok := slices.BinarySearchFunc(c.cells, email, func(x cell, email uint32) int { return cmp.Compare(x.email, email) })
+		for k := 0; !ok && k < len(c.cells); k++ {
+			j, ok = k, c.cells[k].email == email
+		}
+		if ok {
+			return c.cells[j].uid, true
+		}
+	}
+	return 0, false
 }

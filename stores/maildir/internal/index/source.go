@@ -84,6 +84,11 @@ func newSource(f *files, e extent, ahead int) *source {
 	}
 }
 
+// reach lets s read what a checkpoint has added to the files since.
+func (s *source) reach(e extent) {
+	s.rows.end, s.names.end = int64(e.slots)*recordSize, e.names
+}
+
 func (s *source) close() error { return s.files.close() }
 
 // record reads the record of a message.

@@ -124,7 +124,7 @@ func (d *dir) open(name string, write bool) (f fsys.File, err error) {
 
 func (d *dir) file(n *node, name string, write bool) *file {
 	n.opens++
-	return &file{handle: handle{fs: d.fs, n: n, path: d.path + "/" + name}, write: write}
+	return &file{handle: handle{fs: d.fs, n: n, path: d.path + "/" + name}, write: write, opened: n.info()}
 }
 
 func (d *dir) Create(name string) (f fsys.File, err error) {

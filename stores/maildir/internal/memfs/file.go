@@ -69,7 +69,8 @@ const maxSize = 1 << 30
 
 type file struct {
 	handle
-	write bool
+	write  bool
+	opened fsys.Info
 }
 
 func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
@@ -185,6 +186,8 @@ func (f *file) Info() (i fsys.Info, err error) {
 	err = f.do("stat", "", func() error { i = f.n.info(); return nil })
 	return i, err
 }
+
+func (f *file) Opened() fsys.Info { return f.opened }
 
 func (f *file) SetModTime(t time.Time) error {
 	return f.do("chtimes", "", func() error { f.n.setTime(t); return nil })

@@ -399,6 +399,9 @@ func (s *suite) unlinked() {
 	if i.Links != 0 {
 		s.Errorf("%d links", i.Links)
 	}
+	if o := f.Opened(); o.Links != 1 || o.Size != int64(len("text")) || o.Inode != i.Inode || !o.Mode.IsRegular() || o.ModTime.IsZero() {
+		s.Errorf("opened as %+v", o)
+	}
 	s.ok(f.Close())
 	if got := s.get(s.d, "f"); got != "another" {
 		s.Errorf("content %q", got)
