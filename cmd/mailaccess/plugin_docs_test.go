@@ -28,15 +28,7 @@ func TestPlugInDocs(t *testing.T) {
 		return body
 	}
 	count := func(pattern, text string) int { return len(regexp.MustCompile(pattern).FindAllString(text, -1)) }
-	// code counts lines that are neither empty nor comments only.
-	code := func(path string) (n int) {
-		for line := range strings.Lines(read(path)) {
-			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
-				n++
-			}
-		}
-		return n
-	}
+	code := func(path string) int { return codeLines(read(path)) }
 	doc := read("docs/plug-in.md")
 	methods := count(`(?m)^\t[A-Z]\w*\(`, inside("mailaccess/store.go", "type Store interface {")) +
 		count(`(?m)^\t[A-Z]\w*\(`, inside("mailaccess/store.go", "type Account interface {"))

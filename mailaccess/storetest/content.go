@@ -65,6 +65,9 @@ func (e *env) opened(body []byte) mailaccess.Content {
 
 func checkReadAt(e *env) {
 	for name, body := range awkwardBodies() {
+		if e.h.WholeLines && !bytes.HasSuffix(body, []byte("\r\n")) {
+			continue
+		}
 		c := e.opened(body)
 		if c.Size() != int64(len(body)) {
 			e.Errorf("%s: size %d, want %d", name, c.Size(), len(body))

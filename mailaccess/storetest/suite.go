@@ -33,6 +33,9 @@ type Harness struct {
 	// needs messages is skipped, which is most of the suite. The message is there
 	// when Deliver returns; received may be zero: now.
 	Deliver func(ctx context.Context, box mailaccess.MailboxID, content []byte, f mailaccess.Flags, received time.Time) (mailaccess.UID, error)
+	// WholeLines says that what is delivered ends in a line end, as in files that are
+	// lines and nothing else: the suite then delivers no message that has none.
+	WholeLines bool
 	// ShortHistory says that the store forgets what changed after very few
 	// changes. The suite then takes a high floor, or KindHistoryGone, for an
 	// answer wherever the contract does; without it a store is expected to know all that happened
