@@ -206,6 +206,9 @@ func FuzzEnvelope(f *testing.F) {
 			if !bytes.HasPrefix(fld.Raw, fld.Name) || len(fld.Name) == 0 {
 				t.Fatalf("field %q of name %q", fld.Raw, fld.Name)
 			}
+			if text, ok := fld.Plain(); ok && string(text) != fld.Text() {
+				t.Fatalf("plain text %q of %q, want %q", text, fld.Raw, fld.Text())
+			}
 			if s := fld.Text(); !utf8.ValidString(s) {
 				t.Fatalf("text %q is not UTF-8", s)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"iter"
 	"strings"
+	"unicode/utf8"
 )
 
 // Header is the header of a message or of a part as it stands in the
@@ -83,6 +84,18 @@ func (f Field) RawValue() []byte { return f.Raw[bytes.IndexByte(f.Raw, ':')+1:] 
 // contains no CR, LF or NUL; encoded words and 8-bit bytes are as written.
 func (f Field) Value() string { return unfold(f.RawValue()) }
 
+// Plain returns what Text does where that takes no decoding, as it lies in the header:
+// a value of one line in ASCII, without encoded words and controls. ok is false for any other.
+func (f Field) Plain() (text []byte, ok bool) {
+	b := bytes.Trim(f.RawValue(), blank)
+	for i, c := range b {
+		if c < ' ' && c != '\t' || c >= utf8.RuneSelf || c == '?' && i > 0 && b[i-1] == '=' {
+			return nil, false
+		}
+	}
+	return b, true
+}
+
 // Text returns the value decoded into UTF-8, as [DecodeText] does.
 func (f Field) Text() string { return DecodeText(f.Value()) }
 
@@ -139,10 +152,13 @@ func isBlank(line []byte) bool {
 	return len(line) > 0 && line[0] == '\n' || len(line) > 1 && line[0] == '\r' && line[1] == '\n'
 }
 
+// blank is what may stand around a value.
+const blank = " \t\r\n\x00"
+
 // unfold returns a value without its line ends and the space around it. A
 // bare CR or NUL, which no string of a protocol may hold, becomes a space.
 func unfold(b []byte) string {
-	b = bytes.Trim(b, " \t\r\n\x00")
+	b = bytes.Trim(b, blank)
 	if bytes.IndexByte(b, '\n') < 0 && bytes.IndexByte(b, '\r') < 0 && bytes.IndexByte(b, 0) < 0 {
 		return string(b)
 	}

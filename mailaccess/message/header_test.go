@@ -223,3 +223,24 @@ func TestReadHeaderAlone(t *testing.T) {
 		t.Errorf("a content that is too short: %v", err)
 	}
 }
+
+// Most values can be taken as they lie in the header; of those, Text says the same.
+func TestFieldPlain(t *testing.T) {
+	for value, plain := range map[string]bool{
+		" an ordinary subject?\r\n": true,
+		" tab\there \n":             true,
+		"\r\n":                      true,
+		" folded\r\n here\r\n":      false,
+		" bare\rCR\r\n":             false,
+		" NUL\x00inside\r\n":        false,
+		" caf\xc3\xa9\r\n":          false,
+		" =?utf-8?q?a?=\r\n":        false,
+	} {
+		for f := range Header("Subject:" + value).Fields() {
+			text, ok := f.Plain()
+			if ok != plain || ok && string(text) != f.Text() {
+				t.Errorf("%q: %q, %v; text %q", value, text, ok, f.Text())
+			}
+		}
+	}
+}

@@ -113,7 +113,7 @@ func (s *scan) fields(h message.Header) truth {
 		}
 		if len(s.find.active) > 0 {
 			s.find.begin()
-			s.writeString(f.Text())
+			s.writeText(f)
 			changed = s.end() || changed
 		}
 		if changed {
@@ -185,7 +185,7 @@ func (s *scan) searchHeader(h message.Header, a, b where) truth {
 	for f := range h.Fields() {
 		s.write(f.Name)
 		s.writeString(": ")
-		s.writeString(f.Text())
+		s.writeText(f)
 		s.writeString("\r\n")
 		if s.hit() {
 			if t := s.eval(); t != unknown {
@@ -267,6 +267,15 @@ func (s *scan) write(b []byte) {
 	b = b[:min(int64(len(b)), max(0, s.left))]
 	s.left -= int64(len(b))
 	s.hits = s.find.write(s.hits, b)
+}
+
+// writeText gives the text of a field to the finder.
+func (s *scan) writeText(f message.Field) {
+	if text, plain := f.Plain(); plain {
+		s.write(text)
+	} else {
+		s.writeString(f.Text())
+	}
 }
 
 func (s *scan) writeString(t string) {
