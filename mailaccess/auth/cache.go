@@ -75,10 +75,10 @@ type cacheEntry struct {
 // Bearer tokens are remembered like passwords; one that expires meanwhile counts
 // for the rest of that time. Whatever else a verifies passes by.
 //
-// What decides is user name, password, authorization identity, protocol and
-// whether the channel is private. The peer's address is not among it, so what judges by
-// address, such as throttling, belongs in front of the cache, not behind.
-// Failures are not remembered. Kept are keyed hashes of what decides, under a
+// What decides is user name, password, authorization identity, protocol, whether the
+// channel is private, and the peer's address without its port: a may judge by it, as a
+// users file with allow_nets does. What has to see each login, such as throttling,
+// belongs in front of the cache, not behind. Failures are not remembered. Kept are keyed hashes of what decides, under a
 // random key of this value's own, and the identities.
 //
 // Everything is forgotten when a is [Versioned] and its version has grown; the
@@ -193,7 +193,7 @@ func (c *Cached) Forget(user string) {
 func (c *Cached) key(l mailaccess.Login, more ...string) (key cacheKey) {
 	m := hmac.New(sha256.New, c.secret[:])
 	var length [8]byte
-	for _, field := range append([]string{l.Username, l.Password, l.Authzid, l.Protocol}, more...) {
+	for _, field := range append([]string{l.Username, l.Password, l.Authzid, l.Protocol, hostOf(l.Remote)}, more...) {
 		binary.BigEndian.PutUint64(length[:], uint64(len(field)))
 		m.Write(length[:])
 		m.Write([]byte(field))

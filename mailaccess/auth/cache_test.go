@@ -76,8 +76,10 @@ func TestCacheTenConnectionsHashOnce(t *testing.T) {
 		}
 		wg.Wait()
 		inner.expect(t, "ten at once", 1)
-		for range 10 {
-			getIn(t, c, alice)
+		for i := range 10 {
+			l := alice
+			l.Remote = fmt.Sprint("192.0.2.1:", 50000+i)
+			getIn(t, c, l)
 		}
 		inner.expect(t, "ten more", 1)
 	})
@@ -142,10 +144,12 @@ func TestCacheKeys(t *testing.T) {
 			t.Errorf("%+v and %+v have one key", l, other)
 		}
 		seen[c.key(l)] = l
-		other := l
-		other.Remote = "192.0.2.1:1"
-		if c.key(other) != c.key(l) {
-			t.Errorf("%+v: the peer's address decides", l)
+		from := func(remote string) cacheKey { l := l; l.Remote = remote; return c.key(l) }
+		if from("192.0.2.1:1") != from("192.0.2.1:2") {
+			t.Errorf("%+v: the peer's port decides", l)
+		}
+		if from("192.0.2.1:1") == from("192.0.2.2:1") {
+			t.Errorf("%+v: the peer's address does not decide", l)
 		}
 		if Cache(newCounting(), nil).key(l) == c.key(l) {
 			t.Error("the keys have no secret")
@@ -311,6 +315,18 @@ func TestCacheOverUsersFile(t *testing.T) {
 	writeFile(t, path, "")
 	if got := kindOfLogin(t, c, "alice", "changed"); got != mailaccess.KindAuthFailed {
 		t.Errorf("a user taken out: %v", got)
+	}
+}
+
+// TestCacheKeepsToNetworks: that a password was right where it may be used does not let
+// in who uses it elsewhere.
+func TestCacheKeepsToNetworks(t *testing.T) {
+	c := Cache(openUsersFile(t, usersFile(t, "alice:"+hashed(t, "secret")+":allow_nets=192.0.2.1"), nil), nil)
+	near, far := alice, alice
+	near.Remote, far.Remote = "192.0.2.1:40000", "198.51.100.7:40000"
+	getIn(t, c, near)
+	if id, err := c.Authenticate(t.Context(), far); mailaccess.KindOf(err) != mailaccess.KindForbidden {
+		t.Errorf("from elsewhere: %+v, %v", id, err)
 	}
 }
 

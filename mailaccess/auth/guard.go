@@ -114,7 +114,7 @@ const (
 // an account must not be able to wash off failures with it. The count is in memory,
 // bounded, and of this process.
 //
-// Guard belongs in front of [Cache], which does not see addresses, and behind
+// Guard belongs in front of [Cache], which does not see each login, and behind
 // [Logged], which sees every refusal.
 func Guard(a mailaccess.Authenticator, opts *GuardOptions) *Guarded {
 	g := &Guarded{inner: a, seed: maphash.MakeSeed(), bans: make(map[netip.Prefix]Ban)}
