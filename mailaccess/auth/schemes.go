@@ -56,7 +56,7 @@ type passwordHash interface {
 }
 
 var errScheme = errors.New("the scheme of the password is none of " +
-	"ARGON2ID, ARGON2I, BLF-CRYPT, BCRYPT, CRYPT, SHA512-CRYPT, SHA256-CRYPT, SCRAM-SHA-256, SCRAM-SHA-1, SSHA512, SSHA256, SSHA, PLAIN")
+	"ARGON2ID, ARGON2I, BLF-CRYPT, BCRYPT, CRYPT, SHA512-CRYPT, SHA256-CRYPT, SCRAM-SHA-256, SCRAM-SHA-1, SSHA512, SSHA256, SSHA, SHA512, SHA256, SHA, PLAIN")
 
 // parsePasswordField reads the password field of a user: {SCHEME} in any case,
 // which may be missing before a hash that names itself, and what the scheme
@@ -73,9 +73,24 @@ func parsePasswordField(s string) (passwordHash, error) {
 	if hash == "" {
 		return nil, errors.New("no password hash")
 	}
-	switch scheme, encoding, _ := strings.Cut(scheme, "."); scheme {
-	case "SSHA512", "SSHA256", "SSHA":
-		return parseSaltedHash(scheme, encoding, hash)
+	scheme, encoding, encoded := strings.Cut(scheme, ".")
+	switch scheme {
+	case "SSHA512", "SSHA256", "SSHA", "SHA512", "SHA256", "SHA1", "SHA":
+		if !encoded {
+			encoding = "B64"
+		}
+		octets, err := decodeHash(encoding, hash)
+		if err != nil {
+			return nil, err
+		}
+		return parseDigest(scheme, octets)
+	}
+	if encoded { // what the others store is text
+		text, err := decodeHash(encoding, hash)
+		if err != nil {
+			return nil, err
+		}
+		hash = string(text)
 	}
 	switch Scheme(scheme) {
 	case SchemeArgon2id:
@@ -179,30 +194,42 @@ func (h shaCryptHash) matches(password string) bool {
 	return len(password) <= maxCryptPassword && h.digest.MatchBytes(preparePassword(password))
 }
 
-// saltedHash is a password hashed once with a salt, as directories store it (SSHA
-// and its likes). It is quickly guessed by whoever reads it; it is here for the
-// users who have nothing else yet.
-type saltedHash struct {
-	hash      crypto.Hash
-	sum, salt []byte
-}
-
-func parseSaltedHash(scheme, encoding, s string) (passwordHash, error) {
-	h := saltedHash{hash: map[string]crypto.Hash{"SSHA": crypto.SHA1, "SSHA256": crypto.SHA256, "SSHA512": crypto.SHA512}[scheme]}
-	var octets []byte
-	var err error
+// decodeHash decodes what the end of a scheme's name says.
+func decodeHash(encoding, s string) (octets []byte, err error) {
 	switch encoding {
-	case "", "B64", "BASE64":
+	case "B64", "BASE64":
 		octets, err = base64.StdEncoding.DecodeString(s)
 	case "HEX":
 		octets, err = hex.DecodeString(s)
 	default:
 		return nil, errScheme
 	}
-	if n := h.hash.Size(); err != nil || len(octets) < n || len(octets) > n+maxSalt {
-		return nil, fmt.Errorf("%s: not a hash and a salt", strings.ToLower(scheme))
+	if err != nil {
+		return nil, errors.New("the hash is not encoded as its scheme says")
 	}
-	h.sum, h.salt = octets[:h.hash.Size()], octets[h.hash.Size():]
+	return octets, nil
+}
+
+// saltedHash is a password hashed once with a salt, as directories store it (SSHA
+// and its likes), or without (SHA). It is quickly guessed by whoever reads it; it is here
+// for the users who have nothing else yet.
+type saltedHash struct {
+	hash      crypto.Hash
+	sum, salt []byte
+}
+
+func parseDigest(scheme string, octets []byte) (passwordHash, error) {
+	unsalted := scheme
+	most := 0 // octets of salt
+	if strings.HasPrefix(scheme, "SS") {
+		unsalted, most = scheme[1:], maxSalt
+	}
+	h := saltedHash{hash: map[string]crypto.Hash{"SHA": crypto.SHA1, "SHA1": crypto.SHA1, "SHA256": crypto.SHA256, "SHA512": crypto.SHA512}[unsalted]}
+	n := h.hash.Size()
+	if len(octets) < n || len(octets) > n+most {
+		return nil, fmt.Errorf("%s: not a hash of this length", strings.ToLower(scheme))
+	}
+	h.sum, h.salt = octets[:n], octets[n:]
 	return h, nil
 }
 

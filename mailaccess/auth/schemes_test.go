@@ -27,6 +27,13 @@ func TestSchemes(t *testing.T) {
 		{"{SSHA256}+E+iFJ27Yu1ODPH1UNKUmzOmUT06dwfghQJRHHnMsO5zYWx0", "secret"},
 		{"{SSHA256.hex}f84fa2149dbb62ed4e0cf1f550d2949b33a6513d3a7707e08502511c79ccb0ee73616c74", "secret"},
 		{"{SSHA512.b64}E491yrR9AdCoE7rbOPYS3EZgSuZpVE65AD9xko08s6floNesY/Zpe9zMVvLix4S2FiQSJ99RIkNvhHomNO9uL3NhbHQ=", "secret"},
+		{"{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "secret"},
+		{"{sha1.hex}e5e9fa1ba31ecd1ae84f75caaa474f3a663f05f4", "secret"},
+		{"{SHA256}K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=", "secret"},
+		{"{SHA512.HEX}bd2b1aaf7ef4f09be9f52ce2d8d599674d81aa9d6a4421696dc4d93dd0619d682ce56b4d64a9ef097761ced99e0f67265b5f76085e5b0ee7ca4696b2ad6fe2b2", "secret"},
+		{"{SHA512-CRYPT.b64}JDYkc2FsdHN0cmluZyRzdm44VW9TVmFwTnRNdXExdWtLUzR0UFFkOGlLd1NNSFdqbC9PODE3RzN1Qm5JRk5qblFKdWVzSTY4dTRPVExpQkZkY2JZRWRGQ29FT2ZhUzM1aW56MQ==", "Hello world!"},
+		{"{CRYPT.hex}24362473616c74737472696e672473766e38556f535661704e744d757131756b4b53347450516438694b77534d48576a6c2f4f383137473375426e49464e6a6e514a75657349363875344f544c69424664636259456446436f454f6661533335696e7a31", "Hello world!"},
+		{"{PLAIN.b64}c2VjOnJldA==", "sec:ret"},
 		{"{PLAIN}sec}ret", "sec}ret"},
 		{"{cleartext}secret", "secret"},
 	} {
@@ -55,6 +62,7 @@ func TestSchemesRefuse(t *testing.T) {
 		"{BLF-CRYPT}hunter2", "$2y$16$abcdefghijklmnopqrstuu7nFISH/8YdwlXD3lw69A4iBUf6fvWAW", "$2y$05$abcdefghijklmnopqrstuu7nFISH/8YdwlXD3lw69A4iBUf6fvWA",
 		"$2y$05$abcdefghijklmnopqrstuu7nFISH/8YdwlXD3lw69A4iBUf6fv!AW",
 		"{SSHA}hunter2", "{SSHA.x}gVK8WC9YyFT1gMsQHTGCgT3sSv5zYWx0", "{SSHA512}gVK8WC9YyFT1gMsQHTGCgT3sSv5zYWx0", "{SSHA.hex}gVK8",
+		"{SHA}gVK8WC9YyFT1gMsQHTGCgT3sSv5zYWx0", "{PLAIN.x}c2VjcmV0", "{PLAIN.b64}hunter2", "{PLAIN.hex}00", "{SHA512-CRYPT.hex}hunter2",
 		"{ARGON2ID}$argon2i$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$wWKIMhR9lyDFvRz9YTZweHKfbftvj+qf+YFY4NeBbtA", "{SCRAM-SHA-256}hunter2",
 	} {
 		h, err := parsePasswordField(field)

@@ -55,24 +55,27 @@ type UsersFileOptions struct {
 // permits, in any spelling. [SetUser] writes such a file.
 //
 // The schemes are ARGON2ID, ARGON2I, BLF-CRYPT (or BCRYPT), SHA512-CRYPT,
-// SHA256-CRYPT, SCRAM-SHA-256, SCRAM-SHA-1, SSHA512, SSHA256, SSHA and PLAIN, with
-// what they store written as "doveadm pw" does. A hash without a scheme, or with
-// CRYPT, tells by itself what it is. A line whose password cannot be used, or whose
+// SHA256-CRYPT, SCRAM-SHA-256, SCRAM-SHA-1, SSHA512, SSHA256, SSHA, SHA512, SHA256, SHA
+// and PLAIN, with what they store written as "doveadm pw" does, or encoded as a scheme
+// that ends in .HEX or .B64 says. A hash without a scheme, or with CRYPT, tells by itself
+// what it is. A line whose password cannot be used, or whose
 // extra fields cannot be read, keeps nobody out but its user, and is reported:
 // [UsersFile.Problems].
 //
 // The extra fields, with spaces between them, are those that follow; others are
-// passed over, and so are the fields before them. Directly after the hash they are
-// known by an equals sign: there write nologin=y.
+// passed over, and so are the fields before them.
 //
-//   - account=NAME: the account to open, where it is not the user's name.
+//   - account=NAME: the account to open, where it is not the user's name; Dovecot calls
+//     it user.
 //   - acts_for=LIST: as whom the user may act (an authorization identity, RFC 4422,
 //     section 3.4.1): user names and @domains with commas between, or * for all
 //     users of the file.
-//   - allow_nets=LIST: from which addresses and networks, with commas between.
+//   - allow_nets=LIST: from which addresses and networks, with commas between; local are
+//     peers without an address, as those of a Unix socket. (Dovecot's allow_real_nets,
+//     which cannot be kept to, keeps the user out.)
 //   - protocols=LIST: by which protocols (imap, pop3), with commas between.
 //   - readonly: what is opened with this password cannot be changed.
-//   - nologin: nobody gets in with this password.
+//   - nologin, or fail: nobody gets in with this password.
 //   - app=NAME: a further password of the same user, for one program or device.
 //     There may be several, each on a line below the user's own with a name of its
 //     own; they do not act for others. (Dovecot uses a user's first line only.)

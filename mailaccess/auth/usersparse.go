@@ -69,8 +69,8 @@ type userLine struct {
 type extras struct {
 	app, account      string
 	actsFor           []string
-	protocols         []string // empty: all
-	nets              []netip.Prefix
+	protocols         []string  // empty: all
+	nets              *networks // nil: all
 	noLogin, readOnly bool
 }
 
@@ -234,10 +234,19 @@ func parseUserLine(line []byte) (*userLine, error) {
 	return l, nil
 }
 
+// networks are from where somebody may log in.
+type networks struct {
+	prefixes []netip.Prefix
+	local    bool // peers that have no address, as those of a Unix socket
+}
+
 // extraField returns the extra fields among what follows the password: after user
 // id, group id, a comment, home directory and shell, or at once.
 func extraField(rest string) string {
-	if first, _, _ := strings.Cut(rest, ":"); strings.Contains(first, "=") {
+	first, _, _ := strings.Cut(rest, ":")
+	words := strings.Fields(first)
+	bare := len(words) > 0 && !slices.ContainsFunc(words, func(w string) bool { return !isBareExtra(w) })
+	if bare || strings.Contains(first, "=") {
 		return rest
 	}
 	if fields := strings.SplitN(rest, ":", 6); len(fields) == 6 {
@@ -246,8 +255,18 @@ func extraField(rest string) string {
 	return ""
 }
 
+// isBareExtra reports whether a word is an extra field that needs no value, and nobody's
+// user id: what it forbids must not get lost among the other fields.
+func isBareExtra(s string) bool {
+	switch strings.ToLower(s) {
+	case "nologin", "fail", "readonly":
+		return true
+	}
+	return false
+}
+
 // parseExtras reads fields "key=value" with spaces between them. What is not known
-// is passed over; what restricts a login and cannot be read is an error.
+// is passed over; what restricts a login and cannot be read, or kept to, is an error.
 func parseExtras(s string) (x extras, err error) {
 	for field := range strings.FieldsSeq(s) {
 		key, value, _ := strings.Cut(field, "=")
@@ -257,11 +276,11 @@ func parseExtras(s string) (x extras, err error) {
 		switch strings.ToLower(key) {
 		case "app":
 			x.app = value
-		case "nologin":
+		case "nologin", "fail":
 			x.noLogin = true
 		case "readonly":
 			x.readOnly = true
-		case "account":
+		case "account", "user":
 			x.account, err = NormalizeUser(value)
 		case "acts_for":
 			x.actsFor, err = parseActsFor(list())
@@ -271,6 +290,8 @@ func parseExtras(s string) (x extras, err error) {
 			}
 		case "allow_nets":
 			x.nets, err = parseNets(list())
+		case "allow_real_nets":
+			err = errors.New("not known from where a proxy was asked; allow_nets is about clients")
 		}
 		if err != nil {
 			return x, fmt.Errorf("%s: %w", strings.ToLower(key), err)
@@ -296,8 +317,13 @@ func parseActsFor(list []string) ([]string, error) {
 	return list, nil
 }
 
-func parseNets(list []string) (nets []netip.Prefix, err error) {
+func parseNets(list []string) (*networks, error) {
+	nets := &networks{}
 	for _, s := range list {
+		if strings.EqualFold(s, "local") {
+			nets.local = true
+			continue
+		}
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
 			a, err := netip.ParseAddr(s)
@@ -306,9 +332,12 @@ func parseNets(list []string) (nets []netip.Prefix, err error) {
 			}
 			p = netip.PrefixFrom(a, a.BitLen())
 		}
-		nets = append(nets, p.Masked())
+		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+		}
+		nets.prefixes = append(nets.prefixes, p.Masked())
 	}
-	if len(nets) == 0 {
+	if len(list) == 0 {
 		return nil, errors.New("no network")
 	}
 	return nets, nil

@@ -92,19 +92,19 @@ func (l *userLine) permits(login mailaccess.Login) error {
 		return errNoLogin
 	case len(x.protocols) > 0 && !slices.ContainsFunc(x.protocols, func(p string) bool { return strings.EqualFold(p, login.Protocol) }):
 		return errNotThisWay
-	case len(x.nets) > 0 && !containsAddress(x.nets, login.Remote):
+	case x.nets != nil && !x.nets.contain(login.Remote):
 		return errNotThisWay
 	}
 	return nil
 }
 
-func containsAddress(nets []netip.Prefix, remote string) bool {
+func (n *networks) contain(remote string) bool {
 	a, err := netip.ParseAddr(hostOf(remote))
 	if err != nil {
-		return false
+		return n.local
 	}
 	a = a.Unmap().WithZone("")
-	return slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(a) })
+	return slices.ContainsFunc(n.prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // mayActFor reports whether rules, each "*", "@domain" or a name, hold for a name.

@@ -32,6 +32,12 @@ func TestUsersFileExtras(t *testing.T) {
 		"eve:"+hashed(t, "app")+":app=x acts_for=*",
 		"root:"+hashed(t, "root")+":acts_for=*",
 		"frank@example.org:"+hashed(t, "frank"),
+		"grace:"+hashed(t, "grace")+":nologin",
+		"heidi:"+hashed(t, "heidi")+":ReadOnly",
+		"ivan:"+hashed(t, "ivan")+"::::::fail=y",
+		"judy:"+hashed(t, "judy")+"::::::allow_nets=local,::ffff:192.0.2.0/120,::ffff:203.0.113.1",
+		"ken:"+hashed(t, "ken")+"::::::user=Alice",
+		"nologin:"+hashed(t, "nologin")+":vmail:nologin",
 	), nil)
 	const near, far = "192.0.2.7:143", "198.51.100.7:143"
 	readOnly := mailaccess.RightsAll &^ mailaccess.RightsReadOnly
@@ -61,6 +67,15 @@ func TestUsersFileExtras(t *testing.T) {
 		{"root", "root", "bob", "imap", far, mailaccess.Identity{User: "root", Account: "shared"}},
 		{"root", "root", "nobody", "imap", far, mailaccess.KindForbidden},
 		{"root", "wrong", "bob", "imap", far, mailaccess.KindAuthFailed},
+		{"grace", "grace", "", "imap", far, mailaccess.KindForbidden},
+		{"heidi", "heidi", "", "imap", far, mailaccess.Identity{User: "heidi", Account: "heidi", Without: readOnly}},
+		{"ivan", "ivan", "", "imap", far, mailaccess.KindForbidden},
+		{"judy", "judy", "", "imap", near, mailaccess.Identity{User: "judy", Account: "judy"}},
+		{"judy", "judy", "", "imap", "203.0.113.1:1", mailaccess.Identity{User: "judy", Account: "judy"}},
+		{"judy", "judy", "", "imap", "@", mailaccess.Identity{User: "judy", Account: "judy"}},
+		{"judy", "judy", "", "imap", far, mailaccess.KindForbidden},
+		{"ken", "ken", "", "imap", far, mailaccess.Identity{User: "ken", Account: "alice"}},
+		{"nologin", "nologin", "", "imap", far, mailaccess.Identity{User: "nologin", Account: "nologin"}},
 	} {
 		id, err := f.Authenticate(t.Context(), mailaccess.Login{
 			Username: tt.user, Password: tt.password, Authzid: tt.authzid, Protocol: tt.protocol, Remote: tt.remote,
@@ -88,10 +103,12 @@ func TestUsersFileProblems(t *testing.T) {
 		"frank:"+hashed(t, "secret")+":account=a/b",
 		"grace:"+hashed(t, "secret")+":acts_for=a/b",
 		"heidi:"+strings.Replace(somebodysHash, "m=256", "m=4194304", 1),
+		"ivan:"+hashed(t, "secret")+"::::::allow_real_nets=192.0.2.0/24",
 	), &UsersFileOptions{Logger: zap.New(core)})
 	for name, want := range map[string]mailaccess.Kind{
 		"alice": mailaccess.KindAuthFailed, "bob": gotIn, "carol": gotIn, "dave": mailaccess.KindAuthFailed,
 		"eve": mailaccess.KindAuthFailed, "frank": mailaccess.KindAuthFailed, "grace": mailaccess.KindAuthFailed, "heidi": mailaccess.KindAuthFailed,
+		"ivan": mailaccess.KindAuthFailed,
 	} {
 		if got := kindOfLogin(t, f, name, "secret"); got != want {
 			t.Errorf("%s: %v, want %v", name, got, want)
@@ -102,12 +119,13 @@ func TestUsersFileProblems(t *testing.T) {
 		"line 1: user alice: the scheme of the password is none of ARGON2ID,", "line 3: user carol: no password hash",
 		"line 5: user dave: allow_nets: not a network", "line 6: user eve: protocols: no protocol",
 		"line 7: user frank: account: the name has", "line 8: user grace: acts_for: the name has", "line 9: user heidi: argon2id: m must be",
+		"line 10: user ivan: allow_real_nets: not known",
 	} {
 		if i >= len(problems) || !strings.HasPrefix(problems[i].Error(), want) || strings.Contains(problems[i].Error(), "hunter2") {
 			t.Errorf("problem %d is not %q: %v", i, want, problems)
 		}
 	}
-	if n := len(problems); n != 7 || logs.Len() != n {
+	if n := len(problems); n != 8 || logs.Len() != n {
 		t.Errorf("%d problems, %d log lines", n, logs.Len())
 	}
 }
