@@ -11,6 +11,8 @@
 //	mailaccess export PLACE ...         mail to another server, or into files
 //	mailaccess check                    whether a Maildir store is as it should be
 //	mailaccess bench ...                how fast an IMAP and POP3 server is, this one or another
+//	mailaccess new-store DIR            a store in Go, to be written
+//	mailaccess new-protocol DIR         a protocol in Go, to be written
 //
 // It exits with 0 when all went well, with 1 and one line on standard error when not;
 // deliver and check have codes of their own.

@@ -26,7 +26,8 @@ func newRootCommand() *cobra.Command {
 	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(newDemoCommand(), newServeCommand(), newConfigCommand(), newUserCommand(), newVersionCommand(),
 		newCheckCommand(), newBansCommand(), newDeliverCommand(), newUndeleteCommand(),
-		newImportCommand(), newExportCommand(), newBenchCommand())
+		newImportCommand(), newExportCommand(), newBenchCommand(),
+		newNewStoreCommand(), newNewProtocolCommand())
 	return root
 }
 
