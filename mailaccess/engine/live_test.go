@@ -126,7 +126,7 @@ func TestSortMore(t *testing.T) {
 	}
 	v := w.open(w.session(), engine.ViewOptions{})
 	order := []query.SortCriterion{{Key: query.SortSubject, Reverse: true}}
-	all, err := v.Sort(w.ctx, v.UIDs(), order, nil)
+	all, err := v.Sort(w.ctx, v.UIDs(), order, engine.SortOptions{})
 	w.check(err)
 	gone := mailaccess.UIDSetRange(100, 900)
 	for _, step := range []struct {
@@ -139,7 +139,7 @@ func TestSortMore(t *testing.T) {
 		count.derived = 0
 		rest := slices.DeleteFunc(slices.Clone(all), step.added.Contains)
 		kept := slices.Clone(rest)
-		got, err := v.SortMore(w.ctx, rest, step.added, order)
+		got, err := v.SortMore(w.ctx, rest, step.added, order, engine.SortOptions{})
 		w.check(err)
 		if !slices.Equal(got, all) || !slices.Equal(rest, kept) {
 			t.Errorf("with %s another order", step.added)
@@ -151,7 +151,7 @@ func TestSortMore(t *testing.T) {
 	// What is gone gets no place; what it leaves in the order does no harm.
 	w.check(v.Expunge(w.ctx, gone, 0))
 	rest := slices.DeleteFunc(slices.Clone(all), mailaccess.UIDSetOf(100, 1000).Contains)
-	got, err := v.SortMore(w.ctx, rest, mailaccess.UIDSetOf(100, 1000), order)
+	got, err := v.SortMore(w.ctx, rest, mailaccess.UIDSetOf(100, 1000), order, engine.SortOptions{})
 	w.check(err)
 	left := func(uids []mailaccess.UID) []mailaccess.UID {
 		return slices.DeleteFunc(slices.Clone(uids), gone.Contains)

@@ -139,41 +139,41 @@ func (s *orders) dropLocked(e *list.Element) {
 
 // sortKept is sortNow by way of an order that is kept, or is to be; ok is false when it is
 // none of these.
-func (v *View) sortKept(ctx context.Context, uids mailaccess.UIDSet, criteria []query.SortCriterion, progress Progress) (sorted []mailaccess.UID, ok bool, err error) {
+func (v *View) sortKept(ctx context.Context, uids mailaccess.UIDSet, criteria []query.SortCriterion, o SortOptions) (sorted []mailaccess.UID, ok bool, err error) {
 	if uids.Len() < minOrder {
 		return nil, false, nil
 	}
 	key := orderKey{account: v.s.id.Account, box: v.at.ID, validity: v.at.UIDValidity, criteria: criteriaKey(criteria)}
-	o, found := v.s.e.orders.get(key)
-	missing := uids.Minus(o.uids)
+	kept, found := v.s.e.orders.get(key)
+	missing := uids.Minus(kept.uids)
 	switch {
 	case found && missing.IsEmpty():
-		if len(o.sorted) > orderWalk*uids.Len() {
+		if len(kept.sorted) > orderWalk*uids.Len() {
 			return nil, false, nil
 		}
-	case uids.Len() < len(o.sorted)/2 || uids.Len() < v.uids.Len()/2:
+	case uids.Len() < len(kept.sorted)/2 || uids.Len() < v.uids.Len()/2:
 		return nil, false, nil
 	default:
 		if found {
-			sorted, err = v.SortMore(ctx, o.of(v.uids.Intersect(o.uids)), missing, criteria)
+			sorted, err = v.SortMore(ctx, kept.of(v.uids.Intersect(kept.uids)), missing, criteria, SortOptions{Memory: o.Memory})
 		} else {
-			sorted, err = v.sortNow(ctx, uids, criteria, progress)
+			sorted, err = v.sortNow(ctx, uids, criteria, o)
 		}
 		if err != nil {
 			return nil, false, err
 		}
-		o = newOrder(sorted)
-		v.s.e.orders.put(key, o)
+		kept = newOrder(sorted)
+		v.s.e.orders.put(key, kept)
 	}
 	// What went from the mailbox since is not there any more, whoever was told.
 	now, err := v.s.acct.Snapshot(ctx, v.at.ID)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := progress.tell(uids.Len(), uids.Len()); err != nil {
+	if err := o.Progress.tell(uids.Len(), uids.Len()); err != nil {
 		return nil, false, err
 	}
-	return o.of(uids.Intersect(now.UIDs).Intersect(o.uids)), true, nil
+	return kept.of(uids.Intersect(now.UIDs).Intersect(kept.uids)), true, nil
 }
 
 func criteriaKey(criteria []query.SortCriterion) string {

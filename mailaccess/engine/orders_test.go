@@ -52,7 +52,7 @@ func TestKeptOrders(t *testing.T) {
 					Key:     rapid.SampledFrom([]query.SortKey{query.SortSubject, query.SortFrom, query.SortArrival, query.SortSize}).Draw(rt, "by"),
 					Reverse: rapid.Bool().Draw(rt, "reverse"),
 				}}
-				got, err := v.Sort(w.ctx, uids, criteria, nil)
+				got, err := v.Sort(w.ctx, uids, criteria, engine.SortOptions{})
 				w.check(err)
 				if want := sortedAnew(w, uids, criteria); !slices.Equal(got, want) {
 					rt.Fatalf("%d of %v sorted by %v:\n%v\nwant\n%v", len(got), uids, criteria, got, want)
@@ -69,7 +69,7 @@ func sortedAnew(w *world, uids mailaccess.UIDSet, criteria []query.SortCriterion
 	s, err := e.Login(w.ctx, mailaccess.Login{Username: "demo", Password: "secret", Private: true})
 	w.check(err)
 	v := w.open(s, engine.ViewOptions{})
-	sorted, err := v.Sort(w.ctx, uids, criteria, nil)
+	sorted, err := v.Sort(w.ctx, uids, criteria, engine.SortOptions{})
 	w.check(err)
 	v.Close()
 	w.check(s.Close())
@@ -90,7 +90,7 @@ func TestKeptOrdersSpareKeys(t *testing.T) {
 	sort := func(v *engine.View) {
 		t.Helper()
 		asked = 0
-		if _, err := v.Sort(w.ctx, v.UIDs(), bySubject, nil); err != nil {
+		if _, err := v.Sort(w.ctx, v.UIDs(), bySubject, engine.SortOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}

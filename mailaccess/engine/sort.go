@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -15,26 +16,47 @@ const (
 	threadKind mailaccess.DerivedKind = "thread/1"
 )
 
-// maxSortMemory is how many octets a sort or a thread may take; a million messages
-// take about 70 MB.
+// SortOptions say how to sort or to thread. The zero value tells nothing and takes no
+// more than 256 MiB; a million messages take about 70 MB.
+type SortOptions struct {
+	// Progress is told how many messages were looked at.
+	Progress Progress
+	// Memory is told how many octets the keys of the messages will take in all, and says
+	// by an error that they may not.
+	Memory query.Memory
+}
+
+// maxSortMemory is how many octets a sort or a thread may take where nobody is asked.
 const maxSortMemory = 256 << 20
+
+// memory is Memory, or the bound in its place.
+func (o SortOptions) memory() query.Memory {
+	if o.Memory != nil {
+		return o.Memory
+	}
+	return func(octets int64) error {
+		if octets > maxSortMemory {
+			return &mailaccess.Error{Kind: mailaccess.KindLimit, Op: "sort", Err: fmt.Errorf("it takes more than %d octets", maxSortMemory)}
+		}
+		return nil
+	}
+}
 
 // Sort returns those messages of uids that are in the view and still there, in the
 // order of the criteria, and those that are equal in the order of the view. It reads
-// no more than headers, and those only if their keys are not kept. KindLimit when
-// it would take too much memory. progress, which may be nil, is told how many messages
-// were looked at.
-func (v *View) Sort(ctx context.Context, uids mailaccess.UIDSet, criteria []query.SortCriterion, progress Progress) ([]mailaccess.UID, error) {
+// no more than headers, and those only if their keys are not kept. KindLimit, or
+// the error of o.Memory, when it would take too much memory.
+func (v *View) Sort(ctx context.Context, uids mailaccess.UIDSet, criteria []query.SortCriterion, o SortOptions) ([]mailaccess.UID, error) {
 	uids = uids.Intersect(v.uids)
-	if sorted, ok, err := v.sortKept(ctx, uids, criteria, progress); ok || err != nil {
+	if sorted, ok, err := v.sortKept(ctx, uids, criteria, o); ok || err != nil {
 		return sorted, err
 	}
-	return v.sortNow(ctx, uids, criteria, progress)
+	return v.sortNow(ctx, uids, criteria, o)
 }
 
 // sortNow is Sort by the keys of all of uids, which are in the view.
-func (v *View) sortNow(ctx context.Context, uids mailaccess.UIDSet, criteria []query.SortCriterion, progress Progress) ([]mailaccess.UID, error) {
-	s, err := query.NewSorter(criteria, uids.Len(), maxSortMemory)
+func (v *View) sortNow(ctx context.Context, uids mailaccess.UIDSet, criteria []query.SortCriterion, o SortOptions) ([]mailaccess.UID, error) {
+	s, err := query.NewSorter(criteria, uids.Len(), o.memory())
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +71,7 @@ func (v *View) sortNow(ctx context.Context, uids mailaccess.UIDSet, criteria []q
 		return s.Add(m, key)
 	}
 	if s.NeedsKey() {
-		err = v.s.eachKey(ctx, v.at.ID, uids, &headerKey{sortKind, query.AppendSortKey, query.MaxSortKey, use}, progress)
+		err = v.s.eachKey(ctx, v.at.ID, uids, &headerKey{sortKind, query.AppendSortKey, query.MaxSortKey, use}, o.Progress)
 	} else {
 		err = v.eachMessage(ctx, uids, use)
 	}
@@ -74,13 +96,13 @@ func (v *View) eachMessage(ctx context.Context, uids mailaccess.UIDSet, use func
 
 // Thread returns those messages of uids that are in the view and still there, in
 // threads. Like Sort, it reads no more than headers.
-func (v *View) Thread(ctx context.Context, uids mailaccess.UIDSet, a query.ThreadAlgorithm, progress Progress) (*query.Threads, error) {
+func (v *View) Thread(ctx context.Context, uids mailaccess.UIDSet, a query.ThreadAlgorithm, o SortOptions) (*query.Threads, error) {
 	uids = uids.Intersect(v.uids)
-	t, err := query.NewThreader(a, uids.Len(), maxSortMemory)
+	t, err := query.NewThreader(a, uids.Len(), o.memory())
 	if err != nil {
 		return nil, err
 	}
-	err = v.s.eachKey(ctx, v.at.ID, uids, &headerKey{threadKind, query.AppendThreadKey, query.MaxThreadKey, t.Add}, progress)
+	err = v.s.eachKey(ctx, v.at.ID, uids, &headerKey{threadKind, query.AppendThreadKey, query.MaxThreadKey, t.Add}, o.Progress)
 	if err != nil {
 		return nil, err
 	}
@@ -101,16 +123,16 @@ const sortProbes = 255
 // SortMore brings messages into their places in sorted, which the same criteria have
 // sorted. It costs what is added, not what is there; sorted is not changed. Messages
 // that are gone are passed over.
-func (v *View) SortMore(ctx context.Context, sorted []mailaccess.UID, added mailaccess.UIDSet, criteria []query.SortCriterion) ([]mailaccess.UID, error) {
+func (v *View) SortMore(ctx context.Context, sorted []mailaccess.UID, added mailaccess.UIDSet, criteria []query.SortCriterion, o SortOptions) ([]mailaccess.UID, error) {
 	if n := added.Len(); n*3*sortProbes > len(sorted) {
-		return v.sortNow(ctx, mailaccess.UIDSetOf(sorted...).Union(added).Intersect(v.uids), criteria, nil)
+		return v.sortNow(ctx, mailaccess.UIDSetOf(sorted...).Union(added).Intersect(v.uids), criteria, o)
 	}
 	sorted = slices.Clone(sorted)
 	for uid := range added.All() {
-		at, err := v.placeOf(ctx, sorted, uid, criteria)
+		at, err := v.placeOf(ctx, sorted, uid, criteria, SortOptions{Memory: o.Memory})
 		switch {
 		case errors.Is(err, errNoPlace):
-			return v.sortNow(ctx, mailaccess.UIDSetOf(sorted...).Union(added).Intersect(v.uids), criteria, nil)
+			return v.sortNow(ctx, mailaccess.UIDSetOf(sorted...).Union(added).Intersect(v.uids), criteria, o)
 		case err != nil:
 			return nil, err
 		case at >= 0:
@@ -124,7 +146,7 @@ func (v *View) SortMore(ctx context.Context, sorted []mailaccess.UID, added mail
 var errNoPlace = errors.New("engine: no place found")
 
 // placeOf returns where uid belongs in sorted; below 0, when it is gone.
-func (v *View) placeOf(ctx context.Context, sorted []mailaccess.UID, uid mailaccess.UID, criteria []query.SortCriterion) (int, error) {
+func (v *View) placeOf(ctx context.Context, sorted []mailaccess.UID, uid mailaccess.UID, criteria []query.SortCriterion, o SortOptions) (int, error) {
 	for from, to := 0, len(sorted); ; {
 		var probes mailaccess.UIDSetBuilder
 		probes.AddUID(uid)
@@ -132,7 +154,7 @@ func (v *View) placeOf(ctx context.Context, sorted []mailaccess.UID, uid mailacc
 		for i := from; i < to; i += step {
 			probes.AddUID(sorted[i])
 		}
-		order, err := v.sortNow(ctx, probes.Set().Intersect(v.uids), criteria, nil)
+		order, err := v.sortNow(ctx, probes.Set().Intersect(v.uids), criteria, o)
 		if err != nil {
 			return 0, err
 		}

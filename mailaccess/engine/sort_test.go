@@ -146,7 +146,7 @@ func TestSortKeepsKeys(t *testing.T) {
 	s, w, v := newSorting(t, n)
 	for _, opened := range []int{n, 0} {
 		s.opened, s.highest = 0, 0
-		got, err := v.Sort(w.ctx, v.UIDs(), bySubject, nil)
+		got, err := v.Sort(w.ctx, v.UIDs(), bySubject, engine.SortOptions{})
 		w.check(err)
 		if !slices.Equal(got, descending(n)) || s.opened != opened || s.highest > 4<<10 {
 			t.Errorf("%d sorted; %d contents opened, want %d; read up to %d", len(got), s.opened, opened, s.highest)
@@ -154,7 +154,7 @@ func TestSortKeepsKeys(t *testing.T) {
 	}
 	for _, opened := range []int{n, 0} {
 		s.opened, s.highest = 0, 0
-		got, err := v.Thread(w.ctx, v.UIDs(), query.ThreadReferences, nil)
+		got, err := v.Thread(w.ctx, v.UIDs(), query.ThreadReferences, engine.SortOptions{})
 		w.check(err)
 		if depth(got) != n || s.opened != opened || s.highest > 4<<10 {
 			t.Errorf("%d deep; %d contents opened, want %d; read up to %d", depth(got), s.opened, opened, s.highest)
@@ -165,14 +165,14 @@ func TestSortKeepsKeys(t *testing.T) {
 // What needs no header opens nothing.
 func TestSortByMetadata(t *testing.T) {
 	s, w, v := newSorting(t, 10)
-	got, err := v.Sort(w.ctx, v.UIDs(), []query.SortCriterion{{Key: query.SortSize}, {Key: query.SortArrival, Reverse: true}}, nil)
+	got, err := v.Sort(w.ctx, v.UIDs(), []query.SortCriterion{{Key: query.SortSize}, {Key: query.SortArrival, Reverse: true}}, engine.SortOptions{})
 	w.check(err)
 	if s.opened != 0 || len(got) != 10 || got[0] != 10 {
 		t.Errorf("sorted %v, %d contents opened", got, s.opened)
 	}
 	// Unless the size is not known.
 	s.unsized = true
-	got, err = v.Sort(w.ctx, v.UIDs(), []query.SortCriterion{{Key: query.SortSize}, {Key: query.SortArrival, Reverse: true}}, nil)
+	got, err = v.Sort(w.ctx, v.UIDs(), []query.SortCriterion{{Key: query.SortSize}, {Key: query.SortArrival, Reverse: true}}, engine.SortOptions{})
 	w.check(err)
 	if s.opened != 10 || len(got) != 10 || got[0] != 10 {
 		t.Errorf("sorted %v, %d contents opened, want 10", got, s.opened)
@@ -205,9 +205,9 @@ func TestSortFromAnyCache(t *testing.T) {
 			s, w, v := newSorting(t, n)
 			for i := range 2 {
 				s.opened = 0
-				got, err := v.Sort(w.ctx, v.UIDs(), bySubject, nil)
+				got, err := v.Sort(w.ctx, v.UIDs(), bySubject, engine.SortOptions{})
 				w.check(err)
-				th, err := v.Thread(w.ctx, v.UIDs(), query.ThreadRefs, nil)
+				th, err := v.Thread(w.ctx, v.UIDs(), query.ThreadRefs, engine.SortOptions{})
 				w.check(err)
 				if !slices.Equal(got, descending(n)) || depth(th) != n {
 					t.Errorf("sorted %v, %d deep", got, depth(th))
@@ -240,7 +240,7 @@ func TestSortWithoutCache(t *testing.T) {
 	w := newWorld(t, without(func(c *mailaccess.Capabilities) { c.Derived = nil }))
 	w.deliver(4)
 	v := w.open(w.session(), engine.ViewOptions{})
-	got, err := v.Sort(w.ctx, v.UIDs(), []query.SortCriterion{{Key: query.SortSubject, Reverse: true}}, nil)
+	got, err := v.Sort(w.ctx, v.UIDs(), []query.SortCriterion{{Key: query.SortSubject, Reverse: true}}, engine.SortOptions{})
 	w.check(err)
 	if !slices.Equal(got, descending(4)) {
 		t.Errorf("sorted %v", got)
@@ -258,13 +258,13 @@ func TestSortPassesOverWhatIsGone(t *testing.T) {
 	s.unsized = true
 	w.check(v.Expunge(w.ctx, mailaccess.UIDSetOf(4), 0))
 	for _, criteria := range [][]query.SortCriterion{bySubject, {{Key: query.SortSize}, {Key: query.SortArrival, Reverse: true}}} {
-		got, err := v.Sort(w.ctx, v.UIDs(), criteria, nil)
+		got, err := v.Sort(w.ctx, v.UIDs(), criteria, engine.SortOptions{})
 		w.check(err)
 		if !slices.Equal(got, []mailaccess.UID{3, 1}) {
 			t.Errorf("sorted %v by %v", got, criteria)
 		}
 	}
-	th, err := v.Thread(w.ctx, v.UIDs(), query.ThreadOrderedSubject, nil)
+	th, err := v.Thread(w.ctx, v.UIDs(), query.ThreadOrderedSubject, engine.SortOptions{})
 	w.check(err)
 	if th.UID(th.First()) != 1 || th.UID(th.Next(th.First())) != 3 {
 		t.Error("threads of others")
@@ -277,7 +277,7 @@ func TestSortOnlyTheView(t *testing.T) {
 	w.deliver(2)
 	v := w.open(w.session(), engine.ViewOptions{})
 	w.deliver(1)
-	got, err := v.Sort(w.ctx, mailaccess.UIDSetOf(1, 2, 3), bySubject, nil)
+	got, err := v.Sort(w.ctx, mailaccess.UIDSetOf(1, 2, 3), bySubject, engine.SortOptions{})
 	w.check(err)
 	if len(got) != 2 {
 		t.Errorf("sorted %v", got)
@@ -288,13 +288,13 @@ func TestSortReportsErrors(t *testing.T) {
 	_, w, v := newSorting(t, 2)
 	ctx, cancel := context.WithCancel(w.ctx)
 	cancel()
-	if _, err := v.Sort(ctx, v.UIDs(), bySubject, nil); err == nil {
+	if _, err := v.Sort(ctx, v.UIDs(), bySubject, engine.SortOptions{}); err == nil {
 		t.Error("sorted in a context that ended")
 	}
-	if _, err := v.Sort(w.ctx, v.UIDs(), []query.SortCriterion{{Key: 99}}, nil); mailaccess.KindOf(err) != mailaccess.KindInvalid {
+	if _, err := v.Sort(w.ctx, v.UIDs(), []query.SortCriterion{{Key: 99}}, engine.SortOptions{}); mailaccess.KindOf(err) != mailaccess.KindInvalid {
 		t.Errorf("sorted by what is no key: %v", err)
 	}
-	if _, err := v.Thread(w.ctx, v.UIDs(), 99, nil); mailaccess.KindOf(err) != mailaccess.KindInvalid {
+	if _, err := v.Thread(w.ctx, v.UIDs(), 99, engine.SortOptions{}); mailaccess.KindOf(err) != mailaccess.KindInvalid {
 		t.Errorf("threaded by what is no algorithm: %v", err)
 	}
 }

@@ -51,7 +51,7 @@ type Sorter struct {
 	header   bool
 	records  []sortRecord
 	chunks   [][]byte
-	limit    int64
+	memory   counted
 	size     int64
 	key      []byte // of the message being added
 	fields   sortFields
@@ -71,10 +71,9 @@ const (
 	sortChunk      = 1 << 16
 )
 
-// NewSorter makes a Sorter for about n messages that takes no more than limit octets
-// of memory.
-func NewSorter(criteria []SortCriterion, n int, limit int64) (*Sorter, error) {
-	s := &Sorter{limit: limit}
+// NewSorter makes a Sorter for about n messages that takes no more than memory permits.
+func NewSorter(criteria []SortCriterion, n int, memory Memory) (*Sorter, error) {
+	s := &Sorter{memory: counted{may: memory}}
 	var seen [sortKeys]bool
 	for _, c := range criteria {
 		if c.Key >= sortKeys {
@@ -104,7 +103,7 @@ func (s *Sorter) NeedsSize() bool {
 
 // Add takes a message in. key is what [AppendSortKey] made of its header; it is not
 // kept. ok is false, and nothing was taken, when it is no such thing. The error is
-// KindLimit, when the messages take too much memory.
+// that of Memory, when the messages take too much of it.
 func (s *Sorter) Add(m *mailaccess.Message, key []byte) (ok bool, err error) {
 	if s.header && !s.fields.read(key) {
 		return false, nil
@@ -199,10 +198,8 @@ func (s *Sorter) keep(uid mailaccess.UID) error {
 
 // grow accounts for memory.
 func (s *Sorter) grow(n int64) error {
-	if s.size += n; s.size > s.limit {
-		return sortError(mailaccess.KindLimit, "sorting takes more than %d octets", s.limit)
-	}
-	return nil
+	s.size += n
+	return s.memory.take(s.size)
 }
 
 // Sorted returns the messages in order.

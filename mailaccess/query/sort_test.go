@@ -20,7 +20,7 @@ const someMemory = 1 << 24
 // sorted sorts messages with those headers, whose UIDs are 1, 2 and so on. The
 // message with UID n was received at n*1000 and has 100-n octets.
 func sorted(t interface{ Fatal(...any) }, headers []string, criteria ...SortCriterion) []mailaccess.UID {
-	s, err := NewSorter(criteria, 0, someMemory)
+	s, err := NewSorter(criteria, 0, upTo(someMemory))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,10 +254,10 @@ func TestSortKeepsEqualsInOrder(t *testing.T) {
 
 func TestSorterLimits(t *testing.T) {
 	kind := func(_ any, err error) mailaccess.Kind { return mailaccess.KindOf(err) }
-	if got := kind(NewSorter(nil, 1001, 1000*sortRecordSize)); got != mailaccess.KindLimit {
+	if got := kind(NewSorter(nil, 1001, upTo(1000*sortRecordSize))); got != mailaccess.KindLimit {
 		t.Errorf("too many messages: %v", got)
 	}
-	if got := kind(NewSorter([]SortCriterion{{Key: sortKeys}}, 0, someMemory)); got != mailaccess.KindInvalid {
+	if got := kind(NewSorter([]SortCriterion{{Key: sortKeys}}, 0, upTo(someMemory))); got != mailaccess.KindInvalid {
 		t.Errorf("unknown key: %v", got)
 	}
 	// Each criterion as often as a client likes, with texts as long as they get.
@@ -272,7 +272,7 @@ func TestSorterLimits(t *testing.T) {
 	if len(key) > MaxSortKey {
 		t.Errorf("a key of %d octets, want %d at most", len(key), MaxSortKey)
 	}
-	s, err := NewSorter(criteria, 0, 1<<20)
+	s, err := NewSorter(criteria, 0, upTo(1<<20))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +304,7 @@ func FuzzSortKey(f *testing.F) {
 	f.Add([]byte("Subject: x\r\nFrom: a <b@c>\r\nTo: x:;\r\nDate: 1 Jan 2020 00:00 +0000\r\n\r\n"))
 	f.Add(AppendSortKey(nil, message.Header("Subject: x\r\nDate: 1 Jan 2020 00:00 +0000\r\n\r\n")))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := NewSorter([]SortCriterion{{SortSubject, false}, {SortDisplayTo, true}, {SortDate, false}}, 2, someMemory)
+		s, err := NewSorter([]SortCriterion{{SortSubject, false}, {SortDisplayTo, true}, {SortDate, false}}, 2, upTo(someMemory))
 		if err != nil {
 			t.Fatal(err)
 		}

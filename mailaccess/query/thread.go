@@ -29,7 +29,7 @@ const (
 // for each message that they refer to.
 type Threader struct {
 	algorithm ThreadAlgorithm
-	limit     int64
+	memory    counted
 	messages  []threadMessage
 	fields    threadFields
 
@@ -55,13 +55,13 @@ const (
 	threadNodeSize    = 100
 )
 
-// NewThreader makes a Threader for about n messages that takes no more than limit
-// octets of memory.
-func NewThreader(a ThreadAlgorithm, n int, limit int64) (*Threader, error) {
+// NewThreader makes a Threader for about n messages that takes no more than memory
+// permits.
+func NewThreader(a ThreadAlgorithm, n int, memory Memory) (*Threader, error) {
 	if a >= threadAlgorithms {
 		return nil, threadError(mailaccess.KindInvalid, "unknown algorithm %d", a)
 	}
-	t := &Threader{algorithm: a, limit: limit}
+	t := &Threader{algorithm: a, memory: counted{may: memory}}
 	if err := t.account(n); err != nil {
 		return nil, err
 	}
@@ -76,16 +76,13 @@ func NewThreader(a ThreadAlgorithm, n int, limit int64) (*Threader, error) {
 
 // account checks that there may be messages messages.
 func (t *Threader) account(messages int) error {
-	if int64(messages)*threadMessageSize+int64(len(t.message))*threadNodeSize > t.limit {
-		return threadError(mailaccess.KindLimit, "threads take more than %d octets", t.limit)
-	}
-	return nil
+	return t.memory.take(int64(messages)*threadMessageSize + int64(len(t.message))*threadNodeSize)
 }
 
 // Add takes a message in; messages come in ascending order of UIDs. key is what
 // [AppendThreadKey] made of its header; it is not kept. ok is false, and nothing was
-// taken, when it is no such thing. The error is KindLimit, when the messages take
-// too much memory.
+// taken, when it is no such thing. The error is that of Memory, when the messages take
+// too much of it.
 func (t *Threader) Add(m *mailaccess.Message, key []byte) (ok bool, err error) {
 	if !t.fields.read(key) {
 		return false, nil

@@ -47,7 +47,7 @@ func (l *mail) header() message.Header {
 }
 
 func threads(t interface{ Fatal(...any) }, a ThreadAlgorithm, mails []mail) string {
-	th, err := NewThreader(a, len(mails), 1<<30)
+	th, err := NewThreader(a, len(mails), upTo(1<<30))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestDeepThreads(t *testing.T) {
 	const n = 100_000
 	id := func(i int) string { return fmt.Sprint("m", i) }
 	depth := func(mails []mail) int {
-		th, err := NewThreader(ThreadReferences, len(mails), 1<<30)
+		th, err := NewThreader(ThreadReferences, len(mails), upTo(1<<30))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -302,13 +302,13 @@ func TestForest(t *testing.T) {
 }
 
 func TestThreaderLimits(t *testing.T) {
-	if _, err := NewThreader(ThreadRefs, 100, 100*threadMessageSize-1); mailaccess.KindOf(err) != mailaccess.KindLimit {
+	if _, err := NewThreader(ThreadRefs, 100, upTo(100*threadMessageSize-1)); mailaccess.KindOf(err) != mailaccess.KindLimit {
 		t.Errorf("too many messages: %v", err)
 	}
-	if _, err := NewThreader(threadAlgorithms, 0, 1<<20); mailaccess.KindOf(err) != mailaccess.KindInvalid {
+	if _, err := NewThreader(threadAlgorithms, 0, upTo(1<<20)); mailaccess.KindOf(err) != mailaccess.KindInvalid {
 		t.Errorf("unknown algorithm: %v", err)
 	}
-	th, err := NewThreader(ThreadRefs, 0, 100*threadNodeSize)
+	th, err := NewThreader(ThreadRefs, 0, upTo(100*threadNodeSize))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +327,7 @@ func FuzzThreadKey(f *testing.F) {
 	f.Add(AppendThreadKey(nil, message.Header("Message-ID: <a@b>\r\nReferences: <c@d>\r\nSubject: x\r\nDate: 1 Jan 2020 00:00 +0000\r\n\r\n")))
 	f.Add([]byte{0, 7, 1})
 	f.Fuzz(func(t *testing.T, key []byte) {
-		th, err := NewThreader(ThreadReferences, 2, 1<<20)
+		th, err := NewThreader(ThreadReferences, 2, upTo(1<<20))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	goimap "github.com/emersion/go-imap/v2"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/query"
 	"github.com/hashmail/mailaccess/protocols"
 )
 
@@ -15,9 +16,9 @@ const (
 	// the result saved by a search without being counted.
 	unreserved = 64 << 10
 	// searchedMessage is what a message may take of the result of a search, sortedMessage
-	// what it takes while it is sorted or threaded, sortedUID in what was sorted.
+	// what it takes as a rule while it is sorted or threaded, sortedUID in what was sorted.
 	searchedMessage = 8
-	sortedMessage   = 96
+	sortedMessage   = 128
 	sortedUID       = 4
 	// contextMemory is a search that is kept up to date, besides its result.
 	contextMemory = 4 << 10
@@ -38,14 +39,19 @@ func (c *conn) reserve(use protocols.Use, n int64) error {
 	err := c.nc.Reserve(use, n)
 	switch {
 	case errors.Is(err, protocols.ErrMemory):
-		return no(goimap.ResponseCodeUnavailable, "no memory is free for this now")
+		return errNoMemory
 	case errors.Is(err, protocols.ErrMemoryOfConnection):
-		return no(goimap.ResponseCodeLimit, "this takes more memory than one connection may have")
+		return errTooMuchMemory
 	case err != nil:
 		c.broken = err
 	}
 	return err
 }
+
+var (
+	errNoMemory      = no(goimap.ResponseCodeUnavailable, "no memory is free for this now")
+	errTooMuchMemory = no(goimap.ResponseCodeLimit, "this takes more memory than one connection may have")
+)
 
 // reserveInput is for a command of more than usual length, which is twice as large, at
 // most, when it has been parsed. Before the login there is none.
@@ -56,13 +62,32 @@ func (c *conn) reserveInput() error {
 	return c.reserve(protocols.Input, 2*c.nc.Limits().MaxCommand)
 }
 
-// reserveResult is for what is found among n messages, at most what one connection may
-// have: the engine bounds what is sorted.
+// reserveResult is for what is found among n messages.
 func (c *conn) reserveResult(n, perMessage int64) error {
 	if n *= perMessage; n <= unreserved {
 		return nil
 	}
 	return c.reserve(protocols.Work, n)
+}
+
+// reserveKeys is for what n messages are sorted or threaded by, for which the memory was
+// reserved that they take as a rule. Their texts may be long and their references many:
+// what that takes beyond it is there or not, since who holds memory may not wait for more.
+func (c *conn) reserveKeys(n int64) query.Memory {
+	reserved := max(n*sortedMessage, unreserved)
+	return func(octets int64) error {
+		octets += 3 * searchedMessage * n // of what was found, and is put in order
+		switch {
+		case octets <= reserved:
+			return nil
+		case octets > c.nc.Limits().PerConnection:
+			return errTooMuchMemory
+		case !c.nc.TryReserve(protocols.Work, octets):
+			return errNoMemory
+		}
+		reserved = octets
+		return nil
+	}
 }
 
 // keep counts what the session will hold from one command to the next: the results that

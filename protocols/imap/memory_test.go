@@ -2,6 +2,7 @@ package imap_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashmail/mailaccess/protocols"
 	"github.com/hashmail/mailaccess/protocols/prototest"
 	"github.com/hashmail/mailaccess/stores/memory"
 )
@@ -206,4 +208,83 @@ func TestSavedHasALimit(t *testing.T) {
 		}
 		client.Close()
 	}
+}
+
+// What messages are threaded and sorted by counts as it is, not as it is as a rule: a few
+// messages with many references, or with long texts, take what many others do.
+func TestKeysHaveALimit(t *testing.T) {
+	fx := fuzzFixture()
+	for i := range 30 {
+		var b strings.Builder
+		fmt.Fprintf(&b, "Message-ID: <m%d@example.org>\r\nReferences:", i)
+		for j := range 1000 {
+			fmt.Fprintf(&b, " <%d.%d@example.org>\r\n", i, j)
+		}
+		long := strings.Repeat(fmt.Sprint(i), 500)
+		fmt.Fprintf(&b, "Subject: %s\r\nFrom: %s <%[1]s@example.org>\r\nTo: %[1]s <%[1]s@example.org>\r\nCc: %[1]s@example.org\r\n\r\n", long, long)
+		fx.Messages = append(fx.Messages, prototest.Message{User: "demo", Mailbox: "INBOX", Content: []byte(b.String())})
+	}
+	const commands = "b THREAD REFERENCES UTF-8 ALL\r\nc SORT (SUBJECT FROM TO CC DISPLAYFROM DISPLAYTO) UTF-8 ALL\r\nd SORT (SUBJECT) UTF-8 1\r\n"
+	for most, want := range map[string][]string{
+		"8000000": {"\r\nb OK ", "\r\nc OK ", "\r\nd OK "},
+		"2000000": {"\r\nb NO [LIMIT] this takes more memory than one connection may have\r\n", "\r\nc OK ", "\r\nd OK "},
+		"200000":  {"\r\nb NO [LIMIT] ", "\r\nc NO [LIMIT] ", "\r\nd OK "},
+	} {
+		fx.Options = map[string]string{"per-connection": most}
+		s := startServer(t, fx, inMemory(memory.New(nil)))
+		got := pipelined(t, s, "a LOGIN demo demo\r\na SELECT INBOX\r\n"+commands+"f LOGOUT\r\n")
+		for _, want := range want {
+			if !strings.Contains(got, want) {
+				t.Errorf("with %s there is no %q", most, want)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	fx.Options = nil
+	// When others have taken it, nothing is waited for in the middle.
+	synctest.Test(t, func(t *testing.T) {
+		s := startServer(t, fx, inMemory(memory.New(nil)))
+		s.srv.Limits.Memory, s.srv.Limits.PerConnection = 8<<20, 6<<20 // 6 MiB are for work
+		s.srv.Limiter = protocols.NewLimiter(s.srv.Limits)
+		client, hear := loggedIn(t, s)
+		defer client.Close()
+		other := &protocols.Server{Limiter: s.srv.Limiter, Limits: s.srv.Limits, Protocol: holder{protocols.Work, 5 << 20}}
+		peer, end := net.Pipe()
+		go other.ServeConn(end)
+		synctest.Wait()
+		start := time.Now()
+		fmt.Fprint(client, "b THREAD REFERENCES UTF-8 ALL\r\n")
+		if got := hear("b"); got != "b NO [UNAVAILABLE] no memory is free for this now" || time.Since(start) != 0 {
+			t.Errorf("got %q after %v", got, time.Since(start))
+		}
+		peer.Close()
+		synctest.Wait()
+		fmt.Fprint(client, "c THREAD REFERENCES UTF-8 ALL\r\n")
+		if got := hear("c"); !strings.HasPrefix(got, "c OK ") {
+			t.Errorf("got %q", got)
+		}
+		client.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// holder is a protocol that holds memory as long as its client is there.
+type holder struct {
+	use    protocols.Use
+	octets int64
+}
+
+func (holder) Name() string         { return "holder" }
+func (holder) Refuse(string) []byte { return nil }
+
+func (h holder) Serve(_ context.Context, c *protocols.Conn) error {
+	if err := c.Reserve(h.use, h.octets); err != nil {
+		return err
+	}
+	_, err := c.Read(make([]byte, 1))
+	return err
 }

@@ -128,7 +128,7 @@ func (c *conn) find(ctx context.Context, x *searchContext, ret *returnOptions) (
 			f.uids = x.live.Found()
 		}
 		if err == nil && x.order != nil {
-			f.sorted, err = view.Sort(ctx, f.uids, x.order, c.progress.further())
+			f.sorted, err = view.Sort(ctx, f.uids, x.order, engine.SortOptions{Progress: c.progress.further(), Memory: c.reserveKeys(int64(view.Len()))})
 			f.uids = mailaccess.UIDSet{}
 		}
 		return err

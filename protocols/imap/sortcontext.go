@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/protocols/imap/imapwire"
 )
 
@@ -94,7 +95,7 @@ func (c *conn) addSorted(ctx context.Context, x *searchContext) error {
 	if x.untold.added.IsEmpty() {
 		return nil
 	}
-	sorted, err := c.view.SortMore(ctx, x.sorted, x.untold.added, x.order)
+	sorted, err := c.view.SortMore(ctx, x.sorted, x.untold.added, x.order, engine.SortOptions{Memory: c.reserveKeys(0)})
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (c *conn) thread(ctx context.Context, algorithm query.ThreadAlgorithm, crit
 	err = c.attended(ctx, func(ctx context.Context) error {
 		uids, err := c.view.Search(ctx, expr, engine.SearchOptions{Progress: c.progress.set})
 		if err == nil {
-			threads, err = c.view.Thread(ctx, uids, algorithm, c.progress.further())
+			threads, err = c.view.Thread(ctx, uids, algorithm, engine.SortOptions{Progress: c.progress.further(), Memory: c.reserveKeys(int64(c.view.Len()))})
 		}
 		return err
 	})
