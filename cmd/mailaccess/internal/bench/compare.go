@@ -168,3 +168,11 @@ func (s Sample) Slow() float64 { return float64(s.P99) }
 
 // Median returns the median of a figure over all runs; 0 when there are none.
 func (r *Result) Median(figure func(Sample) float64) float64 { return median(r.each(figure)) }
+
+// WallText is the ratio of the wall times as text. Where commands have their time, there is none.
+func (c Comparison) WallText() string {
+	if c.Ours.Loop == "open" {
+		return "paced"
+	}
+	return c.Wall.String()
+}

@@ -62,9 +62,15 @@ func hangUp(all []*wire.IMAP) {
 	}
 }
 
-// idleMemory is how much memory the server has with the connections, above what it had before the
-// first run.
+// idleMemory is how much memory the server has with the connections, above what it had without: before
+// all runs or before this one, whichever is less, since memory that a server keeps after work, or after other
+// connections, would hide that of these.
 func idleMemory(r *run) (s Sample, err error) {
+	before, err := basePSS(r.Target)
+	if err != nil {
+		return s, err
+	}
+	before = min(before, r.base)
 	m, err := r.begin()
 	if err != nil {
 		return s, err
@@ -82,10 +88,8 @@ func idleMemory(r *run) (s Sample, err error) {
 	if err := m.settle(r, r.opts.Calm, &s); err != nil {
 		return s, err
 	}
-	if r.PID != 0 {
-		s.Connection = max(1, (s.PSS-r.base)/int64(len(all)))
-	}
-	for _, c := range all { // all are still there
+	s.Connection = max(0, (s.PSS-before)/int64(len(all))) // none to be seen: not known
+	for _, c := range all {                               // all are still there
 		if _, err := c.Done(); err != nil {
 			return s, fmt.Errorf("a connection that waited: %w", err)
 		}

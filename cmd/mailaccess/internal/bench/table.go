@@ -49,7 +49,7 @@ func WriteComparison(w io.Writer, theirs, ours string, list []Comparison) error 
 			fmt.Fprintf(t, "%s\t%s\t\t\t\t\n", c.Workload, what)
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t\n", c.Workload, c.Wall, c.CPU,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t\n", c.Workload, c.WallText(), c.CPU,
 			Duration(median(c.Theirs.each(Sample.CPUEach))), Duration(median(c.Ours.each(Sample.CPUEach))))
 		if c.Memory.Known() {
 			fmt.Fprintf(t, "  memory of a connection\t\t%s\t%s\t%s\t\n", c.Memory,

@@ -64,11 +64,7 @@ func (r *Result) markdown() string {
 				fmt.Fprintf(&b, "| %s | %s | | | | | |\n", c.Workload, why)
 				continue
 			}
-			wall := c.Wall.String()
-			if c.Ours.Loop == "open" {
-				wall = "(paced)"
-			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", c.Workload, wall, c.CPU,
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", c.Workload, c.WallText(), c.CPU,
 				bench.Duration(c.Theirs.Median(bench.Sample.CPUEach)), bench.Duration(c.Ours.Median(bench.Sample.CPUEach)),
 				bench.Duration(c.Theirs.Median(bench.Sample.Slow)), bench.Duration(c.Ours.Median(bench.Sample.Slow)))
 			if c.Memory.Known() {

@@ -112,7 +112,7 @@ func startDovecot(ctx context.Context, k kind, f files) (*server, error) {
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	s.cmd = exec.Command(file, "-F", "-c", config)
+	s.command = func() *exec.Cmd { return exec.Command(file, "-F", "-c", config) }
 	return s, s.start(ctx)
 }
 

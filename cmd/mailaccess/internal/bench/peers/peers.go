@@ -249,12 +249,27 @@ func (o *Options) startWithMail(ctx context.Context, k kind, f files, dir string
 	return startDovecot(ctx, k, f)
 }
 
-// firstOpen lets a server take in the mail, or gets it the mail.
+// firstOpen lets a server take in the mail, or gives it the mail. Then it is started anew, and has the
+// mailbox open once: what taking in left in its memory would hide what connections take.
 func (o *Options) firstOpen(ctx context.Context, s *server, k kind) error {
 	o.Say("%s: taking in", k.name)
 	if !k.files() {
-		return bench.Seed(ctx, s.target(), o.Bench.Corpus, nil)
+		if err := bench.Seed(ctx, s.target(), o.Bench.Corpus, nil); err != nil || k.memory {
+			return err
+		}
+	} else if err := o.openOnce(ctx, s, k); err != nil {
+		return err
 	}
+	if err := s.stop(); err != nil {
+		return err
+	}
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	return o.openOnce(ctx, s, k)
+}
+
+func (o *Options) openOnce(ctx context.Context, s *server, k kind) error {
 	c, err := wire.DialIMAP(ctx, at(s.ports.imap), nil)
 	if err != nil {
 		return err

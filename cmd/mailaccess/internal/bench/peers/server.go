@@ -82,7 +82,8 @@ func (o owner) take(dir string) error {
 type server struct {
 	name    string
 	version string
-	cmd     *exec.Cmd
+	command func() *exec.Cmd
+	cmd     *exec.Cmd // that runs
 	out     bytes.Buffer
 	ended   chan struct{} // closed when it has ended
 	err     error         // why, once it has
@@ -115,6 +116,8 @@ func at(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(por
 
 // start starts the command, and waits until clients are served.
 func (s *server) start(ctx context.Context) error {
+	s.out.Reset()
+	s.cmd = s.command()
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	if err := s.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", s.name, err)
