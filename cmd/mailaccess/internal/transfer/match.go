@@ -110,27 +110,40 @@ func (p *pass) read(ctx context.Context, found []int) error {
 			u.sums[u.msgs[i].Key] = nil
 		}
 	}
-	return sums(ctx, p.dst, p.to, msgs, func(m Message, sum []byte) { u.sums[m.Key] = sum })
+	return sums(ctx, p.dst, p.to, msgs, p.most(), func(m Message, sum []byte) { u.sums[m.Key] = sum }, func(Message, error) {})
 }
 
-// sums reads messages and tells the sums of their contents. What cannot be read has none.
-func sums(ctx context.Context, from Source, box Mailbox, msgs []Message, tell func(Message, []byte)) error {
-	for msgs := range slices.Chunk(msgs, batchMessages) {
-		for b, err := range from.Read(ctx, box, msgs) {
-			if err != nil {
-				return err
-			}
-			if b.Err != nil {
-				continue
-			}
-			h := sha256.New()
-			if _, err := io.Copy(h, b.Reader); err != nil {
-				if passes(ctx, err) || ends(ctx, err) {
+// sums reads messages and tells the sums of their contents. What cannot be read has none. When
+// that ends with an error that may pass, blame is told at which message.
+func sums(ctx context.Context, from Source, box Mailbox, msgs []Message, some int, tell func(Message, []byte), blame func(Message, error)) error {
+	for msgs := range slices.Chunk(msgs, some) {
+		at := 0
+		err := func() error {
+			for b, err := range from.Read(ctx, box, msgs) {
+				if err != nil {
 					return err
 				}
-				continue
+				at = b.N
+				if b.Err != nil {
+					continue
+				}
+				h := sha256.New()
+				if _, err := io.Copy(h, b.Reader); err != nil {
+					if passes(ctx, err) || ends(ctx, err) {
+						return err
+					}
+					continue
+				}
+				tell(msgs[b.N], h.Sum(nil))
+				at = min(b.N+1, len(msgs)-1)
 			}
-			tell(msgs[b.N], h.Sum(nil))
+			return nil
+		}()
+		if err != nil {
+			if passes(ctx, err) {
+				blame(msgs[at], err)
+			}
+			return err
 		}
 	}
 	return nil
@@ -198,7 +211,7 @@ func (p *pass) match(ctx context.Context, todo []Message) (rest []Message, err e
 		}
 	}
 	entries := make(map[string]entry)
-	err = sums(ctx, p.src, p.box, ask, func(m Message, sum []byte) {
+	err = sums(ctx, p.src, p.box, ask, p.most(), func(m Message, sum []byte) {
 		there, ok := u.take(may[m.Key], sum)
 		if !ok {
 			return
@@ -211,7 +224,7 @@ func (p *pass) match(ctx context.Context, todo []Message) (rest []Message, err e
 			e.setFlags(there.Flags)
 		}
 		entries[m.Key] = e
-	})
+	}, p.blameFor)
 	if err != nil {
 		return nil, err
 	}

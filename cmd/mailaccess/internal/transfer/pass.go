@@ -261,11 +261,7 @@ func (p *pass) bring(ctx context.Context, todo []Message) error {
 		p.count(len(todo))
 		return nil
 	}
-	// When something goes wrong it is seen at which message.
-	most := batchMessages
-	if p.again {
-		most = 1
-	}
+	most := p.most()
 	for len(todo) > 0 {
 		n, bytes := 0, int64(0)
 		for n < len(todo) && n < most && (n == 0 || bytes+todo[n].Size <= batchBytes) {
@@ -278,6 +274,23 @@ func (p *pass) bring(ctx context.Context, todo []Message) error {
 		todo = todo[n:]
 	}
 	return nil
+}
+
+// most is how many messages are carried at once. After something went wrong it is to be seen
+// at which.
+func (p *pass) most() int {
+	if p.again {
+		return 1
+	}
+	return batchMessages
+}
+
+// blameFor notes that a connection was lost at a message, which is left out in the end.
+func (p *pass) blameFor(m Message, err error) {
+	id := p.id(m.Key)
+	if p.blame[id]++; p.blame[id] >= maxBlame {
+		p.fail(m.Key, err)
+	}
 }
 
 // batch carries some messages and notes them.
@@ -326,10 +339,7 @@ func (p *pass) batch(ctx context.Context, msgs []Message) error {
 	}
 	if err != nil {
 		if passes(ctx, err) && (p.again || len(msgs) == 1) {
-			id := p.id(msgs[at].Key)
-			if p.blame[id]++; p.blame[id] >= maxBlame {
-				p.fail(msgs[at].Key, err)
-			}
+			p.blameFor(msgs[at], err)
 		}
 		return err
 	}

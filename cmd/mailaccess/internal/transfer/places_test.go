@@ -275,12 +275,18 @@ func imapAt(addr string) *imapplace.Place {
 // serve serves a store until stop is called.
 func serve(t fataler, store mailaccess.Store, space imap.Namespace) (addr string, stop func()) {
 	t.Helper()
+	return serveOn(t, store, space, func(l net.Listener) net.Listener { return l })
+}
+
+// serveOn serves a store with a listener that wrap makes.
+func serveOn(t fataler, store mailaccess.Store, space imap.Namespace, wrap func(net.Listener) net.Listener) (addr string, stop func()) {
+	t.Helper()
 	s, err := mailserver.New(store, auth.Static(map[string]string{user: "secret"}), &mailserver.Options{PlaintextOnLoopback: true, Namespace: space})
 	must(t, "make a server", err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, "listen", err)
 	ended := make(chan error, 1)
-	go func() { ended <- s.IMAP.Serve(l) }()
+	go func() { ended <- s.IMAP.Serve(wrap(l)) }()
 	return l.Addr().String(), func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()

@@ -49,6 +49,7 @@ type Config struct {
 type Place struct {
 	cfg Config
 	c   *imapclient.Client
+	raw net.Conn // below c
 
 	delim    rune   // 0: there are no levels
 	prefix   string // before the names of all mailboxes but INBOX
@@ -154,7 +155,7 @@ func (p *Place) connect(ctx context.Context) (err error) {
 	if err := p.login(c, secret); err != nil {
 		return errors.Join(err, closed(c))
 	}
-	p.c = c
+	p.c, p.raw = c, raw
 	return nil
 }
 

@@ -202,7 +202,11 @@ func (p *Place) Read(ctx context.Context, box transfer.Mailbox, msgs []transfer.
 						b.Reader = exact(item.Literal, b.Size)
 					}
 					if !yield(b, nil) {
-						p.drop() // what is on its way would have to be read
+						// What is on its way is not waited for. The client ends when it has
+						// got rid of what it read.
+						p.raw.Close() //nolint:errcheck // it is of no use any more
+						cmd.Close()   //nolint:errcheck // it fails
+						p.drop()
 						return
 					}
 				}
