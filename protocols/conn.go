@@ -245,7 +245,7 @@ func (c *Conn) CommandReceived() {
 }
 
 // SetUser says that the client has authenticated as user, which ends the time to
-// do so. The error wraps ErrTooManyConnections when the user has Limits.PerUser
+// do so; what it had reserved or kept before is given up. The error wraps ErrTooManyConnections when the user has Limits.PerUser
 // connections already: the protocol must refuse the login; whatever user was set
 // before remains. The empty user takes the login back (RFC 8437), and the time to
 // authenticate begins anew.
@@ -255,11 +255,15 @@ func (c *Conn) SetUser(user string) error {
 	if user == c.user {
 		return nil
 	}
+	var share *memory
 	if user != "" {
-		if err := c.server.limiter.login(user); err != nil {
+		var err error
+		if share, err = c.server.limiter.login(user); err != nil {
 			return err
 		}
 	}
+	c.holds.leave(&c.server.limiter.memory)
+	c.holds.share = share
 	if c.user != "" {
 		c.server.limiter.logout(c.user)
 	}

@@ -19,7 +19,13 @@ type Limiter struct {
 	mu    sync.Mutex
 	total int
 	from  map[netip.Prefix]int // by address and by network
-	users map[string]int
+	users map[string]*userCount
+}
+
+// userCount is what is counted of a user who has connections.
+type userCount struct {
+	connections int
+	memory      memory // the user's share
 }
 
 // NewLimiter returns a Limiter that keeps the Connections, PerAddress, PerNetwork
@@ -31,7 +37,7 @@ func NewLimiter(limits *Limits) *Limiter {
 		limits: l,
 		memory: newMemory(l.Memory),
 		from:   make(map[netip.Prefix]int),
-		users:  make(map[string]int),
+		users:  make(map[string]*userCount),
 	}
 }
 
@@ -97,22 +103,31 @@ func (l *Limiter) origin(a net.Addr) origin {
 	return o
 }
 
-// login counts a connection of the user.
-func (l *Limiter) login(user string) error {
+// login counts a connection of the user, and returns the user's share of the memory.
+func (l *Limiter) login(user string) (*memory, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.users[user] >= l.limits.PerUser {
-		return fmt.Errorf("protocols: login: %w of this user", ErrTooManyConnections)
+	u := l.users[user]
+	if u == nil {
+		u = &userCount{memory: l.memory.share(l.limits.PerConnection)}
+		l.users[user] = u
 	}
-	l.users[user]++
-	return nil
+	if u.connections >= l.limits.PerUser {
+		return nil, fmt.Errorf("protocols: login: %w of this user", ErrTooManyConnections)
+	}
+	u.connections++
+	return &u.memory, nil
 }
 
 // logout takes back what login counted.
 func (l *Limiter) logout(user string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	decrement(l.users, user)
+	if u := l.users[user]; u.connections > 1 {
+		u.connections--
+	} else {
+		delete(l.users, user)
+	}
 }
 
 func decrement[K comparable](m map[K]int, k K) {

@@ -55,9 +55,10 @@ type Limits struct {
 
 	// Memory is how many octets of buffered data all connections together may hold,
 	// and PerConnection how many one of them, beyond what a connection takes in any
-	// case: see [Conn.Reserve]. Default for Memory: half of the Go runtime's memory
-	// limit (GOMEMLIMIT), 512 MiB where that is not set; for PerConnection: a quarter
-	// of Memory, 256 MiB at most.
+	// case: see [Conn.Reserve]. All connections of one user together have a quarter of
+	// Memory, or PerConnection where that is more. Default for Memory: half of the Go
+	// runtime's memory limit (GOMEMLIMIT), 512 MiB where that is not set; for
+	// PerConnection: a quarter of Memory, 256 MiB at most.
 	Memory        int64
 	PerConnection int64
 
@@ -67,7 +68,7 @@ type Limits struct {
 	MaxLine     int64 // octets of a command line, literals aside; default 64 KiB
 	MaxLiteral  int64 // octets of a message that a client sends as a literal; default 128 MiB
 	MaxString   int64 // octets of any other literal; default 64 KiB
-	MaxCommand  int64 // octets of a command with its literals, messages aside; default 256 KiB
+	MaxCommand  int64 // octets of a command with its literals, messages aside; default 256 KiB; at most half of PerConnection, and an eighth of Memory
 	MaxDepth    int   // lists within lists; default 256
 	MaxItems    int   // items in all lists of a command; default 8192
 	MaxSet      int   // elements of a sequence set; default 32768
@@ -110,10 +111,14 @@ func (l *Limits) withDefaults() Limits {
 	return r
 }
 
+// mostCommand is the largest MaxCommand for which there is memory.
+func (l *Limits) mostCommand() int64 { return min(l.PerConnection, inputOf(l.Memory)) / 2 }
+
 // shared takes over those that are kept by a Limiter.
 func (l *Limits) shared(by *Limits) {
 	l.Connections, l.PerAddress, l.PerNetwork, l.PerUser = by.Connections, by.PerAddress, by.PerNetwork, by.PerUser
 	l.Trusted, l.Memory, l.PerConnection = by.Trusted, by.Memory, by.PerConnection
+	l.MaxCommand = min(l.MaxCommand, l.mostCommand())
 }
 
 // defaultMemory leaves half of what the process may take to everything else.
@@ -135,6 +140,9 @@ func (l *Limits) Check() error {
 		return fmt.Errorf("protocols: limits: Memory of %d octets is less than %d", r.Memory, leastMemory)
 	case r.PerConnection > r.Memory:
 		return fmt.Errorf("protocols: limits: PerConnection of %d octets is more than Memory, %d", r.PerConnection, r.Memory)
+	case r.MaxCommand > r.mostCommand() && r.MaxCommand != math.MaxInt64:
+		return fmt.Errorf("protocols: limits: MaxCommand of %d octets is more than half of PerConnection, %d, or an eighth of Memory, %d",
+			r.MaxCommand, r.PerConnection, r.Memory)
 	case r.MaxString > r.MaxCommand:
 		return fmt.Errorf("protocols: limits: MaxString of %d octets is more than MaxCommand, %d", r.MaxString, r.MaxCommand)
 	}

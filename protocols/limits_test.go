@@ -51,7 +51,7 @@ func TestLimitsDefaults(t *testing.T) {
 			HandshakeTimeout: none, AuthTimeout: none, IdleTimeout: none,
 			CommandTimeout: none, LiteralTimeout: none, WriteTimeout: none,
 			CommandsPerSecond: math.MaxInt, Memory: math.MaxInt64, PerConnection: math.MaxInt64, BadCommands: math.MaxInt,
-			MaxLine: math.MaxInt64, MaxLiteral: math.MaxInt64, MaxString: math.MaxInt64, MaxCommand: math.MaxInt64,
+			MaxLine: math.MaxInt64, MaxLiteral: math.MaxInt64, MaxString: math.MaxInt64, MaxCommand: math.MaxInt64 / 4 / 2,
 			MaxDepth: math.MaxInt, MaxItems: math.MaxInt, MaxSet: math.MaxInt,
 		}},
 	}
@@ -85,6 +85,9 @@ func TestLimitsCheck(t *testing.T) {
 		{&protocols.Limits{Memory: 1 << 20}, "Memory"},
 		{&protocols.Limits{Memory: 64 << 20, PerConnection: 65 << 20}, "PerConnection"},
 		{&protocols.Limits{MaxString: 1 << 20}, "MaxString"},
+		{&protocols.Limits{MaxString: -1, MaxCommand: -1}, ""},
+		{&protocols.Limits{Memory: 64 << 20, MaxCommand: 9 << 20}, "MaxCommand"},
+		{&protocols.Limits{PerConnection: 100 << 10, MaxString: 1000}, "MaxCommand"},
 		{&protocols.Limits{Trusted: make([]netip.Prefix, 1)}, "Trusted"},
 	} {
 		err := tt.limits.Check()

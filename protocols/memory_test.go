@@ -127,8 +127,14 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		limiter := protocols.NewLimiter(limits)
 		var waited error
 		s := &protocols.Server{Limits: limits, Limiter: limiter, Protocol: serveFunc(func(ctx context.Context, c *protocols.Conn) error {
-			if waited = c.Reserve(protocols.Work, 48*mib); waited != nil {
+			if waited = c.SetUser("ann"); waited == nil {
+				waited = c.Reserve(protocols.Work, 47*mib)
+			}
+			if waited != nil {
 				return waited
+			}
+			if !c.Keep(mib) {
+				t.Error("there is nothing to keep")
 			}
 			<-ctx.Done()
 			panic("for a change")
@@ -147,9 +153,85 @@ func TestMemoryIsGivenBack(t *testing.T) {
 			if !c.TryReserve(protocols.Work, 48*mib) {
 				t.Error("not all was given back")
 			}
+			if err := c.SetUser("ann"); err != nil || !c.TryReserve(protocols.Work, 48*mib) {
+				t.Error("not all was given back to the user")
+			}
 			return nil
 		})}
 		_, ended := connect(again)
 		<-ended
 	})
+}
+
+// One user does not take, with however many connections, what is there for all; who waits
+// for the user's own commands is in nobody's way; and a share is given back with the user.
+func TestMemoryOfOneUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const per = 4 * mib // a quarter of the budget: 4 MiB for input, 12 for work
+		start := time.Now()
+		var order []string
+		limiter := reserving(t, protocols.Limits{PerConnection: per, CommandTimeout: time.Minute}, 7, func(i int, c *protocols.Conn) {
+			if err := c.SetUser([]string{"ann", "ann", "ann", "ann", "bob", "ann", "bob"}[i]); err != nil {
+				t.Error(err)
+			}
+			if i == 5 {
+				if c.TryReserve(protocols.Work, 1) || c.Keep(1) || c.TryReserve(protocols.Input, per+1) || !c.TryReserve(protocols.Input, per) {
+					t.Error("the shares are not a quarter")
+				}
+				return
+			}
+			if i == 6 {
+				if !c.Keep(per) || c.Keep(per+1) {
+					t.Error("what one keeps is in another's way")
+				}
+				return
+			}
+			err := c.Reserve(protocols.Work, per)
+			order = append(order, fmt.Sprint(i, " ", time.Since(start), " ", errors.Is(err, protocols.ErrMemory)))
+			time.Sleep(time.Second) // fake time
+		})
+		want := "[0 0s false 1 0s false 2 0s false 4 0s false 3 1s false]"
+		if got := fmt.Sprint(order); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		// What a user keeps is half of the share.
+		s := &protocols.Server{Limits: &protocols.Limits{Memory: 64 * mib, PerConnection: per}, Limiter: limiter, Protocol: serveFunc(func(_ context.Context, c *protocols.Conn) error {
+			if !c.TryReserve(protocols.Work, per) || c.Keep(1) {
+				t.Error("a connection has more than it may")
+			}
+			if err := c.SetUser("ann"); err != nil { // and gives up what it had
+				t.Error(err)
+			}
+			if !c.Keep(per) || !c.TryReserve(protocols.Work, 0) {
+				t.Error("the share was not given back")
+			}
+			return c.SetUser("")
+		})}
+		_, ended := connect(s)
+		<-ended
+	})
+}
+
+// A command may be as large as there is memory for, where it has no limit of its own.
+func TestMemoryOfCommands(t *testing.T) {
+	for _, test := range []struct{ memory, perConnection, command, want int64 }{
+		{64 * mib, 0, 0, 256 << 10},
+		{64 * mib, 0, -1, 8 * mib},
+		{64 * mib, 1 * mib, -1, mib / 2},
+		{64 * mib, 1 * mib, 3 * mib, mib / 2},
+		{-1, -1, -1, 1<<63/4/2 - 1},
+	} {
+		limits := &protocols.Limits{Memory: test.memory, PerConnection: test.perConnection, MaxCommand: test.command}
+		s := &protocols.Server{Limits: limits, Protocol: serveFunc(func(_ context.Context, c *protocols.Conn) error {
+			if got := c.Limits().MaxCommand; got != test.want {
+				t.Errorf("%+v: commands of %d octets", test, got)
+			}
+			if err := c.Reserve(protocols.Input, 2*c.Limits().MaxCommand); err != nil {
+				t.Error(err)
+			}
+			return nil
+		})}
+		_, ended := connect(s)
+		<-ended
+	}
 }

@@ -232,8 +232,7 @@ func (s *Server) add(c *Conn) bool {
 // remove takes back what open and add did.
 func (s *Server) remove(c *Conn) {
 	c.SetUser("") //nolint:errcheck // only a user can be refused
-	c.Release()
-	c.Keep(0)
+	c.holds.leave(&s.limiter.memory)
 	if c.refused == nil {
 		s.limiter.close(c.origin)
 	}

@@ -144,7 +144,7 @@ func TestResultsHaveALimit(t *testing.T) {
 // what was given up makes room.
 func TestKeptHasALimit(t *testing.T) {
 	s := startServer(t, fuzzFixture(), inMemory(memory.New(nil)))
-	s.srv.Limits.Memory = 64 << 10 // of which one connection may have 16
+	s.srv.Limits.Memory = 128 << 10 // of which one user may have 32, and keep 16
 	client, hear := loggedIn(t, s)
 	said := func(tag, command string) string {
 		fmt.Fprintf(client, "%s %s\r\n", tag, command)
