@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -35,6 +36,18 @@ S: hello, {{name=\d of \d}}!
 C: I am {{$name}} again
 S: hello, {{$name}}!
 `
+
+// A protocol is proved by the conversations in testdata, each with a server of its own.
+func ExampleRun() {
+	_ = func(t *testing.T) { // TestTranscripts
+		start := func(t testing.TB, fx prototest.Fixture) prototest.Server {
+			return greeter{} // over the mail that fx describes
+		}
+		prototest.Run(t, os.DirFS("testdata"), start, &prototest.Options{
+			Login: func(u prototest.User) string { return "S: {{.*}}\nC: I am " + u.Name + "\nS: hello, {{.*}}!\n" },
+		})
+	}
+}
 
 func ExampleRunScript() {
 	script, err := prototest.Parse("greeting.txt", []byte(conversation))
