@@ -42,27 +42,27 @@ type Headers struct {
 	s     *Session
 	ids   []mailaccess.EmailID
 	kept  []message.Header // of each message; nil: not there
-	arena []byte           // one piece of memory for them
+	arena []byte           // one piece of memory for those that the store had
+	size  int              // octets in arena, and in fresh
+	room  Room
 	fresh []mailaccess.Derived
 	spare message.Ranges
 }
 
 const (
-	// headersSize bounds the octets that a batch of headers holds.
-	headersSize = 4 << 20
 	// headerMost is the longest that is kept, in octets.
 	headerMost = 64 << 10
 )
 
-// Headers returns an empty batch.
-func (s *Session) Headers() *Headers { return &Headers{s: s} }
+// Headers returns an empty batch, which takes no more than room permits.
+func (s *Session) Headers(room Room) *Headers { return &Headers{s: s, room: room} }
 
 // Load begins a batch and asks the store for what it keeps of ids.
 func (h *Headers) Load(ctx context.Context, ids []mailaccess.EmailID) {
 	h.ids = append(h.ids[:0], ids...)
 	clear(h.kept)
 	h.kept = append(h.kept[:0], make([]message.Header, len(ids))...)
-	h.arena = h.arena[:0]
+	h.arena, h.size = h.arena[:0], 0
 	next := 0 // mostly they come in order
 	for d, err := range h.s.Derived(ctx, headerKind, h.ids) {
 		if err != nil {
@@ -77,16 +77,13 @@ func (h *Headers) Load(ctx context.Context, ids []mailaccess.EmailID) {
 		i := next
 		next++
 		// What does not fit, or is damaged, is made anew.
-		if b, ok := Unsealed(d.Bytes); ok && len(h.arena)+len(b) <= headersSize {
-			h.keep(i, b)
+		if b, ok := Unsealed(d.Bytes); ok && h.room.has(h.size+len(b)) {
+			h.size += len(b)
+			from := len(h.arena)
+			h.arena = append(h.arena, b...)
+			h.kept[i] = h.arena[from:len(h.arena):len(h.arena)]
 		}
 	}
-}
-
-func (h *Headers) keep(i int, b []byte) {
-	from := len(h.arena)
-	h.arena = append(h.arena, b...)
-	h.kept[i] = h.arena[from:len(h.arena):len(h.arena)]
 }
 
 // Of returns the listed fields of message i of the batch; nil when they are not known.
@@ -103,16 +100,17 @@ func (h *Headers) Made(i int, full []byte) message.Header {
 	full = full[:n]
 	h.spare = message.Header(full).AppendSubset(h.spare[:0], 0, listedFields[:], false)
 	size := h.spare.Size()
-	if size > headerMost || int64(len(h.arena))+size > headersSize {
+	if size > headerMost || !h.room.has(h.size+int(size)) {
 		return nil
 	}
+	h.size += int(size)
 	b := make([]byte, 0, sealLen+size)
 	b = append(b, make([]byte, sealLen)...)
 	for _, r := range h.spare {
 		b = append(b, full[r.Off:r.End()]...)
 	}
 	seal(b)
-	h.keep(i, b[sealLen:])
+	h.kept[i] = b[sealLen:]
 	h.fresh = append(h.fresh, mailaccess.Derived{ID: h.ids[i], Bytes: b})
 	return h.kept[i]
 }

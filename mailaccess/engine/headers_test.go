@@ -48,12 +48,15 @@ func TestSearchKeptHeaders(t *testing.T) {
 		{day, "4", 2},
 		{mailaccess.Not{X: day}, "1:3,5:7", 2},
 	} {
-		for range 2 {
+		for _, room := range []engine.Room{nil, func(int) bool { return false }, nil} {
 			count.contents = 0
-			found, err := v.Search(w.ctx, test.e, engine.SearchOptions{})
+			found, err := v.Search(w.ctx, test.e, engine.SearchOptions{Room: room})
 			w.check(err)
 			if found.String() != test.want {
 				t.Errorf("%+v found %s, want %s", test.e, found, test.want)
+			}
+			if room != nil && count.contents < test.opened {
+				t.Errorf("%+v took what there is no room for", test.e)
 			}
 		}
 		if count.contents != test.opened {

@@ -30,6 +30,8 @@ type SearchOptions struct {
 	FromEnd bool
 	// Progress is told how many messages were looked at.
 	Progress Progress
+	// Room is asked when messages are opened.
+	Room Room
 }
 
 // Search returns the messages of the view that match e. A store that searches
@@ -190,11 +192,11 @@ func (s *search) open(ctx context.Context) error {
 	for i := range s.waiting {
 		ids[i] = s.waiting[i].EmailID
 	}
-	structures := s.v.s.Structures(ids)
+	structures := s.v.s.Structures(ids, s.o.Room)
 	defer structures.Close(ctx)
 	if s.v.s.caps.Derived != nil && s.m.NeedsFields() {
 		if s.headers == nil {
-			s.headers = s.v.s.Headers()
+			s.headers = s.v.s.Headers(s.o.Room)
 		}
 		s.headers.Load(ctx, ids)
 		defer s.headers.Save(ctx)

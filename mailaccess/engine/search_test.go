@@ -227,7 +227,7 @@ func TestStructuresBound(t *testing.T) {
 		w.check(s.PutDerived(w.ctx, "mime/1", []mailaccess.Derived{{ID: id, Bytes: junk}}))
 	}
 	count.put = 0
-	batch := s.Structures(ids)
+	batch := s.Structures(ids, nil)
 	for _, id := range ids {
 		c, err := s.Content(w.ctx, id)
 		w.check(err)
@@ -243,7 +243,7 @@ func TestStructuresBound(t *testing.T) {
 		t.Errorf("asked %d times", count.derived)
 	}
 	count.derived, count.put = 0, 0
-	batch = s.Structures(ids)
+	batch = s.Structures(ids, nil)
 	c, err := s.Content(w.ctx, ids[0])
 	w.check(err)
 	defer c.Close()

@@ -14,7 +14,7 @@ const structureKind mailaccess.DerivedKind = "mime/1"
 // Structure returns the MIME tree of a message whose content is open: the one that
 // the store keeps, or a new one, which the store is offered.
 func (s *Session) Structure(ctx context.Context, id mailaccess.EmailID, c mailaccess.Content) (*message.Part, error) {
-	one := s.Structures([]mailaccess.EmailID{id})
+	one := s.Structures([]mailaccess.EmailID{id}, nil)
 	defer one.Close(ctx)
 	return one.Of(ctx, id, c)
 }
@@ -31,15 +31,25 @@ type Structures struct {
 	partly bool
 	made   []mailaccess.Derived
 	size   int // of what is in made, in octets
+	room   Room
 }
 
-// structuresSize bounds the octets that a batch of trees holds, as the store keeps
-// them.
-const structuresSize = 1 << 20
+// Room says whether there may be so many octets of what is made of a batch of messages, or
+// has been kept of it, header fields or trees; nil says so always. There are never more than
+// BatchMemory in all.
+type Room func(octets int) bool
 
-// Structures returns the trees of ids.
-func (s *Session) Structures(ids []mailaccess.EmailID) *Structures {
-	return &Structures{s: s, ids: ids}
+// BatchMemory is how many octets the headers and the structures of a batch take together at
+// most: headers, trees that the store had, and trees that were made.
+const BatchMemory = 3 * batchPart
+
+const batchPart = 1 << 20
+
+func (r Room) has(octets int) bool { return octets <= batchPart && (r == nil || r(octets)) }
+
+// Structures returns the trees of ids, and holds no more of them than room permits.
+func (s *Session) Structures(ids []mailaccess.EmailID, room Room) *Structures {
+	return &Structures{s: s, ids: ids, room: room}
 }
 
 // Of returns the tree of a message of the batch whose content is open.
@@ -61,7 +71,7 @@ func (t *Structures) Of(ctx context.Context, id mailaccess.EmailID, c mailaccess
 	}
 	if b, err := p.AppendBinary(nil); err == nil && len(b) <= mailaccess.MaxDerived {
 		t.made = append(t.made, mailaccess.Derived{ID: id, Bytes: b})
-		if t.size += len(b); t.size > structuresSize {
+		if t.size += len(b); !t.room.has(t.size) {
 			t.Close(ctx)
 		}
 	}
@@ -77,7 +87,7 @@ func (t *Structures) ask(ctx context.Context) {
 		if err != nil {
 			return // a cache that fails is no cache
 		}
-		if size += len(d.Bytes); size > structuresSize {
+		if size += len(d.Bytes); !t.room.has(size) {
 			t.partly = true
 			return
 		}

@@ -203,7 +203,7 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 	for i := range batch {
 		f.ids = append(f.ids, batch[i].EmailID)
 	}
-	f.trees = f.c.sess.Structures(f.ids)
+	f.trees = f.c.sess.Structures(f.ids, f.rendered.room)
 	f.rendered.load(ctx, batch)
 	if f.plan.sections {
 		f.clean.load(ctx, f.c, batch)
@@ -237,7 +237,7 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 // loadHeaders asks the store for the header fields that it keeps of a batch.
 func (f *fetch) loadHeaders(ctx context.Context) {
 	if f.headers == nil {
-		f.headers = f.c.sess.Headers()
+		f.headers = f.c.sess.Headers(f.rendered.room)
 	}
 	f.headers.Load(ctx, f.ids)
 }

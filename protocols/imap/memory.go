@@ -6,6 +6,7 @@ import (
 	goimap "github.com/emersion/go-imap/v2"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/mailaccess/query"
 	"github.com/hashmail/mailaccess/protocols"
 )
@@ -68,6 +69,19 @@ func (c *conn) reserveResult(n, perMessage int64) error {
 		return nil
 	}
 	return c.reserve(protocols.Work, n)
+}
+
+// searchRoom is for messages that are opened in a search for whose result the memory was
+// reserved: a little, and more if there is memory free.
+func (c *conn) searchRoom(result int64) engine.Room {
+	if result <= unreserved {
+		result = 0
+	}
+	more := false
+	return func(octets int) bool {
+		more = more || octets > unreserved && c.nc.TryReserve(protocols.Work, result+3*engine.BatchMemory)
+		return more || octets <= unreserved
+	}
 }
 
 // reserveKeys is for what n messages are sorted or threaded by, for which the memory was

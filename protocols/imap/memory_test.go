@@ -250,7 +250,7 @@ func TestKeysHaveALimit(t *testing.T) {
 		s.srv.Limiter = protocols.NewLimiter(s.srv.Limits)
 		client, hear := loggedIn(t, s)
 		defer client.Close()
-		other := &protocols.Server{Limiter: s.srv.Limiter, Limits: s.srv.Limits, Protocol: holder{protocols.Work, 5 << 20}}
+		other := &protocols.Server{Limiter: s.srv.Limiter, Limits: s.srv.Limits, Protocol: holder{protocols.Work, 5 << 20, nil}}
 		peer, end := net.Pipe()
 		go other.ServeConn(end)
 		synctest.Wait()
@@ -274,17 +274,88 @@ func TestKeysHaveALimit(t *testing.T) {
 
 // holder is a protocol that holds memory as long as its client is there.
 type holder struct {
-	use    protocols.Use
-	octets int64
+	use     protocols.Use
+	octets  int64
+	refused *error // why it holds none; nil: it must
 }
 
 func (holder) Name() string         { return "holder" }
 func (holder) Refuse(string) []byte { return nil }
 
 func (h holder) Serve(_ context.Context, c *protocols.Conn) error {
-	if err := c.Reserve(h.use, h.octets); err != nil {
-		return err
+	if h.refused != nil && !c.TryReserve(h.use, h.octets) {
+		*h.refused = protocols.ErrMemory
+		return nil
+	} else if h.refused == nil {
+		if err := c.Reserve(h.use, h.octets); err != nil {
+			return err
+		}
 	}
 	_, err := c.Read(make([]byte, 1))
 	return err
+}
+
+// What FETCH and SEARCH have in hand of a batch is counted while a client does not read, and
+// when there is no memory for it they tell the same, message by message.
+func TestBatchesHaveALimit(t *testing.T) {
+	fx := fuzzFixture()
+	for i := range 64 {
+		subject := strings.Repeat(strings.Repeat(fmt.Sprint(i), 400)+"\r\n ", 20)
+		fx.Messages = append(fx.Messages, prototest.Message{User: "demo", Mailbox: "INBOX", Content: []byte(
+			"Subject: " + subject + "end\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n" +
+				strings.Repeat("--x\r\nContent-Type: text/plain; name="+strings.Repeat("n", 200)+"\r\n\r\ntext\r\n", 40) + "--x--\r\n")})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := startServer(t, fx, inMemory(memory.New(nil)))
+		s.srv.Limits.Memory, s.srv.Limits.PerConnection = 64<<20, 48<<20 // all that is for work
+		s.srv.Limiter = protocols.NewLimiter(s.srv.Limits)
+		held := func(n int64) (end func() (refused bool)) {
+			client, server := net.Pipe()
+			var err error
+			ended := make(chan struct{})
+			other := &protocols.Server{Limiter: s.srv.Limiter, Limits: s.srv.Limits, Protocol: holder{protocols.Work, n, &err}}
+			go func() { other.ServeConn(server); close(ended) }()
+			synctest.Wait()
+			return func() bool {
+				client.Close()
+				<-ended
+				return err != nil
+			}
+		}
+		pipelined(t, s, "a LOGIN demo demo\r\nb SELECT INBOX\r\nc LOGOUT\r\n") // from now on none is \Recent
+		for _, command := range []string{
+			"UID FETCH 1:* (ENVELOPE)", "UID FETCH 1:* (BODYSTRUCTURE)", "UID FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])",
+			"UID FETCH 1:* (BODY.PEEK[3.MIME])", "UID SEARCH SUBJECT end", "UID SEARCH BODY text",
+		} {
+			ask := func() string {
+				return pipelined(t, s, "a LOGIN demo demo\r\na SELECT INBOX\r\nb "+command+"\r\nc LOGOUT\r\n")
+			}
+			first := ask() // nothing is kept of it yet
+			free := ask()
+			end := held(48 << 20)
+			if full := ask(); full != free || free != first || !strings.Contains(full, "\r\nb OK ") {
+				t.Errorf("%s tells something else when there is no memory", command)
+			}
+			if end() {
+				t.Error("the memory was not there")
+			}
+			if !strings.Contains(command, "FETCH") {
+				continue
+			}
+			client, _ := loggedIn(t, s)
+			fmt.Fprintf(client, "b %s\r\n", command)
+			synctest.Wait() // it waits for the client to read
+			if end := held(48 << 20); !end() {
+				t.Errorf("%s counts nothing", command)
+			}
+			client.Close()
+			synctest.Wait()
+			if end := held(48 << 20); end() {
+				t.Errorf("%s does not give back what it took", command)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -41,12 +41,13 @@ type renderings struct {
 
 // A batch keeps at most so many octets that the store had, and offers what it made as
 // soon as it is as much: a structure may be long, and a batch has many. More than
-// unreserved are reserved, if there is memory free: nothing waits for it.
+// unreserved are reserved, with those of listed header fields, if there is memory free:
+// nothing waits for it.
 const maxRendered = 4 << 20
 
-// room reports whether there may be n octets in arena, or in fresh.
+// room reports whether there may be n octets in arena, in fresh, or of header fields.
 func (r *renderings) room(n int) bool {
-	if n > r.most && r.most < maxRendered && r.c.nc.TryReserve(protocols.Work, 2*maxRendered) {
+	if n > r.most && r.most < maxRendered && r.c.nc.TryReserve(protocols.Work, 2*maxRendered+engine.BatchMemory) {
 		r.most = maxRendered
 	}
 	return n <= r.most

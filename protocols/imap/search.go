@@ -118,7 +118,7 @@ func (c *conn) find(ctx context.Context, x *searchContext, ret *returnOptions) (
 	if err := c.reserveResult(int64(view.Len()), perMessage); err != nil {
 		return f, err
 	}
-	needed.Progress = c.progress.set
+	needed.Progress, needed.Room = c.progress.set, c.searchRoom(int64(view.Len())*perMessage)
 	err = c.attended(ctx, func(ctx context.Context) error {
 		var err error
 		// A result that was cut short is not followed: it would grow beyond the limit.
@@ -133,9 +133,11 @@ func (c *conn) find(ctx context.Context, x *searchContext, ret *returnOptions) (
 		}
 		return err
 	})
-	if n := sortedUID * int64(len(f.sorted)); n > unreserved {
-		c.nc.TryReserve(protocols.Work, n) // which is less
+	held := sortedUID*int64(len(f.sorted)) + sizeOf(f.uids)
+	if held <= unreserved {
+		held = 0
 	}
+	c.nc.TryReserve(protocols.Work, held) // which is less
 	return f, err
 }
 
