@@ -32,7 +32,9 @@ func TestNewStore(t *testing.T) {
 	for _, m := range []string{"State", "Mailboxes", "Lookup", "Status", "Snapshot", "Messages", "MailboxChanges", "Changes", "Content", "Close"} {
 		want["TestWritten/Account."+m] = "not written yet: Account." + m + " (account.go)"
 	}
-	failsWith(t, dir, want)
+	first := failures(t, dir)
+	compareFailures(t, first, want)
+	shows(t, "write-a-store.md", first["TestWritten/Account.Snapshot"])
 
 	// A store that can open accounts, and nothing else, is told by the suite what is missing.
 	edit(t, filepath.Join(dir, "store.go"), `return nil, notYet("Store.Open")`, `return new(account), nil`)
@@ -129,7 +131,9 @@ func TestNewProtocol(t *testing.T) {
 	for _, m := range []string{"conn.login", "conn.list", "conn.read"} {
 		want["TestWritten/"+m] = "not written yet: " + m + " (commands.go)"
 	}
-	failsWith(t, dir, want)
+	first := failures(t, dir)
+	compareFailures(t, first, want)
+	shows(t, "write-a-protocol.md", first["TestTranscripts/login"])
 
 	commands := filepath.Join(dir, "commands.go")
 	edit(t, commands, `return notYet("conn.login")`, finishedLogin)
@@ -315,6 +319,50 @@ func compareFailures(t *testing.T, got, want map[string]string) {
 		if got[name] == "" {
 			t.Errorf("%s does not fail", name)
 		}
+	}
+}
+
+// shows checks that a page shows what a test says when it fails: one of its blocks is of lines that
+// are said, in this order.
+func shows(t *testing.T, page, said string) {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/" + page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(text), "\n    --- FAIL: ")
+	block, _, ok := strings.Cut(block, "\n\n")
+	if !ok {
+		t.Fatalf("%s shows no test that fails", page)
+	}
+	lines := strings.Split(block, "\n")[1:] // what a test says comes before that it fails
+	for _, line := range lines {
+		line = strings.TrimSpace(line)
+		_, rest, found := strings.Cut(said, line)
+		if !found {
+			t.Errorf("%s shows %q; the test says\n%s", page, line, said)
+			return
+		}
+		said = rest
+	}
+}
+
+// What README and tutorials say to write can be written.
+func TestNewInDocs(t *testing.T) {
+	command := regexp.MustCompile(`go run \./cmd/mailaccess (new-\w+) \./(\w+)`)
+	n := 0
+	for _, page := range pages(t) {
+		text, err := os.ReadFile("../../" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range command.FindAllSubmatch(text, -1) {
+			n++
+			says(t, string(m[1]), filepath.Join(t.TempDir(), string(m[2])))
+		}
+	}
+	if n < 4 {
+		t.Errorf("%d commands", n)
 	}
 }
 

@@ -32,12 +32,13 @@ func TestPlugInDocs(t *testing.T) {
 	doc := read("docs/plug-in.md")
 	methods := count(`(?m)^\t[A-Z]\w*\(`, inside("mailaccess/store.go", "type Store interface {")) +
 		count(`(?m)^\t[A-Z]\w*\(`, inside("mailaccess/store.go", "type Account interface {"))
+	mbox, _ := readExample(t, "mbox")
 	for _, want := range []string{
 		fmt.Sprintf("| hooks, reading | 3 | %d, a whole program", strings.Count(readmePrograms(t)[1], "\n")),
 		fmt.Sprintf("| hooks, with adding, flags and removing | 6 | %d, a whole program", code("stores/hooks/testdata/stranger/main.go")),
 		fmt.Sprintf("| hooks, complete | %d | %d, and the application's own %d |", count(` func\(`, inside("stores/hooks/handlers.go", "type Handlers struct {")),
 			code("stores/hooks/hookstest/handlers.go"), code("stores/hooks/hookstest/app.go")),
-		fmt.Sprintf("| a store that reads | %d methods |", methods),
+		fmt.Sprintf("| a store that reads | %d methods | %d, a whole program", methods, codeLines(mbox)),
 		fmt.Sprintf("| a store that does all | %d methods,", methods),
 	} {
 		if !strings.Contains(doc, want) {
