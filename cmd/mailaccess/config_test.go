@@ -37,7 +37,7 @@ func configured(t *testing.T, args, variables []string, file string) (*pflag.Fla
 // samples returns two values for a flag that it takes, and that are not its default.
 func samples(t *testing.T, name string) (two []string) {
 	t.Helper()
-	for _, value := range []string{"true", "false", "7", "8", "7m", "8m", "7MiB", "8MiB", "192.0.2.0/24", "198.51.100.0/24", "somewhere", "elsewhere"} {
+	for _, value := range []string{"true", "false", "7", "8", "7m", "8m", "7d", "8d", "7MiB", "8MiB", "192.0.2.0/24", "198.51.100.0/24", "somewhere", "elsewhere"} {
 		f := newServeCommand().Flags()
 		flag := f.Lookup(name)
 		if was := flag.Value.String(); flag.Value.Set(value) == nil && flag.Value.String() != was && len(two) < 2 {

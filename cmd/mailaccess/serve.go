@@ -45,6 +45,7 @@ func newServeCommand() *cobra.Command {
 		store:     defaultStore,
 		auth:      newAuthentication(),
 		guard:     newGuarding(),
+		maildrop:  newMaildrop(),
 		keep:      span(7 * 24 * time.Hour),
 		memory:    256 << 20,
 		separator: "/",
