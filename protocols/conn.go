@@ -220,7 +220,7 @@ func (c *Conn) SetIdleTimeout(d time.Duration) {
 func (c *Conn) SetBusy(busy bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.busy == busy {
+	if c.busy == busy && (busy || !c.receiving) {
 		return
 	}
 	c.busy, c.receiving, c.patience = busy, busy, patience{}
@@ -233,6 +233,15 @@ func (c *Conn) SetBusy(busy bool) {
 	} else {
 		c.deadlineLocked(past)
 	}
+}
+
+// CommandBegins says that a command is being received for which a shutdown does not wait,
+// as of a client that is not logged in: the time begins that reading it may take. It ends
+// with SetBusy.
+func (c *Conn) CommandBegins() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.receiving, c.patience = true, patience{}
 }
 
 // CommandReceived says that the command has come whole, although the connection stays

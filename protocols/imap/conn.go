@@ -220,7 +220,12 @@ func (c *conn) serve(ctx context.Context) error {
 		if err := c.nc.Pace(c.w.Flush); err != nil {
 			return err
 		}
-		c.nc.SetBusy(true)
+		if c.state == notAuthenticated {
+			// A shutdown waits for nobody who is not logged in.
+			c.nc.CommandBegins()
+		} else {
+			c.nc.SetBusy(true)
+		}
 		err := c.command(ctx)
 		c.nc.SetBusy(false)
 		if err != nil {
@@ -291,6 +296,7 @@ func (c *conn) command(ctx context.Context) error {
 	defer c.forget()
 	cmd, run, err := c.parse()
 	if err == nil {
+		c.nc.SetBusy(true)
 		err = run(ctx, c)
 		if errors.Is(err, errAnswered) {
 			return c.skip() // no command is in progress any more
