@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"slices"
 	"sort"
 	"strconv"
@@ -212,11 +213,16 @@ func (a *account) Content(ctx context.Context, id mailaccess.EmailID) (mailacces
 	if err != nil || missing != nil || n < 1 || n > uint64(len(b.messages)) || id != emailID(b, mailaccess.UID(n)) {
 		return nil, gone
 	}
+	e := b.messages[n-1].entry
 	f, err := a.root.Open(b.path)
 	if err != nil {
 		return nil, &mailaccess.Error{Kind: mailaccess.KindUnavailable, Op: "content", Mailbox: b.Name, Err: err}
 	}
-	return &content{file: f, entry: b.messages[n-1].entry, archive: a.archive}, nil
+	if info, err := f.Stat(); err != nil || !os.SameFile(b.file, info) || info.Size() < e.off+e.len {
+		f.Close() //nolint:errcheck // it was only read
+		return nil, &mailaccess.Error{Kind: mailaccess.KindCorrupt, Op: "content", Mailbox: b.Name, Err: err}
+	}
+	return &content{file: f, entry: e, archive: a.archive}, nil
 }
 
 // Close gives up the account.

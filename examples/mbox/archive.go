@@ -42,7 +42,8 @@ type archive struct {
 // mailbox is a file. Its messages are only added to.
 type mailbox struct {
 	mailaccess.Mailbox
-	path     string    // below the root; empty: an INBOX without a file
+	path     string // below the root; empty: an INBOX without a file
+	file     os.FileInfo
 	modified time.Time // when it was opened
 	end      int64     // of what was read, in octets
 	open     bool      // more may come of the last message
@@ -148,10 +149,12 @@ func (a *archive) read(old mailbox, name, path string, number mailaccess.ModSeq)
 		if err != nil {
 			return nil, err
 		}
-		if b.modified.IsZero() {
-			b.modified = info.ModTime()
+		if b.file == nil {
+			b.file, b.modified = info, info.ModTime()
+		} else if !os.SameFile(b.file, info) {
+			return nil, errors.New("another file has taken its place: an archive only grows")
 		}
-		if info.Size() == old.end && old.path == path {
+		if info.Size() == old.end && old.file != nil {
 			return &b, nil
 		}
 		if info.Size() < old.end {

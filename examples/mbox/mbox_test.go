@@ -203,11 +203,45 @@ func TestErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	for _, text := range []string{"From x\n\n1\n", "From x\n\n1\n\n2\n"} {
-		if write(text); a.Refresh() == nil {
+	ann, err := a.Open(t.Context(), "ann", mailaccess.Identity{User: "ann", Account: "ann"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, err := ann.Lookup(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(text string) {
+		t.Helper()
+		write(text)
+		if err := a.Refresh(); err == nil {
 			t.Errorf("%q: no error", text)
 		}
 	}
+	content := func(want error) {
+		t.Helper()
+		for m, err := range ann.Messages(t.Context(), box.ID, mailaccess.UIDSetOf(1)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := ann.Content(t.Context(), m.EmailID)
+			if err == nil {
+				err = c.Close()
+			}
+			if !errors.Is(err, want) {
+				t.Errorf("the content: %v, want %v", err, want)
+			}
+		}
+	}
+	refused("From x\n\n1\n\n2\n") // this is no message
+	content(nil)
+	refused("From x\n\n")
+	content(mailaccess.KindCorrupt)
+	if err := os.Rename(file, file+".old"); err != nil {
+		t.Fatal(err)
+	}
+	refused("From x\n\n1\n\nFrom y\n\n2\n\n") // not the same file
+	content(mailaccess.KindCorrupt)
 }
 
 // Where a message is read from makes no difference, however long its lines are.
