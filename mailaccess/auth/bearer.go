@@ -31,7 +31,7 @@ func (s *bearerServer) Next(response []byte) (challenge []byte, done bool, err e
 	l := s.x.base
 	l.Authzid = authzid
 	if !validToken(token) {
-		err = s.x.refuse(errAuthFailed())
+		err = s.x.refuse(refused(s.x.ctx, s.x.inner, l, "bearer"))
 	} else {
 		err = s.x.decide(s.x.able.Bearer(s.x.ctx, l, token))
 	}

@@ -62,11 +62,11 @@ func VerifyAPOP(ctx context.Context, a mailaccess.Authenticator, l mailaccess.Lo
 	if able.Digest == nil {
 		return mailaccess.Identity{}, ErrMechanism
 	}
+	l.Password = ""
 	sum, err := hex.DecodeString(digest)
 	if err != nil || len(sum) != md5.Size || timestamp == "" || l.Username == "" || !validName(l.Username) {
-		return mailaccess.Identity{}, errAuthFailed()
+		return mailaccess.Identity{}, refused(ctx, a, l, "digest")
 	}
-	l.Password = ""
 	return able.Digest(ctx, l, func(secret string) bool {
 		own := md5.Sum([]byte(timestamp + secret))
 		return hmac.Equal(own[:], sum)

@@ -141,6 +141,8 @@ func (g *Guarded) Authenticate(ctx context.Context, l mailaccess.Login) (mailacc
 // Abilities implements [Able]: all that the inner authenticator can.
 func (g *Guarded) Abilities() Abilities { return AbilitiesOf(g.inner).around(g.decide) }
 
+func (g *Guarded) around() mailaccess.Authenticator { return g.inner }
+
 // An attempt is one login under way.
 type attempt struct {
 	address, network netip.Prefix // invalid: not counted

@@ -40,6 +40,8 @@ func (g *logged) Authenticate(ctx context.Context, l mailaccess.Login) (mailacce
 // Abilities implements [Able]: all that the inner authenticator can.
 func (g *logged) Abilities() Abilities { return AbilitiesOf(g.inner).around(g.decide) }
 
+func (g *logged) around() mailaccess.Authenticator { return g.inner }
+
 // decide writes the line of a login that is refused.
 func (g *logged) decide(ctx context.Context, l mailaccess.Login, credentials string, decide decision) (mailaccess.Identity, error) {
 	id, err := decide(ctx)

@@ -158,7 +158,7 @@ func (x *exchange) password(authzid, username, password string) error {
 	// An empty password is wrong everywhere: some directories take it for a
 	// login that does not want to be verified (RFC 4513, section 5.1.2).
 	if !usablePassword(password) {
-		return x.refuse(errAuthFailed())
+		return x.refuse(refused(x.ctx, x.inner, l, "password"))
 	}
 	l.Password = password
 	return x.decide(x.inner.Authenticate(x.ctx, l))
