@@ -388,22 +388,31 @@ func TestNewInModule(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := says(t, "new-store", filepath.Join(module, "box"))
-	if strings.Contains(out, "-replace") {
-		t.Errorf("it says\n%s", out)
+	if !strings.Contains(out, "go mod edit -replace "+modulePath+"=") {
+		t.Errorf("where this module is stands not in\n%s", out)
 	}
 	if _, err := os.Stat(filepath.Join(module, "box", "go.mod")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a module of its own: %v", err)
+	}
+
+	// This module needs none of that.
+	if err := os.WriteFile(filepath.Join(module, "go.mod"), []byte("module "+modulePath+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := says(t, "new-protocol", filepath.Join(module, "proto")); strings.Contains(out, "-replace") {
+		t.Errorf("it says\n%s", out)
 	}
 }
 
 // A module of its own needs the version of Go that this one needs, and says where to find it.
 func TestNewModule(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "box")
-	out := says(t, "new-protocol", dir, "--module", "example.org/box")
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Chdir(root)
+	out := says(t, "new-protocol", dir, "--module", "example.org/box")
 	if want := fmt.Sprintf("go mod edit -replace %s=%s\n", modulePath, quoted(root)); !strings.Contains(out, want) {
 		t.Errorf("it says\n%s\nwithout\n%s", out, want)
 	}
@@ -411,7 +420,7 @@ func TestNewModule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, err := os.ReadFile("../../go.mod")
+	ours, err := os.ReadFile("go.mod")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func (s *skeleton) run(cmd *cobra.Command, dir string) error {
 	}
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "Wrote package %s. It compiles, and its tests say what is to be written:\n\n    cd %s\n", name, quoted(dir))
-	if inside == "" && !released && s.local == "" {
+	if !released && s.local == "" && (inside == "" || !isCheckout(inside)) {
 		fmt.Fprintf(out, "    go mod edit -replace %s=%s\n", modulePath, quoted(checkoutHere()))
 	}
 	fmt.Fprint(out, "    go mod tidy\n    go test .\n")

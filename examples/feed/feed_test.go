@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -126,7 +127,11 @@ func waitFor(t *testing.T, c *imapclient.Client, told <-chan uint32, have, want 
 		t.Fatal(err)
 	}
 	for have < want {
-		have = <-told
+		select {
+		case have = <-told:
+		case <-time.After(time.Minute):
+			t.Fatalf("told of %d messages, want %d", have, want)
+		}
 	}
 	if have != want {
 		t.Fatalf("%d messages, want %d", have, want)
