@@ -9,11 +9,13 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -46,7 +48,7 @@ func adminPath(given, storeURL string) (string, error) {
 	}
 	path, err := stores.MaildirPath(storeURL)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w; where its server has an admin socket, --admin-socket names it", err)
 	}
 	dir, err := maildir.OwnDir(path)
 	return filepath.Join(dir, adminSocket), err
@@ -178,7 +180,13 @@ func askAdmin(ctx context.Context, path, method, what string, request any) (*htt
 		return nil, err
 	}
 	answer, err := (&http.Client{Transport: transport}).Do(r)
-	if err != nil {
+	var asked *url.Error
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("nobody answers at %s, where a running server would", path)
+	case errors.As(err, &asked): // whose address is none that anybody knows
+		return nil, fmt.Errorf("the server cannot be asked: %w", asked.Err)
+	case err != nil:
 		return nil, fmt.Errorf("the server cannot be asked: %w", err)
 	}
 	if answer.StatusCode != http.StatusOK {

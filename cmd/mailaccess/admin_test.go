@@ -193,7 +193,7 @@ func TestCheckWithoutServerToAsk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if code, _, stderr := runIn(t, "", "check", "--store", "maildir:"+mail); code != 2 || !strings.Contains(stderr, "a server has the store open: the server cannot be asked") {
+	if code, _, stderr := runIn(t, "", "check", "--store", "maildir:"+mail); code != 2 || !strings.Contains(stderr, "a server has the store open: nobody answers at ") {
 		t.Errorf("%d, %s", code, stderr)
 	}
 }

@@ -194,7 +194,7 @@ func TestServeAdminSocket(t *testing.T) {
 	if code, _, stderr := runIn(t, "", "bans", "--store", "maildir:"+mail); code != 0 {
 		t.Error(stderr)
 	}
-	for store, want := range map[string]string{"memory:": "not the URL of a Maildir store", "maildir:" + t.TempDir(): "the server cannot be asked"} {
+	for store, want := range map[string]string{"memory:": "--admin-socket names it", "maildir:" + t.TempDir(): "nobody answers at "} {
 		if code, _, stderr := runIn(t, "", "bans", "--store", store); code != 1 || !strings.Contains(stderr, want) {
 			t.Errorf("%s: %d, %s", store, code, stderr)
 		}

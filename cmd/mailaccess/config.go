@@ -198,7 +198,7 @@ func scalar(value any) (string, error) {
 func meant(f *pflag.FlagSet, key string) string {
 	best, least := "", max(2, len(key)/3)+1
 	f.VisitAll(func(flag *pflag.Flag) {
-		if d := distance(key, flag.Name); configurable(flag.Name) && d < least {
+		if d := distance(key, flag.Name); configurable(flag.Name) && flag.Name != configFlag && d < least {
 			best, least = flag.Name, d
 		}
 	})

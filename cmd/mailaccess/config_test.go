@@ -110,7 +110,7 @@ func TestConfigureErrors(t *testing.T) {
 		{"", "store-memory = 'much'\n", `mail.toml, line 1: store-memory: "much": not a size, as`},
 		{"", "store-memory = 1979-05-27\n", `store-memory: not a string, a number`},
 		{"", "imap = [':1', ':2']\n", `mail.toml, line 1: imap: a list, where one value goes`},
-		{"", "config = 'other.toml'\n", "mail.toml, line 1: config: no such setting"},
+		{"", "config = 'other.toml'\n", "mail.toml, line 1: config: no such setting\n"},
 		{"", "\nimap = \n", "mail.toml, line 2: "},
 		{"", "imap = ':1'\nimap = ':2'\n", "mail.toml"},
 		{"MAILACCESS_STORE_MEMORY=much", "", `MAILACCESS_STORE_MEMORY: "much": not a size, as`},
@@ -120,7 +120,7 @@ func TestConfigureErrors(t *testing.T) {
 			if test.variable != "" {
 				variables = append(variables, test.variable)
 			}
-			if _, err := configured(t, nil, variables, test.file); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := configured(t, nil, variables, test.file); err == nil || !strings.Contains(err.Error()+"\n", test.want) {
 				t.Errorf("error %v, want %q", err, test.want)
 			}
 		})

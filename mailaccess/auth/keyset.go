@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"strings"
@@ -41,6 +42,13 @@ func newKeySet(source string, a asker) (*keySet, error) {
 	k := &keySet{turn: make(chan struct{}, 1)}
 	if !strings.Contains(source, "://") {
 		k.load = func(context.Context) ([]byte, error) { return readAnswer(source) }
+		// A file is there now or nobody thought of it.
+		if k.reload(context.Background()); k.err != nil {
+			return nil, fmt.Errorf("the keys in %s: %w", source, withoutPath(k.err))
+		}
+		if len(k.current.Load().keys) == 0 {
+			return nil, fmt.Errorf("the keys in %s: none to verify signatures with", source)
+		}
 		return k, nil
 	}
 	if err := checkURL(source); err != nil {
@@ -58,6 +66,15 @@ func newKeySet(source string, a asker) (*keySet, error) {
 		return body, err
 	}
 	return k, nil
+}
+
+// withoutPath returns what is wrong with a file whose name the caller tells.
+func withoutPath(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }
 
 // readAnswer reads a file as if another server had sent it.

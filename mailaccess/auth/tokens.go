@@ -136,7 +136,8 @@ type JWTOptions struct {
 }
 
 // JWT returns an authenticator of tokens that are JSON Web Tokens (RFC 7519, RFC
-// 9068), which it verifies by the issuer's keys. It does not fetch them yet.
+// 9068), which it verifies by the issuer's keys. Those in a file have to be there; from a URL
+// they are not fetched yet.
 func JWT(o JWTOptions) (*Tokens, error) {
 	if o.Issuer == "" || o.Audience == "" || o.Keys == "" {
 		return nil, errors.New("jwt: Issuer, Audience and Keys are needed")

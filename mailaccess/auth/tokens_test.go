@@ -10,8 +10,8 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -231,20 +231,25 @@ func TestJWTKeyFile(t *testing.T) {
 			t.Errorf("%q: %d keys, %v", id, len(keys), err)
 		}
 	}
+	// What is no key set at the start is an error there, not at each login.
 	path := filepath.Join(t.TempDir(), "keys")
-	for what, contents := range map[string]string{"not there": "", "not JSON": "x"} {
-		if contents != "" {
-			writeFile(t, path, contents)
-		}
-		if _, err := jwtOf(t, JWTOptions{Keys: path}).Abilities().Bearer(t.Context(), private, i.token(nil)); mailaccess.KindOf(err) != mailaccess.KindUnavailable {
-			t.Errorf("%s: %v", what, err)
+	refused := func(want string) {
+		t.Helper()
+		if _, err := JWT(JWTOptions{Keys: path, TokenClaims: TokenClaims{Issuer: "x", Audience: "y"}}); err == nil || !strings.Contains(err.Error(), "the keys in "+path+": "+want) {
+			t.Errorf("%v, want %s", err, want)
 		}
 	}
-	if err := os.Truncate(path, maxAnswer+1); err != nil {
-		t.Fatal(err)
+	refused("no such file")
+	for contents, want := range map[string]string{"x": "not a JWK set", "{}": "none to verify signatures with", strings.Repeat("x", maxAnswer+1): "more than"} {
+		writeFile(t, path, contents)
+		refused(want)
 	}
-	if _, err := jwtOf(t, JWTOptions{Keys: path}).Abilities().Bearer(t.Context(), private, i.token(nil)); mailaccess.KindOf(err) != mailaccess.KindUnavailable {
-		t.Errorf("a long file: %v", err)
+	// Afterwards the keys that are known are used on.
+	path = keyFile(t, i)
+	a := jwtOf(t, JWTOptions{Keys: path})
+	writeFile(t, path, "x")
+	if id, err := a.Abilities().Bearer(t.Context(), private, i.token(nil)); err != nil || id.User == "" {
+		t.Errorf("%+v, %v", id, err)
 	}
 }
 
