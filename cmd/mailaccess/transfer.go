@@ -111,15 +111,23 @@ func (o *transferring) run(cmd *cobra.Command, place string) error {
 	ctx, stop := stopSignals(cmd.Context())
 	defer stop()
 	report, err := o.transfer(ctx, cmd, place)
-	if err != nil {
+	return o.account(cmd.OutOrStdout(), report, err)
+}
+
+// account tells what became of the mail. err is why there is no report, or what went wrong after it.
+func (o *transferring) account(w io.Writer, report *transfer.Report, err error) error {
+	if report == nil {
 		return fmt.Errorf("%s: %w", o.op(), err)
 	}
+	if err != nil && report.Error == "" {
+		report.Error = err.Error()
+	}
 	if o.json {
-		e := json.NewEncoder(cmd.OutOrStdout())
+		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		err = e.Encode(report)
 	} else {
-		err = writeReport(cmd.OutOrStdout(), report)
+		err = writeReport(w, report)
 	}
 	switch {
 	case err != nil:
@@ -132,7 +140,8 @@ func (o *transferring) run(cmd *cobra.Command, place string) error {
 	return nil
 }
 
-// transfer opens both places and carries the mail. Its error is one of opening them.
+// transfer opens both places and carries the mail. Its error is one of opening them, without a
+// report, or of closing them.
 func (o *transferring) transfer(ctx context.Context, cmd *cobra.Command, place string) (_ *transfer.Report, err error) {
 	selection, err := o.selection()
 	if err != nil {
@@ -209,6 +218,9 @@ func (o *transferring) selection() (transfer.Selection, error) {
 
 // writeReport tells what became of the mail.
 func writeReport(w io.Writer, r *transfer.Report) error {
+	if r.Error != "" && len(r.Mailboxes) == 0 {
+		return nil // it has not begun
+	}
 	out := &printer{w: w}
 	moved := "moved"
 	if r.DryRun {
@@ -233,6 +245,9 @@ func writeReport(w io.Writer, r *transfer.Report) error {
 	}
 	if more := r.Total.Failed - len(r.Failures); more > 0 {
 		out.printf("failed: %d more\n", more)
+	}
+	for _, what := range r.Unreadable {
+		out.printf("not read: %s\n", what)
 	}
 	for _, n := range r.Notes {
 		out.printf("note: %s\n", n)

@@ -28,7 +28,7 @@ func newProgress(w io.Writer) *progress {
 	p := &progress{w: w, begun: time.Now(), told: time.Now()}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		p.bar = progressbar.NewOptions(1,
-			progressbar.OptionSetWriter(w), progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("messages"),
+			progressbar.OptionSetWriter(w),
 			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(20),
 			progressbar.OptionClearOnFinish(), progressbar.OptionUseANSICodes(true))
 	}
@@ -47,7 +47,8 @@ func (p *progress) tell(now transfer.Progress) {
 	}
 	// When the bar is full it is over, and more may come.
 	p.bar.ChangeMax(max(now.MessagesTotal, now.Messages) + 1)
-	p.bar.Describe(fmt.Sprintf("%s %s %s/s", cutText(now.Mailbox, 20), sizeText(now.Bytes), sizeText(p.rate(now.Bytes))))
+	p.bar.Describe(fmt.Sprintf("%s, messages %d of %d, %s, %s/s",
+		cutText(now.Mailbox, 20), now.Messages, now.MessagesTotal, sizeText(now.Bytes), sizeText(p.rate(now.Bytes))))
 	p.bar.Set(now.Messages) //nolint:errcheck // see above
 }
 

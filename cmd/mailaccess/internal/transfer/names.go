@@ -2,6 +2,8 @@ package transfer
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -75,6 +77,25 @@ func (s *Selection) named(name string) bool {
 		}
 	}
 	return false
+}
+
+// idle are the parts of it that concern none of boxes: perhaps somebody has mistyped them.
+func (s *Selection) idle(boxes []Mailbox) []string {
+	var none []string
+	has := func(matches func(name string) bool) bool {
+		return slices.ContainsFunc(boxes, func(b Mailbox) bool { return matches(b.Name) })
+	}
+	for _, p := range slices.Concat(s.Include, s.Exclude) {
+		if !has(func(name string) bool { return matches(p, name) }) {
+			none = append(none, p)
+		}
+	}
+	for _, old := range slices.Sorted(maps.Keys(s.Rename)) {
+		if !has(func(name string) bool { return name == old || strings.HasPrefix(name, old+"/") }) {
+			none = append(none, old)
+		}
+	}
+	return none
 }
 
 // Target returns the name that the mailbox gets.

@@ -55,6 +55,8 @@ type Report struct {
 	Subscribed int `json:"subscribed"`
 	// Failures are told up to a bound; Total.Failed counts all of them.
 	Failures []Failure `json:"failures"`
+	// Unreadable is what lies at the source, seems to be mail, and could not be listed.
+	Unreadable []string `json:"unreadable"`
 	// Notes are what could not be carried of what is no message, and what else is to know.
 	Notes []string `json:"notes"`
 	// Error is why the run ended before its end.
@@ -64,7 +66,7 @@ type Report struct {
 
 // OK reports whether all was carried.
 func (r *Report) OK() bool {
-	if r.Error != "" || r.Total.Failed > 0 {
+	if r.Error != "" || r.Total.Failed > 0 || len(r.Unreadable) > 0 {
 		return false
 	}
 	for _, b := range r.Mailboxes {

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -17,6 +18,9 @@ const (
 	// maxBlame is how many times a message may be what is being carried when it goes wrong.
 	maxBlame = 3
 )
+
+// interrupted is why nothing more was done.
+const interrupted = "interrupted"
 
 // Options say what [Run] does.
 type Options struct {
@@ -58,7 +62,7 @@ type run struct {
 func Run(ctx context.Context, src Source, dst Destination, journal *Journal, opts *Options) *Report {
 	r := &run{
 		src: src, dst: dst, journal: journal,
-		report: &Report{Mailboxes: []MailboxReport{}, Failures: []Failure{}, Notes: []string{}},
+		report: &Report{Mailboxes: []MailboxReport{}, Failures: []Failure{}, Unreadable: []string{}, Notes: []string{}},
 		there:  make(map[string]Mailbox), taken: make(map[string]string), blame: make(map[string]int), given: make(map[string]bool),
 	}
 	if opts != nil {
@@ -75,9 +79,12 @@ func Run(ctx context.Context, src Source, dst Destination, journal *Journal, opt
 	err := r.all(ctx)
 	switch {
 	case ctx.Err() != nil:
-		r.report.Error = "interrupted"
+		r.report.Error = interrupted
 	case err != nil:
 		r.report.Error = err.Error()
+	}
+	if p, ok := src.(interface{ Unreadable() []string }); ok {
+		r.report.Unreadable = append(r.report.Unreadable, p.Unreadable()...)
 	}
 	for _, place := range []Source{src, dst} {
 		if p, ok := place.(interface{ Notes() []string }); ok {
@@ -111,6 +118,9 @@ func (r *run) all(ctx context.Context) error {
 	}
 	for _, b := range there {
 		r.there[b.Name] = b
+	}
+	for _, asked := range r.opts.Selection.idle(boxes) {
+		r.note("no mailbox is called like %s", asked)
 	}
 	boxes = r.choose(boxes)
 	r.now.MailboxesTotal = len(boxes)
@@ -173,7 +183,8 @@ func passes(ctx context.Context, err error) bool {
 
 // ends reports whether there is no use in going on after err.
 func ends(ctx context.Context, err error) bool {
-	if ctx.Err() != nil || errors.Is(err, ErrOver) {
+	var unverified *tls.CertificateVerificationError
+	if ctx.Err() != nil || errors.Is(err, ErrOver) || errors.As(err, &unverified) {
 		return true
 	}
 	switch mailaccess.KindOf(err) {
@@ -191,7 +202,11 @@ func (r *run) mailbox(ctx context.Context, box Mailbox) error {
 	rep := MailboxReport{Name: box.Name}
 	seen := r.now.Messages
 	err := r.carry(ctx, box, &rep)
-	if err != nil {
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		rep.Error = interrupted // whatever that did to what was under way
+	default:
 		rep.Error = err.Error()
 	}
 	r.report.Total.add(rep.Counts)

@@ -62,6 +62,8 @@ type Body struct {
 // Source is a place from which mail is read. Its methods are used by one goroutine.
 //
 // One that has a method Notes() []string tells with it what else there is to know in the end.
+// One that has a method Unreadable() []string tells with it what lies there, seems to be mail, and
+// cannot be listed: a run that has met any was not all of it.
 //
 // Errors are of the kinds of [mailaccess.Kind]: KindUnavailable for what may pass, a
 // connection that was lost above all.

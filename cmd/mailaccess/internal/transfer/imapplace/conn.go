@@ -138,13 +138,13 @@ func (p *Place) connect(ctx context.Context) (err error) {
 	case ImplicitTLS:
 		shake := tls.Client(conn, p.cfg.TLS)
 		if err := shake.HandshakeContext(ctx); err != nil {
-			return errors.Join(tlsError(err), raw.Close())
+			return errors.Join(p.tlsError(err), raw.Close())
 		}
 		c = imapclient.New(shake, opts)
 	case StartTLS:
 		if c, err = imapclient.NewStartTLS(conn, opts); err != nil {
 			raw.Close() //nolint:errcheck // it is closed already, mostly
-			return tlsError(err)
+			return p.tlsError(err)
 		}
 	case Plaintext:
 		c = imapclient.New(conn, opts)
@@ -219,12 +219,13 @@ func lost(op string, err error) error {
 
 // tlsError tells a certificate that is not trusted, which no second try mends, from a
 // connection that failed.
-func tlsError(err error) error {
+func (p *Place) tlsError(err error) error {
+	op := "connect to " + p.cfg.Address
 	var unverified *tls.CertificateVerificationError
 	if errors.As(err, &unverified) {
-		return &mailaccess.Error{Kind: mailaccess.KindAuthFailed, Op: "connect", Err: err}
+		return fmt.Errorf("%s: %w", op, err)
 	}
-	return failed("connect", err)
+	return failed(op, err)
 }
 
 // failed is the error of a command: the server's answer, or a connection that was lost.

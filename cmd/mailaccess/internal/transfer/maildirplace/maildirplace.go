@@ -39,6 +39,9 @@ type Place struct {
 	taken    uint32 // letters that files have and nobody knows
 	queue    []queued
 	lost     map[string]bool // mailboxes with keywords that could not be kept
+	// unreadable is why directories and files make no mailbox and no message, by where they
+	// are.
+	unreadable map[string]string
 }
 
 // file is where a message is.
@@ -63,7 +66,7 @@ func Open(dir string, create bool) (*Place, error) {
 	if err != nil {
 		host = "" // only part of a unique name
 	}
-	p := &Place{path: dir, names: maildirname.NewGenerator(host, os.Getpid(), time.Now), lost: make(map[string]bool)}
+	p := &Place{path: dir, names: maildirname.NewGenerator(host, os.Getpid(), time.Now), lost: make(map[string]bool), unreadable: make(map[string]string)}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, files.Failed(op, err)
@@ -79,17 +82,32 @@ func Open(dir string, create bool) (*Place, error) {
 	return p, nil
 }
 
+// isMaildir: programs that copy files may leave out new and tmp, which are empty most of the time.
 func isMaildir(dir string) bool {
-	for _, sub := range []string{"cur", "new"} {
-		if info, err := os.Stat(filepath.Join(dir, sub)); err != nil || !info.IsDir() {
-			return false
-		}
+	info, err := os.Stat(filepath.Join(dir, "cur"))
+	return err == nil && info.IsDir()
+}
+
+// files lists a directory of messages, or nothing if it is not there.
+func (p *Place) files(dir, sub string) ([]fs.DirEntry, error) {
+	entries, err := os.ReadDir(filepath.Join(p.path, dir, sub))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	return true
+	return entries, err
 }
 
 // Close implements transfer.Source.
 func (p *Place) Close() error { return p.drop() }
+
+// Unreadable tells what is no mailbox or message, though it lies where those do.
+func (p *Place) Unreadable() []string {
+	var all []string
+	for _, at := range slices.Sorted(maps.Keys(p.unreadable)) {
+		all = append(all, p.unreadable[at])
+	}
+	return all
+}
 
 // Notes tells what could not be kept.
 func (p *Place) Notes() []string {
@@ -136,7 +154,10 @@ func (p *Place) Mailboxes(context.Context) ([]transfer.Mailbox, error) {
 				dirs = append(dirs, e.Name())
 			}
 		}
-		folders, _ := p.encoding.Folders(slices.Values(dirs))
+		folders, refused := p.encoding.Folders(slices.Values(dirs))
+		for _, err := range refused {
+			p.unreadable[err.Error()] = err.Error()
+		}
 		add(mailaccess.Inbox, "")
 		for _, f := range folders {
 			add(f.Name, f.Dir)
@@ -150,7 +171,7 @@ func (p *Place) Mailboxes(context.Context) ([]transfer.Mailbox, error) {
 func (p *Place) number(dir string) int {
 	n := 0
 	for _, sub := range []string{"cur", "new"} {
-		entries, err := os.ReadDir(filepath.Join(p.path, dir, sub))
+		entries, err := p.files(dir, sub)
 		if err != nil {
 			return -1
 		}
@@ -172,20 +193,39 @@ func (p *Place) look(dir string) error {
 	}
 	// A message goes from new to cur: whoever looks in this order misses none.
 	for _, sub := range []string{"new", "cur"} {
-		entries, err := os.ReadDir(filepath.Join(p.path, dir, sub))
+		entries, err := p.files(dir, sub)
 		if err != nil {
 			return files.Failed(op, err)
 		}
 		for _, e := range entries {
-			if m, ok := maildirname.ParseMessage(e.Name()); ok && e.Type().IsRegular() {
-				p.found[m.Base] = file{path.Join(dir, sub), e.Name()}
-				_, unknown := p.keywords.Flags(m.Flags)
-				p.taken |= unknown
+			m, ok := maildirname.ParseMessage(e.Name())
+			if !ok {
+				continue
 			}
+			at := file{path.Join(dir, sub), e.Name()}
+			if !e.Type().IsRegular() {
+				// Links are not followed: who owns the Maildir may not be who may read
+				// what they lead to.
+				p.cannot(at, "is no regular file")
+				continue
+			}
+			if other, twice := p.found[m.Base]; twice && other.dir == at.dir {
+				p.cannot(at, fmt.Sprintf("has the name of %q up to the flags", other.name))
+				continue
+			}
+			p.found[m.Base] = at
+			_, unknown := p.keywords.Flags(m.Flags)
+			p.taken |= unknown
 		}
 	}
 	p.box = dir
 	return nil
+}
+
+// cannot notes why a file is no message.
+func (p *Place) cannot(f file, why string) {
+	at := path.Join(f.dir, f.name)
+	p.unreadable[at] = fmt.Sprintf("%q %s", at, why)
 }
 
 // Messages implements transfer.Source. The keys are names of files up to the flags.

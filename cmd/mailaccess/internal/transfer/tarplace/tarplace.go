@@ -48,6 +48,7 @@ type Place struct {
 	dirs     map[string]string
 	manifest *files.Manifest
 	state    string
+	lacking  bool // it ends before its end
 
 	// What follows is for writing.
 	out     *tar.Writer
@@ -115,14 +116,16 @@ func (p *Place) load() error {
 	for first := true; ; first = false {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
+			p.lacking = p.in.at < p.archive+trailer
 			break
 		}
 		if err == nil {
 			err = p.entry(h, r)
 		}
 		if err != nil {
-			// What a run wrote that was ended is read as far as it goes.
-			if cut := errors.Is(err, io.ErrUnexpectedEOF); cut && ours {
+			// What a run wrote that was ended, or that was cut later, is read as far as it goes.
+			if cut := errors.Is(err, io.ErrUnexpectedEOF); cut && (ours || p.archive > 0) {
+				p.lacking = true
 				break
 			}
 			return fmt.Errorf("%s: %w", p.path, err)
@@ -141,10 +144,19 @@ func (p *Place) load() error {
 	if !p.write {
 		return nil
 	}
+	p.lacking = false // it is added to, and gets an end
 	if !ours {
 		return fmt.Errorf("%s is there already, and export has not written it", p.path)
 	}
 	return p.cut()
+}
+
+// Unreadable tells that something is missing.
+func (p *Place) Unreadable() []string {
+	if !p.lacking {
+		return nil
+	}
+	return []string{p.path + " ends before its end: what came there is missing"}
 }
 
 // entry takes an entry of the archive.
