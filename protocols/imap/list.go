@@ -131,9 +131,13 @@ func (c *conn) list(ctx context.Context, patterns []string, o *listOptions) erro
 	var l *listing
 	var matched []bool
 	var below map[string]below
+	subscriptions := o.subscribed || o.withSubscribed
+	if err := c.reserveNames(ctx, true, subscriptions); err != nil {
+		return err
+	}
 	// Names and patterns may be many and long.
 	err := c.attended(ctx, func(ctx context.Context) (err error) {
-		if l, err = c.listing(ctx, o.subscribed || o.withSubscribed); err != nil {
+		if l, err = c.listing(ctx, subscriptions); err != nil {
 			return err
 		}
 		if matched, err = matchAll(ctx, patterns, l.names); err == nil {
@@ -196,6 +200,9 @@ func (c *conn) lsub(ctx context.Context, pattern string) error {
 	var shown map[string]bool
 	var names []string
 	var matched []bool
+	if err := c.reserveNames(ctx, false, true); err != nil {
+		return err
+	}
 	err := c.attended(ctx, func(ctx context.Context) error {
 		subscribed, err := c.subscriptions(ctx)
 		if err != nil {

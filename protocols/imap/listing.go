@@ -42,6 +42,29 @@ func (c *conn) listing(ctx context.Context, subscriptions bool) (*listing, error
 	return newListing(c.names, boxes, subscribed), nil
 }
 
+// reserveNames sets the memory aside that a listing takes, if it has many names. They are
+// counted first, as nobody can tell how many there are.
+func (c *conn) reserveNames(ctx context.Context, mailboxes, subscriptions bool) error {
+	n := int64(0)
+	if mailboxes {
+		for _, err := range c.sess.Mailboxes(ctx) {
+			if err != nil {
+				return err
+			}
+			n++
+		}
+	}
+	if subscriptions {
+		for _, err := range c.sess.Subscriptions(ctx) {
+			if err != nil {
+				return err
+			}
+			n++
+		}
+	}
+	return c.reserveResult(n, listedName)
+}
+
 // newListing makes a listing of mailboxes and of names that are subscribed to, in the form
 // of the store.
 func newListing(ns *namespace, boxes []*mailaccess.Mailbox, subscribed map[string]bool) *listing {

@@ -21,6 +21,10 @@ const (
 	searchedMessage = 8
 	sortedMessage   = 128
 	sortedUID       = 4
+	// listedName is what a mailbox or a subscription takes of a listing, and notifiedName
+	// what NOTIFY remembers of it, with the listing that is made to tell of changes.
+	listedName   = 384
+	notifiedName = 1 << 10
 	// contextMemory is a search that is kept up to date, besides its result.
 	contextMemory = 4 << 10
 )
@@ -105,9 +109,14 @@ func (c *conn) reserveKeys(n int64) query.Memory {
 }
 
 // keep counts what the session will hold from one command to the next: the results that
-// it saved, and those that it follows.
+// it saved, those that it follows, and what NOTIFY remembers.
 func (c *conn) keep(saved mailaccess.UIDSet, contexts ...*searchContext) bool {
-	n := max(0, sizeOf(saved)-unreserved)
+	return c.keepNotified(c.notify, saved, contexts...)
+}
+
+// keepNotified is keep with another notification.
+func (c *conn) keepNotified(notify *notification, saved mailaccess.UIDSet, contexts ...*searchContext) bool {
+	n := max(0, sizeOf(saved)-unreserved) + max(0, notify.memory()-unreserved)
 	for _, x := range contexts {
 		n += contextMemory + sortedUID*int64(len(x.sorted)) + sizeOf(x.live.Found())
 	}

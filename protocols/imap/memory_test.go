@@ -359,3 +359,42 @@ func TestBatchesHaveALimit(t *testing.T) {
 		}
 	})
 }
+
+// Of an account with many names, what LIST makes and what NOTIFY remembers is counted.
+func TestNamesHaveALimit(t *testing.T) {
+	fx := fuzzFixture()
+	create := "a LOGIN demo demo\r\n"
+	for i := range 400 {
+		create += fmt.Sprintf("a CREATE m%d\r\na SUBSCRIBE m%[1]d\r\n", i)
+	}
+	for most, want := range map[string][]string{
+		"4000000": {"\r\nb OK ", "\r\nc OK ", "\r\nd OK ", "\r\ne OK ", "\r\nf OK "},
+		"140000": {"\r\nb NO [LIMIT] this takes more memory than one connection may have\r\n", "\r\nc NO [LIMIT] ",
+			"\r\nd NO [NOTIFICATIONOVERFLOW] no memory is free to watch the mailboxes\r\n", "\r\ne OK ", "\r\nf OK "},
+	} {
+		fx.Options = map[string]string{"per-connection": most}
+		s := startServer(t, fx, inMemory(memory.New(nil)))
+		got := pipelined(t, s, create+"b LIST \"\" *\r\nc LSUB \"\" *\r\nd NOTIFY SET (PERSONAL (MailboxName))\r\ne NOTIFY NONE\r\nf CREATE x\r\ng LOGOUT\r\n")
+		for _, want := range want {
+			if !strings.Contains(got, want) {
+				t.Errorf("with %s there is no %q", most, want)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	// What is remembered no more is given back, and what comes afterwards is counted.
+	fx.Options = nil
+	s := startServer(t, fx, inMemory(memory.New(nil)))
+	s.srv.Limits.Memory, s.srv.Limits.PerConnection = 16<<20, 1500<<10 // of which a user keeps half of 3 MiB
+	got := pipelined(t, s, create+strings.Repeat("b NOTIFY SET (PERSONAL (MailboxName))\r\n", 3)+"c NOTIFY NONE\r\n"+
+		"d NOTIFY SET (PERSONAL (MailboxName))\r\n"+
+		strings.ReplaceAll(create, " m", " n")+strings.ReplaceAll(create, " m", " o")+"e NOOP\r\ng LOGOUT\r\n")
+	if strings.Count(got, "\r\nb OK ") != 3 || !strings.Contains(got, "\r\nd OK ") || !strings.Contains(got, "[NOTIFICATIONOVERFLOW]") {
+		t.Errorf("got %d times b OK, %v, %v", strings.Count(got, "\r\nb OK "), strings.Contains(got, "\r\nd OK "), strings.Contains(got, "[NOTIFICATIONOVERFLOW]"))
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

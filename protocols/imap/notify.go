@@ -88,13 +88,28 @@ func notifyNone(_ context.Context, c *conn) error {
 
 // setNotification replaces what the client wants to be told.
 func (c *conn) setNotification(n *notification) {
+	c.endNotification()
+	c.notify = n
+	c.keep(c.saved, c.contexts...) // which is less, or was counted before
+}
+
+// endNotification lets nothing more be told.
+func (c *conn) endNotification() {
 	if old := c.notify; old != nil && old.listener != nil {
 		if old.retry != nil {
 			old.retry.Stop()
 		}
 		old.listener.Close()
 	}
-	c.notify = n
+	c.notify = nil
+}
+
+// memory is what the names take that are remembered.
+func (n *notification) memory() int64 {
+	if n == nil {
+		return 0
+	}
+	return notifiedName * int64(len(n.boxes)+len(n.subscribed))
 }
 
 // run is RFC 5465, section 3.1. Whatever may be refused comes first: a command that is
@@ -117,7 +132,7 @@ func (s *notifySet) run(ctx context.Context, c *conn) error {
 	}
 	// A NOOP is implied, whatever is told from now on. From here on only an error that
 	// ends the connection is possible.
-	c.setNotification(nil)
+	c.endNotification()
 	err := c.update(ctx, false)
 	if err == nil {
 		err = c.tellFlagsUntold(ctx)
@@ -166,6 +181,11 @@ func (n *notification) begin(ctx context.Context, c *conn) error {
 	for i := range all.Mailboxes {
 		n.boxes[all.Mailboxes[i].ID] = &all.Mailboxes[i]
 	}
-	n.subscribed, err = c.subscriptions(ctx)
-	return err
+	if n.subscribed, err = c.subscriptions(ctx); err != nil {
+		return err
+	}
+	if !c.keepNotified(n, c.saved, c.contexts...) {
+		return no(codeNotificationOverflow, "no memory is free to watch the mailboxes")
+	}
+	return nil
 }

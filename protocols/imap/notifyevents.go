@@ -175,7 +175,7 @@ func (n *notification) tell(ctx context.Context, c *conn, changes *mailaccess.Ac
 			names[st.Name] = nameEvent{access: true}
 		}
 	}
-	if len(n.boxes) > maxNotified {
+	if len(n.boxes) > maxNotified || !c.keep(c.saved, c.contexts...) {
 		return &mailaccess.Error{Kind: mailaccess.KindLimit, Op: "notify"}
 	}
 	if len(names) > 0 || changes.Subscriptions {
