@@ -56,7 +56,7 @@ type Limits struct {
 	// Memory is how many octets of buffered data all connections together may hold,
 	// and PerConnection how many one of them, beyond what a connection takes in any
 	// case: see [Conn.Reserve]. All connections of one user together have a quarter of
-	// Memory, or PerConnection where that is more. Default for Memory: half of the Go
+	// what there is for each use, but for their results no less than PerConnection. Default for Memory: half of the Go
 	// runtime's memory limit (GOMEMLIMIT), 512 MiB where that is not set; for
 	// PerConnection: a quarter of Memory, 256 MiB at most.
 	Memory        int64
@@ -68,7 +68,7 @@ type Limits struct {
 	MaxLine     int64 // octets of a command line, literals aside; default 64 KiB
 	MaxLiteral  int64 // octets of a message that a client sends as a literal; default 128 MiB
 	MaxString   int64 // octets of any other literal; default 64 KiB
-	MaxCommand  int64 // octets of a command with its literals, messages aside; default 256 KiB; at most half of PerConnection, and an eighth of Memory
+	MaxCommand  int64 // octets of a command with its literals, messages aside; default 256 KiB; at most half of PerConnection, and 1/32 of Memory
 	MaxDepth    int   // lists within lists; default 256
 	MaxItems    int   // items in all lists of a command; default 8192
 	MaxSet      int   // elements of a sequence set; default 32768
@@ -111,8 +111,8 @@ func (l *Limits) withDefaults() Limits {
 	return r
 }
 
-// mostCommand is the largest MaxCommand for which there is memory.
-func (l *Limits) mostCommand() int64 { return min(l.PerConnection, inputOf(l.Memory)) / 2 }
+// mostCommand is the largest MaxCommand for which a user has memory.
+func (l *Limits) mostCommand() int64 { return min(l.PerConnection, inputOf(l.Memory)/4) / 2 }
 
 // shared takes over those that are kept by a Limiter.
 func (l *Limits) shared(by *Limits) {
@@ -141,7 +141,7 @@ func (l *Limits) Check() error {
 	case r.PerConnection > r.Memory:
 		return fmt.Errorf("protocols: limits: PerConnection of %d octets is more than Memory, %d", r.PerConnection, r.Memory)
 	case r.MaxCommand > r.mostCommand() && r.MaxCommand != math.MaxInt64:
-		return fmt.Errorf("protocols: limits: MaxCommand of %d octets is more than half of PerConnection, %d, or an eighth of Memory, %d",
+		return fmt.Errorf("protocols: limits: MaxCommand of %d octets is more than half of PerConnection, %d, or 1/32 of Memory, %d",
 			r.MaxCommand, r.PerConnection, r.Memory)
 	case r.MaxString > r.MaxCommand:
 		return fmt.Errorf("protocols: limits: MaxString of %d octets is more than MaxCommand, %d", r.MaxString, r.MaxCommand)

@@ -51,7 +51,7 @@ func TestLimitsDefaults(t *testing.T) {
 			HandshakeTimeout: none, AuthTimeout: none, IdleTimeout: none,
 			CommandTimeout: none, LiteralTimeout: none, WriteTimeout: none,
 			CommandsPerSecond: math.MaxInt, Memory: math.MaxInt64, PerConnection: math.MaxInt64, BadCommands: math.MaxInt,
-			MaxLine: math.MaxInt64, MaxLiteral: math.MaxInt64, MaxString: math.MaxInt64, MaxCommand: math.MaxInt64 / 4 / 2,
+			MaxLine: math.MaxInt64, MaxLiteral: math.MaxInt64, MaxString: math.MaxInt64, MaxCommand: math.MaxInt64 / 4 / 4 / 2,
 			MaxDepth: math.MaxInt, MaxItems: math.MaxInt, MaxSet: math.MaxInt,
 		}},
 	}

@@ -45,13 +45,11 @@ func memoryOf(sizes [uses]int64) memory {
 }
 
 // share is what one user may have with all connections: a quarter, so that nobody takes
-// what is there for all, but not less than one connection may have.
+// what is there for all, but for Work not less than one connection may have. A command has
+// room in a quarter of Input: see Limits.mostCommand.
 func (m *memory) share(perConnection int64) memory {
-	var sizes [uses]int64
-	for use, size := range m.sizes {
-		sizes[use] = max(size/4, min(perConnection, size))
-	}
-	return memoryOf(sizes)
+	work := m.sizes[Work]
+	return memoryOf([uses]int64{Input: m.sizes[Input] / 4, Work: max(work/4, min(perConnection, work))})
 }
 
 // tryKeep takes n octets more between commands, or reports that there are none.
@@ -180,7 +178,7 @@ func (c *Conn) Reserve(use Use, n int64) error {
 	}
 	m, limits := &c.server.limiter.memory, &c.server.limits
 	c.holds.release(m, use, c.holds.reserved[use])
-	if n > limits.PerConnection-c.holds.total() || n > m.sizes[use] {
+	if n > limits.PerConnection-c.holds.total() || n > m.sizes[use] || c.holds.share != nil && n > c.holds.share.sizes[use] {
 		return fmt.Errorf("%w: %d octets", ErrMemoryOfConnection, n)
 	}
 	ctx := c.ctx

@@ -216,18 +216,25 @@ func TestMemoryOfOneUser(t *testing.T) {
 func TestMemoryOfCommands(t *testing.T) {
 	for _, test := range []struct{ memory, perConnection, command, want int64 }{
 		{64 * mib, 0, 0, 256 << 10},
-		{64 * mib, 0, -1, 8 * mib},
+		{64 * mib, 0, -1, 2 * mib},
 		{64 * mib, 1 * mib, -1, mib / 2},
 		{64 * mib, 1 * mib, 3 * mib, mib / 2},
-		{-1, -1, -1, 1<<63/4/2 - 1},
+		{-1, -1, -1, 1<<63/4/4/2 - 1},
 	} {
 		limits := &protocols.Limits{Memory: test.memory, PerConnection: test.perConnection, MaxCommand: test.command}
 		s := &protocols.Server{Limits: limits, Protocol: serveFunc(func(_ context.Context, c *protocols.Conn) error {
 			if got := c.Limits().MaxCommand; got != test.want {
 				t.Errorf("%+v: commands of %d octets", test, got)
 			}
-			if err := c.Reserve(protocols.Input, 2*c.Limits().MaxCommand); err != nil {
+			if err := c.SetUser("ann"); err != nil {
 				t.Error(err)
+			}
+			n := 2 * c.Limits().MaxCommand
+			if err := c.Reserve(protocols.Input, n); err != nil {
+				t.Error(err)
+			}
+			if err := c.Reserve(protocols.Input, 4*n); test.command < 0 && !errors.Is(err, protocols.ErrMemoryOfConnection) {
+				t.Errorf("%+v: reserving more than a user may have: %v", test, err)
 			}
 			return nil
 		})}

@@ -44,7 +44,7 @@ func loggedIn(t *testing.T, s *server) (client net.Conn, hear func(tag string) s
 func TestLargeCommandsWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fx := fuzzFixture()
-		fx.Options = map[string]string{"memory": fmt.Sprint(2 << 20)} // for input: one command
+		fx.Options = map[string]string{"memory": fmt.Sprint(2 << 20)} // for input: one command of a user
 		store := inMemory(memory.New(nil))
 		store.served = stuckStore{store.served, 30 * time.Minute}
 		s := startServer(t, fx, store)
@@ -185,28 +185,35 @@ func TestSavedHasALimit(t *testing.T) {
 	for i := 1; i < n; i += 2 {
 		odd = append(odd, fmt.Sprint(i))
 	}
-	for most, want := range map[int64]string{1 << 20: "b OK ", 286_000: "b NO [NOTSAVED] "} {
+	for kept, want := range map[int64]string{0: "b OK ", 2 << 20: "b NO [NOTSAVED] "} { // elsewhere, of 2 MiB
 		s := newBenchServer(t, n)
-		s.server.Limits.PerConnection = most
+		s.server.Limits.Memory, s.server.Limits.PerConnection = 16<<20, 4<<20
+		s.server.Limiter = protocols.NewLimiter(s.server.Limits)
+		elsewhere, peer := net.Pipe()
+		has := make(chan bool)
+		go (&protocols.Server{Limits: s.server.Limits, Limiter: s.server.Limiter, Protocol: keeper{kept, has}}).ServeConn(peer)
+		if !<-has {
+			t.Error("nothing can be kept elsewhere")
+		}
 		s.server.Limits.MaxString, s.server.Limits.MaxCommand = 1000, 70_000
-		// 140,000 octets are for the command, 144,000 for its result.
 		client, server := net.Pipe()
 		go s.server.ServeConn(server)
 		converses(t, client, "", "LOGIN demo demo", "SELECT INBOX")
 		r := bufio.NewReader(client)
 		fmt.Fprint(client, "b SEARCH RETURN (SAVE) UID "+strings.Join(odd, ",")+"\r\n")
 		if got, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(got, want) {
-			t.Errorf("with %d: got %.200q, %v, want %q", most, got, err, want)
+			t.Errorf("with %d: got %.200q, %v, want %q", kept, got, err, want)
 		}
 		saved := "* ESEARCH (TAG \"c\") COUNT 9000\r\n"
-		if most < 1<<20 {
+		if kept > 0 {
 			saved = "* ESEARCH (TAG \"c\") COUNT 0\r\n"
 		}
 		fmt.Fprint(client, "c SEARCH RETURN (COUNT) $\r\n")
 		if got, err := r.ReadString('\n'); err != nil || got != saved {
-			t.Errorf("with %d: got %q, %v, want %q", most, got, err, saved)
+			t.Errorf("with %d: got %q, %v, want %q", kept, got, err, saved)
 		}
 		client.Close()
+		elsewhere.Close()
 	}
 }
 
@@ -397,4 +404,22 @@ func TestNamesHaveALimit(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// keeper is a protocol in which the user demo keeps memory as long as the client is there.
+type keeper struct {
+	octets int64
+	has    chan<- bool
+}
+
+func (keeper) Name() string         { return "keeper" }
+func (keeper) Refuse(string) []byte { return nil }
+
+func (k keeper) Serve(_ context.Context, c *protocols.Conn) error {
+	err := c.SetUser("demo")
+	k.has <- err == nil && c.Keep(k.octets)
+	if err == nil {
+		_, err = c.Read(make([]byte, 1))
+	}
+	return err
 }
