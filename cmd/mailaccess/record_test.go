@@ -231,6 +231,10 @@ func TestRecordPOP3(t *testing.T) {
 		t.Errorf("of IMAP %q", text)
 	}
 	replays(t, pop, true, `\+OK \d+ octets`, `Welcome to the demonstration`)
+	// Another version of the server says what it is.
+	if !strings.Contains(pop, "\nS: IMPLEMENTATION mailaccess-{{[!-~]+}}\n") {
+		t.Errorf("the version is in\n%s", pop)
+	}
 }
 
 func TestRecordErrors(t *testing.T) {

@@ -144,7 +144,7 @@ func (s *Server) CreateMailbox(user, name string, use ...string) {
 	s.must(err)
 }
 
-// SetFlags makes these all flags of a message, as another client would.
+// SetFlags makes these all flags of a message, which must be there, as another client would.
 func (s *Server) SetFlags(user, mailbox string, uid uint32, flags ...string) {
 	s.t.Helper()
 	account, box, err := s.mailbox(user, mailbox, false)
@@ -155,11 +155,12 @@ func (s *Server) SetFlags(user, mailbox string, uid uint32, flags ...string) {
 	if setter == nil {
 		s.must(errors.New("the store changes no flags"))
 	}
+	s.must(s.has(account, box, uid))
 	_, err = setter.SetFlags(context.Background(), box.ID, uidSet(uid), mailaccess.FlagChange{Replace: true, Add: to}, mailaccess.AnyModSeq)
 	s.must(err)
 }
 
-// Expunge removes messages, as another client would.
+// Expunge removes messages, which must be there, as another client would.
 func (s *Server) Expunge(user, mailbox string, uids ...uint32) {
 	s.t.Helper()
 	account, box, err := s.mailbox(user, mailbox, false)
@@ -168,8 +169,23 @@ func (s *Server) Expunge(user, mailbox string, uids ...uint32) {
 	if expunger == nil {
 		s.must(errors.New("the store removes no messages"))
 	}
+	s.must(s.has(account, box, uids...))
 	_, err = expunger.Expunge(context.Background(), box.ID, uidSet(uids...), 0)
 	s.must(err)
+}
+
+// has fails unless a mailbox has messages of these UIDs: a test that names another is mistaken.
+func (s *Server) has(account mailaccess.Account, box mailaccess.Mailbox, uids ...uint32) error {
+	snapshot, err := account.Snapshot(context.Background(), box.ID)
+	if err != nil {
+		return err
+	}
+	for _, uid := range uids {
+		if !snapshot.UIDs.Contains(mailaccess.UID(uid)) {
+			return fmt.Errorf("there is no message with the UID %d in %s", uid, box.Name)
+		}
+	}
+	return nil
 }
 
 // account returns a user's account, which it opens once.

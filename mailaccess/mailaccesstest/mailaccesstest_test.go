@@ -412,6 +412,33 @@ func TestFailures(t *testing.T) {
 	srv.Deliver("nobody", "INBOX", "")
 }
 
+// A test that changes a message that is not there is mistaken, and is told.
+func TestNoSuchMessage(t *testing.T) {
+	for name, change := range map[string]func(*mailaccesstest.Server, uint32){
+		"SetFlags": func(srv *mailaccesstest.Server, uid uint32) { srv.SetFlags("ann", "INBOX", uid, `\Seen`) },
+		"Expunge":  func(srv *mailaccesstest.Server, uid uint32) { srv.Expunge("ann", "INBOX", uid-1, uid) },
+	} {
+		f := &fakeTest{TB: t}
+		srv := mailaccesstest.New(f, nil)
+		uid := srv.Deliver("ann", "INBOX", "Subject: one\n\n")
+		func() {
+			defer func() {
+				if recover() != any(f) {
+					t.Errorf("%s did not fail the test", name)
+				}
+			}()
+			change(srv, uid+1)
+		}()
+		if left := srv.Messages("ann", "INBOX"); len(left) != 1 {
+			t.Errorf("%s has left %v", name, left)
+		}
+		f.cleanups[0]()
+		if len(f.said) == 0 || !strings.Contains(f.said[0], "there is no message with the UID 2 in INBOX") {
+			t.Errorf("%s: said %q", name, f.said)
+		}
+	}
+}
+
 // Clients that are still there when a test ends do not hold it up.
 func TestCloseWithClients(t *testing.T) {
 	srv, err := mailaccesstest.Start(nil)

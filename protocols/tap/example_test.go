@@ -41,13 +41,12 @@ func ExampleListen() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	lines := bufio.NewScanner(nc)
+	lines.Scan()
+	fmt.Println("server:", lines.Text())
 	fmt.Fprint(nc, "STAT\r\n")
-	for lines := bufio.NewScanner(nc); lines.Scan(); {
-		fmt.Println("server:", lines.Text())
-		if lines.Text()[0] == '-' {
-			break
-		}
-	}
+	lines.Scan()
+	fmt.Println("server:", lines.Text())
 	nc.Close()
 	l.Close()
 	l.Cut()

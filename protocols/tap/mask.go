@@ -36,8 +36,11 @@ const (
 func varyings(s Syntax, command string) []varying {
 	if s == POP3 {
 		all := []varying{{"stamp", regexp.MustCompile(`^\+OK .*(<[^ <>]+@[^ <>]+>)`), `<[^ <>]+>`}}
-		if command == "UIDL" {
+		switch command {
+		case "UIDL":
 			all = append(all, varying{"uid", regexp.MustCompile(`^(?:\+OK )?[0-9]+ ([!-~]+)$`), `[!-~]+`})
+		case "CAPA": // RFC 2449, section 6.9: what follows the name is the version
+			all = append(all, varying{"", regexp.MustCompile(`^IMPLEMENTATION mailaccess-([!-~]+)$`), `[!-~]+`})
 		}
 		return all
 	}
