@@ -36,7 +36,7 @@ type benchFlags struct {
 
 func (b *benchFlags) register(f *pflag.FlagSet) {
 	f.IntVar(&b.messages, "messages", 10000, "`number` of messages")
-	f.IntVar(&b.waiting, "connections", b.waiting, "`number` of connections that wait in idle-memory")
+	f.IntVar(&b.waiting, "connections", b.waiting, "`number` of connections that wait in idle-memory and idle-memory-tls")
 	b.registerRuns(f)
 }
 
@@ -93,6 +93,7 @@ func (b *benchFlags) writePage(p *bench.Page) error {
 type benchRun struct {
 	benchFlags
 	imap, pop3   string
+	imaps        string
 	user         string
 	passwordFile string
 	tls          bool
@@ -124,6 +125,7 @@ told, and is no failure; an answer that is wrong is one.`,
 	f := cmd.Flags()
 	f.StringVar(&o.imap, "imap", "", "`address` of the server's IMAP; empty: that is not measured")
 	f.StringVar(&o.pop3, "pop3", "", "`address` of its POP3; empty: that is not measured")
+	f.StringVar(&o.imaps, "imaps", "", "`address` of its IMAP over TLS, for idle-memory-tls; empty: that is not measured")
 	f.StringVar(&o.user, "user", "", "`name` of the user (required)")
 	f.StringVar(&o.passwordFile, "password-file", "", "`file` whose first line is the password (required)")
 	f.BoolVar(&o.tls, "tls", false, "both addresses speak TLS from the first octet")
@@ -225,23 +227,32 @@ func (o *benchRun) target() (*bench.Target, error) {
 	}
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	t.Password = strings.TrimSuffix(string(line), "\r")
-	if !o.tls {
+	if o.tls && o.imaps != "" {
+		return nil, errors.New("--imaps has no use with --tls: all is over TLS")
+	}
+	if !o.tls && o.imaps == "" {
 		if o.tlsCA != "" {
-			return nil, errors.New("--tls-ca needs --tls")
+			return nil, errors.New("--tls-ca needs --tls or --imaps")
 		}
 		return t, nil
 	}
-	t.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	if o.tlsCA == "" {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.tlsCA != "" {
+		if text, err = os.ReadFile(o.tlsCA); err != nil {
+			return nil, err
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("--tls-ca %s: no certificate in it", o.tlsCA)
+		}
+	}
+	if o.tls {
+		t.TLS = config
 		return t, nil
 	}
-	if text, err = os.ReadFile(o.tlsCA); err != nil {
-		return nil, err
-	}
-	t.TLS.RootCAs = x509.NewCertPool()
-	if !t.TLS.RootCAs.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("--tls-ca %s: no certificate in it", o.tlsCA)
-	}
+	over := *t
+	over.IMAP, over.POP3, over.TLS = o.imaps, "", config
+	t.Encrypted = &over
 	return t, nil
 }
 

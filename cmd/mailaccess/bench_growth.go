@@ -39,9 +39,9 @@ it should. --report draws the curves.`,
 	f.StringSliceVar(&o.peers, "peers", []string{"dovecot"}, "`names` of the other servers")
 	f.StringVar(&o.dir, "dir", "", "`directory` for mail and configurations, on the disk to measure (default one for the time being)")
 	f.StringVar(&o.json, "json", "", "`file` to write all figures to")
-	f.IntSliceVar(&o.sizes, "sizes", []int{1000, 10000, 100000}, "`numbers` of messages")
-	f.IntSliceVar(&o.memory, "memory-sizes", []int{1000, 1000000}, "`numbers` of messages, small ones, in a memory store of this server")
-	f.IntSliceVar(&o.idle, "idle", []int{10, 1000, 10000}, "`numbers` of connections that wait")
+	f.IntSliceVar(&o.sizes, "sizes", []int{1000, 10000, 100000}, "`numbers` of messages; 0: none of it is measured")
+	f.IntSliceVar(&o.memory, "memory-sizes", []int{1000, 1000000}, "`numbers` of messages, small ones, in a memory store of this server; 0 as above")
+	f.IntSliceVar(&o.idle, "idle", []int{10, 1000, 10000}, "`numbers` of connections that wait; 0 as above")
 	f.IntVar(&o.peersIdle, "peers-idle", 1000, "the most connections that the others are asked to hold")
 	o.registerRuns(f)
 	return cmd
@@ -54,9 +54,12 @@ func (o *benchGrowth) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, list := range [][]int{o.sizes, o.memory, o.idle} {
-		if slices.ContainsFunc(list, func(n int) bool { return n < 1 }) || !slices.IsSorted(list) {
-			return fmt.Errorf("%v: not numbers in ascending order", list)
+	for _, list := range []*[]int{&o.sizes, &o.memory, &o.idle} {
+		if slices.Equal(*list, []int{0}) {
+			*list = nil
+		}
+		if slices.ContainsFunc(*list, func(n int) bool { return n < 1 }) || !slices.IsSorted(*list) {
+			return fmt.Errorf("%v: not numbers in ascending order", *list)
 		}
 	}
 	dir, remove, err := benchDir(o.dir)

@@ -82,6 +82,7 @@ func TestBenchGrowth(t *testing.T) {
 	for _, row := range []string{
 		`copy, processor time of a message +mailaccess +20: .* 40: `, `copy, processor time of a message +dovecot +20: .* 40: `,
 		`sort \(memory store, small messages\), processor time of a message +mailaccess-memory +20: .* 60: `,
+		`idle-memory-tls, memory of a connection +mailaccess +3: .* 6: `,
 		`idle-memory, memory of a connection +mailaccess +3: .* 6: `, `idle-memory, memory of a connection +dovecot +3: `,
 	} {
 		if !regexp.MustCompile(row).Match(out) {

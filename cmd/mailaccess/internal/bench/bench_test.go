@@ -3,9 +3,12 @@ package bench
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,22 +27,37 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func ours(t *testing.T, c corpus.Corpus) *Target {
 	t.Helper()
 	store := memory.New(nil)
-	s, err := mailserver.New(store, auth.Static(map[string]string{"ann": "secret"}), &mailserver.Options{PlaintextOnLoopback: true})
+	cert, err := protocols.SelfSigned()
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(cert.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := x509.NewCertPool()
+	trusted.AddCert(leaf)
+	s, err := mailserver.New(store, auth.Static(map[string]string{"ann": "secret"}), &mailserver.Options{
+		PlaintextOnLoopback: true, TLSConfig: protocols.NewTLSConfig(cert),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var served []chan error
-	listen := func(s *protocols.Server) string {
+	listen := func(serve func(net.Listener) error) string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		ended := make(chan error, 1)
 		served = append(served, ended)
-		go func() { ended <- s.Serve(l) }()
+		go func() { ended <- serve(l) }()
 		return l.Addr().String()
 	}
-	target := &Target{Name: "ours", IMAP: listen(s.IMAP), POP3: listen(s.POP3), User: "ann", Password: "secret"}
+	target := &Target{Name: "ours", IMAP: listen(s.IMAP.Serve), POP3: listen(s.POP3.Serve), User: "ann", Password: "secret"}
+	over := *target
+	over.IMAP, over.TLS = listen(s.IMAP.ServeTLS), &tls.Config{RootCAs: trusted}
+	target.Encrypted = &over
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -61,10 +79,16 @@ func ours(t *testing.T, c corpus.Corpus) *Target {
 func TestWorkloads(t *testing.T) {
 	c := corpus.Corpus{Seed: 1, Messages: 60}
 	target := ours(t, c)
+	var handshakes atomic.Int64
+	target.Encrypted.TLS.VerifyConnection = func(tls.ConnectionState) error { handshakes.Add(1); return nil }
 	e := expect(c)
 	reports, err := Measure(t.Context(), []*Target{target}, Options{Corpus: c, Repeat: 2, Duration: time.Millisecond, Connections: 20, Listeners: 20, Rate: 5000})
 	if err != nil {
 		t.Fatal(err)
+	}
+	// One run to warm up and two that count, each with a connection that asks what the server can.
+	if got := handshakes.Load(); got != 3*(20+1) {
+		t.Errorf("idle-memory-tls: %d handshakes", got)
 	}
 	r := reports[0]
 	if r.Octets != e.octets || r.Messages != c.Messages || len(r.Results) != len(Names()) {
@@ -78,7 +102,7 @@ func TestWorkloads(t *testing.T) {
 		"search-flags": {60, 20}, "search-subject": {60, 10}, "search-body": {60, 10}, "sort": {60, 60 * 2}, "thread": {60, 60 * 2},
 		"store-flags": {60, 10}, "append": {1, 10}, "append-pipelined": {16, 160}, "append-concurrent": {1, 10},
 		"copy": {3, 10}, "move": {3, 20}, "expunge": {3, 10},
-		"idle-memory": {1, 100}, "idle-wake": {1, 10}, "resync": {1, 10 * 20}, "pop3-list": {1, 60 * 10}, "pop3-retr": {1, 500}, "mixed": {1, 1},
+		"idle-memory": {1, 100}, "idle-memory-tls": {1, 100}, "idle-wake": {1, 10}, "resync": {1, 10 * 20}, "pop3-list": {1, 60 * 10}, "pop3-retr": {1, 500}, "mixed": {1, 1},
 	}
 	for _, one := range r.Results {
 		if one.Error != "" || one.NotOffered != "" || len(one.Samples) != 2 {
@@ -93,7 +117,7 @@ func TestWorkloads(t *testing.T) {
 			if s.Operations < int64(one.Sessions) || s.Units != s.Operations*want.units || s.Octets < s.Operations*want.octets {
 				t.Errorf("%s: %d operations, %d units, %d octets", one.Workload, s.Operations, s.Units, s.Octets)
 			}
-			if one.Workload == "idle-memory" {
+			if strings.HasPrefix(one.Workload, "idle-memory") {
 				if s.Units != 20 || s.Max != 0 {
 					t.Errorf("%s: %+v", one.Workload, s)
 				}
@@ -175,12 +199,12 @@ func TestSeedLeavesOtherMail(t *testing.T) {
 func TestNotOffered(t *testing.T) {
 	plain := plainServer(t)
 	reports, err := Measure(t.Context(), []*Target{{Name: "plain", IMAP: plain, User: "ann", Password: "x"}}, Options{
-		Corpus: corpus.Corpus{Messages: 1}, Repeat: 1, Duration: time.Millisecond, Workloads: []string{"sort", "move"},
+		Corpus: corpus.Corpus{Messages: 1}, Repeat: 1, Duration: time.Millisecond, Workloads: []string{"idle-memory-tls", "sort", "move"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{"no SORT", "no MOVE"} {
+	for i, want := range []string{"no address over TLS", "no SORT", "no MOVE"} {
 		if one := reports[0].Results[i]; one.NotOffered != want || one.Error != "" || len(one.Samples) > 0 {
 			t.Errorf("%+v", one)
 		}

@@ -21,6 +21,9 @@ func idleWorkloads() (before, after []*workload) {
 	return []*workload{{
 			name: "idle-memory", about: "connections that wait in IDLE with INBOX selected", unit: "connection", needs: []string{"IDLE"},
 			whole: idleMemory,
+		}, {
+			name: "idle-memory-tls", about: "connections that wait in IDLE with INBOX selected, over TLS", unit: "connection", needs: []string{"IDLE"},
+			tls: true, whole: idleMemory,
 		}}, []*workload{{
 			name: "idle-wake", about: "APPEND, until the last of all who wait in IDLE has heard of it", unit: "append", needs: []string{"IDLE"}, writes: true,
 			setup: func(r *run) error { return errors.Join(r.fresh("idle"), r.fill("idle", 1)) }, teardown: func(r *run) error { return r.remove("idle") },

@@ -24,7 +24,7 @@ type Options struct {
 	// Calm is how long a server has to do nothing until all is taken to be done that it put off; default
 	// 3.5s: our own writes flags into the names of files after two seconds, or three.
 	Calm        time.Duration
-	Connections int     // of idle-memory; default 50
+	Connections int     // of idle-memory and idle-memory-tls; default 50
 	Listeners   int     // of idle-wake; default 50
 	Rate        float64 // commands in a second of mixed; default 200
 	// Progress, if not nil, is called when a run begins.
@@ -95,6 +95,12 @@ func (w *workload) result() *Result {
 
 // once runs a workload once.
 func (r *run) once(w *workload) (s Sample, err error) {
+	if w.tls {
+		if r.Encrypted == nil {
+			return s, &notOffered{"no address over TLS"}
+		}
+		r.Target = r.Encrypted
+	}
 	if err := r.offered(w); err != nil {
 		return s, err
 	}

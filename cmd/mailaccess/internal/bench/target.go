@@ -22,7 +22,10 @@ type Target struct {
 	TLS      *tls.Config // of both; nil: none
 	User     string
 	Password string
-	PID      int // of the process above all of the server; 0: processor time and memory stay unknown
+	// Encrypted is the same server where it speaks TLS from the first octet, for the workloads that are
+	// about that; nil: they are not offered.
+	Encrypted *Target
+	PID       int // of the process above all of the server; 0: processor time and memory stay unknown
 }
 
 func (t *Target) options(buffer int) *wire.DialOptions {

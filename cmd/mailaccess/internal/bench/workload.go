@@ -18,6 +18,7 @@ type workload struct {
 	unit  string // what is counted: "login", "message"
 
 	pop3     bool     // else IMAP
+	tls      bool     // at Target.Encrypted
 	needs    []string // capabilities
 	sessions int      // at the same time; 0: 1
 	limit    int      // operations of a session in one run; 0: as many as there is time for

@@ -68,7 +68,7 @@ func (r *Result) markdown() string {
 				bench.Duration(c.Theirs.Median(bench.Sample.CPUEach)), bench.Duration(c.Ours.Median(bench.Sample.CPUEach)),
 				bench.Duration(c.Theirs.Median(bench.Sample.Slow)), bench.Duration(c.Ours.Median(bench.Sample.Slow)))
 			if c.Memory.Known() {
-				fmt.Fprintf(&b, "| memory of a connection that waits | | %s times its memory | %s | %s | | |\n", c.Memory,
+				fmt.Fprintf(&b, "| %s: memory of a connection | | %s times its memory | %s | %s | | |\n", c.Workload, c.Memory,
 					bench.Octets(c.Theirs.Median(bench.Sample.Memory)), bench.Octets(c.Ours.Median(bench.Sample.Memory)))
 			}
 		}

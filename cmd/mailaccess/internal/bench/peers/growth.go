@@ -36,6 +36,7 @@ func MeasureGrowth(ctx context.Context, o GrowthOptions) (g *Growth, err error) 
 		o.MostOfPeers = 1000
 	}
 	all := o.Servers
+	waiting := waiting()
 	at := func(name string, n int) Options {
 		one := o.Options
 		one.Dir = filepath.Join(o.Dir, fmt.Sprintf("%s-%d", name, n))
@@ -45,7 +46,7 @@ func MeasureGrowth(ctx context.Context, o GrowthOptions) (g *Growth, err error) 
 	for _, n := range o.Messages {
 		one := at("messages", n)
 		one.Bench.Corpus.Messages = n
-		one.Bench.Workloads = without(one.Bench.Workloads, "idle-memory")
+		one.Bench.Workloads = without(one.Bench.Workloads, waiting)
 		if g.Messages, err = runInto(ctx, g.Messages, one); err != nil {
 			return g, err
 		}
@@ -54,7 +55,7 @@ func MeasureGrowth(ctx context.Context, o GrowthOptions) (g *Growth, err error) 
 		one := at("memory", n)
 		one.Servers = []string{OursMemory}
 		one.Bench.Corpus.Messages, one.Bench.Corpus.Small = n, true
-		one.Bench.Workloads = without(one.Bench.Workloads, "idle-memory")
+		one.Bench.Workloads = without(one.Bench.Workloads, waiting)
 		if g.Memory, err = runInto(ctx, g.Memory, one); err != nil {
 			return g, err
 		}
@@ -66,7 +67,8 @@ func MeasureGrowth(ctx context.Context, o GrowthOptions) (g *Growth, err error) 
 		}
 		one.Bench.Corpus.Messages = 1000
 		one.Bench.Connections = n
-		one.Bench.Workloads = []string{"idle-memory"}
+		one.Bench.Workloads = waiting
+		one.NoTLS = false
 		if g.Connections, err = runInto(ctx, g.Connections, one); err != nil {
 			return g, err
 		}
@@ -74,12 +76,15 @@ func MeasureGrowth(ctx context.Context, o GrowthOptions) (g *Growth, err error) 
 	return g, nil
 }
 
-// without returns the names but one; all other names there are when there are none.
-func without(names []string, name string) []string {
+// waiting are the names of the workloads whose connections wait.
+func waiting() []string { return []string{"idle-memory", "idle-memory-tls"} }
+
+// without returns the names but some; all other names there are when there are none.
+func without(names, some []string) []string {
 	if len(names) == 0 {
 		names = bench.Names()
 	}
-	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == name })
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(some, n) })
 }
 
 // runInto measures, and takes away the mail.
@@ -96,24 +101,34 @@ func runInto(ctx context.Context, list []*Result, o Options) ([]*Result, error) 
 func (g *Growth) Curves() []bench.Curve {
 	curves := g.curves(g.Messages, "")
 	curves = append(curves, g.curves(g.Memory, " (memory store, small messages)")...)
-	memory := bench.Curve{Title: "idle-memory", X: "connections", Y: "memory of a connection", Label: bench.Octets}
-	effort := bench.Curve{Title: "idle-memory", X: "connections", Y: "processor time to connect, log in and wait"}
+	for _, workload := range waiting() {
+		curves = append(curves, g.connectionCurves(workload)...)
+	}
+	return curves
+}
+
+// connectionCurves are what a connection takes that waits, and to get there, by their number.
+func (g *Growth) connectionCurves(workload string) []bench.Curve {
+	memory := bench.Curve{Title: workload, X: "connections", Y: "memory of a connection", Label: bench.Octets}
+	effort := bench.Curve{Title: workload, X: "connections", Y: "processor time to connect, log in and wait"}
 	for _, name := range servers(g.Connections) {
 		var m, e bench.Line
 		m.Name, e.Name = name, name
 		for _, r := range g.Connections {
-			if one := r.result(name, "idle-memory"); one != nil && len(one.Samples) > 0 {
+			if one := r.result(name, workload); one != nil && len(one.Samples) > 0 {
 				n := float64(one.Samples[0].Units)
 				m.Points = append(m.Points, bench.Point{X: n, Y: one.Median(bench.Sample.Memory)})
 				e.Points = append(e.Points, bench.Point{X: n, Y: one.Median(bench.Sample.CPUEach)})
 			}
 		}
-		memory.Lines, effort.Lines = append(memory.Lines, m), append(effort.Lines, e)
+		if len(m.Points) > 0 {
+			memory.Lines, effort.Lines = append(memory.Lines, m), append(effort.Lines, e)
+		}
 	}
-	if len(memory.Lines) > 0 {
-		curves = append(curves, memory, effort)
+	if len(memory.Lines) == 0 {
+		return nil
 	}
-	return curves
+	return []bench.Curve{memory, effort}
 }
 
 func (g *Growth) curves(results []*Result, what string) (curves []bench.Curve) {

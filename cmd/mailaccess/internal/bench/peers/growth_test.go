@@ -24,14 +24,18 @@ func TestGrowth(t *testing.T) {
 	idle := func(n, octets int64) *bench.Result {
 		return &bench.Result{Workload: "idle-memory", Unit: "connection", Samples: []bench.Sample{{Units: n, CPU: time.Duration(n) * time.Microsecond, Connection: octets}}}
 	}
+	tls := idle(10, 3072)
+	tls.Workload = "idle-memory-tls"
 	alone := at(1000, idle(10000, 4096))
 	alone.Servers = alone.Servers[:1]
 	g := &Growth{
 		Messages:    []*Result{at(1000, noop(5000), noop(20000)), at(10000, noop(5000), noop(60000)), at(100000, noop(10000), &bench.Result{Workload: "noop", Error: "no"})},
 		Connections: []*Result{at(1000, idle(10, 2048), idle(10, 512<<10)), alone},
 	}
+	ten := g.Connections[0].Reports[0]
+	ten.Results = append(ten.Results, tls)
 	curves := g.Curves()
-	if len(curves) != 3 || curves[0].Title != "noop" || len(curves[0].Lines) != 2 {
+	if len(curves) != 5 || curves[0].Title != "noop" || len(curves[0].Lines) != 2 {
 		t.Fatalf("%+v", curves)
 	}
 	ours, theirs := curves[0].Lines[0].Points, curves[0].Lines[1].Points
@@ -40,6 +44,9 @@ func TestGrowth(t *testing.T) {
 	}
 	if m := curves[1].Lines; len(m[0].Points) != 2 || m[0].Points[1] != (bench.Point{X: 10000, Y: 4096}) || len(m[1].Points) != 1 {
 		t.Errorf("%+v", m)
+	}
+	if over := curves[3]; over.Title != "idle-memory-tls" || len(over.Lines) != 1 || len(over.Lines[0].Points) != 1 || over.Lines[0].Points[0] != (bench.Point{X: 10, Y: 3072}) {
+		t.Errorf("%+v", over)
 	}
 	var table bytes.Buffer
 	if err := g.WriteTable(&table); err != nil {

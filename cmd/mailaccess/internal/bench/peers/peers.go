@@ -120,7 +120,7 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 			err = errors.Join(err, s.stop())
 		}
 	}()
-	var plain, encrypted []*bench.Target
+	var targets []*bench.Target
 	for _, k := range picked {
 		f := shared
 		f.owner = own
@@ -134,18 +134,17 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 			return nil, err
 		}
 		t := s.target()
-		plain = append(plain, t)
-		over := *t
-		over.IMAP, over.POP3, over.TLS = at(s.ports.imaps), at(s.ports.pop3s), &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-		encrypted = append(encrypted, &over)
+		if !o.NoTLS {
+			over := *t
+			over.IMAP, over.POP3, over.TLS = at(s.ports.imaps), at(s.ports.pop3s), &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+			t.Encrypted = &over
+		}
+		targets = append(targets, t)
 	}
-	if r.Reports, err = bench.Measure(ctx, plain, o.Bench); err != nil {
+	if r.Reports, err = bench.Measure(ctx, targets, o.Bench); err != nil || o.NoTLS {
 		return r, err
 	}
-	if o.NoTLS {
-		return r, nil
-	}
-	return r, o.overTLS(ctx, encrypted, r)
+	return r, o.overTLS(ctx, targets, r)
 }
 
 // overTLS measures some workloads once more, over TLS.
@@ -160,7 +159,11 @@ func (o *Options) overTLS(ctx context.Context, targets []*bench.Target, r *Resul
 	if len(again.Workloads) == 0 {
 		return nil
 	}
-	reports, err := bench.Measure(ctx, targets, again)
+	encrypted := make([]*bench.Target, len(targets))
+	for i, t := range targets {
+		encrypted[i] = t.Encrypted
+	}
+	reports, err := bench.Measure(ctx, encrypted, again)
 	for i, report := range reports {
 		for _, result := range report.Results {
 			result.Workload += "-tls"
