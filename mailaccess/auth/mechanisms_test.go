@@ -264,11 +264,3 @@ func TestExternal(t *testing.T) {
 		t.Errorf("unchecked: %v", err)
 	}
 }
-
-// composed is an authenticator with abilities.
-type composed struct {
-	mailaccess.Authenticator
-	able Abilities
-}
-
-func (c *composed) Abilities() Abilities { return c.able }

@@ -198,11 +198,13 @@ func (s *server) popSession(ctx context.Context, user string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.until("+OK"); err == nil {
-		if err = c.say("USER " + user + "\r\nPASS " + password + "\r\n"); err == nil {
-			if _, err = c.until("+OK"); err == nil {
-				_, err = c.until("+OK")
-			}
+	_, err = c.until("+OK")
+	if err == nil {
+		err = c.say("USER " + user + "\r\nPASS " + password + "\r\n")
+	}
+	for range 2 {
+		if err == nil {
+			_, err = c.until("+OK")
 		}
 	}
 	if err != nil {

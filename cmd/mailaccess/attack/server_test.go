@@ -211,12 +211,6 @@ func (s *server) processorTime() (time.Duration, error) {
 // resetPeak makes the peak of the memory what is in use now (proc(5), clear_refs).
 func (s *server) resetPeak() error { return os.WriteFile(s.proc("clear_refs"), []byte("5"), 0) }
 
-// descriptors returns how many files and sockets the process has open.
-func (s *server) descriptors() (int, error) {
-	names, err := os.ReadDir(s.proc("fd"))
-	return len(names), err
-}
-
 // sockets returns how many sockets of these are connections or listen.
 func (s *server) sockets() (int, error) {
 	names, err := os.ReadDir(s.proc("fd"))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 )
@@ -75,9 +76,9 @@ func OpenJournal(file, from, to string) (*Journal, error) {
 	if err != nil {
 		kind := mailaccess.KindUnavailable
 		switch {
-		case errors.Is(err, bbolt.ErrTimeout):
+		case errors.Is(err, bbolterrors.ErrTimeout):
 			kind, err = mailaccess.KindInUse, errors.New("another transfer is under way")
-		case errors.Is(err, bbolt.ErrInvalid), errors.Is(err, bbolt.ErrChecksum), errors.Is(err, bbolt.ErrVersionMismatch):
+		case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrChecksum), errors.Is(err, bbolterrors.ErrVersionMismatch):
 			kind = mailaccess.KindCorrupt
 		}
 		return nil, &mailaccess.Error{Kind: kind, Op: op, Err: fmt.Errorf("%s: %w", file, err)}
@@ -135,7 +136,7 @@ func (j *Journal) box(name, source, dest string, write bool) (*boxJournal, error
 	}
 	return b, j.db.Update(func(tx *bbolt.Tx) error {
 		boxes := tx.Bucket(boxesKey)
-		if err := boxes.DeleteBucket(b.name); err != nil && !errors.Is(err, bbolt.ErrBucketNotFound) {
+		if err := boxes.DeleteBucket(b.name); err != nil && !errors.Is(err, bbolterrors.ErrBucketNotFound) {
 			return err
 		}
 		in, err := boxes.CreateBucket(b.name)

@@ -69,16 +69,6 @@ func (s *Selection) Has(name string) bool {
 	return len(s.Include) == 0
 }
 
-// named reports whether a pattern includes it by its own name.
-func (s *Selection) named(name string) bool {
-	for _, p := range s.Include {
-		if p == name {
-			return true
-		}
-	}
-	return false
-}
-
 // idle are the parts of it that concern none of boxes: perhaps somebody has mistyped them.
 func (s *Selection) idle(boxes []Mailbox) []string {
 	var none []string
