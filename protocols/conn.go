@@ -86,6 +86,7 @@ func (c *Conn) ReadWithin(p []byte, d time.Duration) (int, error) {
 		if n > 0 || err == nil {
 			if receiving {
 				c.received(n)
+				_ = c.Step() // what is made of it may take long; the error comes again
 			}
 			return n, nil // an error beside bytes comes again
 		}
@@ -105,6 +106,7 @@ func (c *Conn) beginRead(within time.Duration) (receiving bool, err error) {
 		return false, ErrShutdown
 	}
 	c.readStart, c.within = time.Now(), within
+	c.wire.beside.Store(c.busy && !c.receiving)
 	c.armLocked(c.readStart)
 	return c.receiving, nil
 }

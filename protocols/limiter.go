@@ -10,11 +10,13 @@ import (
 
 // A Limiter counts connections in total, by address, by network and by user.
 // Servers that share one share the counts: a user's PerUser connections may then be
-// IMAP here and POP3 there. It also keeps the budget of memory. It is safe for
+// IMAP here and POP3 there. It also keeps the budget of memory, and
+// who works for long takes turns with those of all of them. It is safe for
 // concurrent use.
 type Limiter struct {
 	limits Limits // as they are in force
 	memory memory
+	turns  *turns
 
 	mu    sync.Mutex
 	total int
@@ -36,6 +38,7 @@ func NewLimiter(limits *Limits) *Limiter {
 	return &Limiter{
 		limits: l,
 		memory: newMemory(l.Memory),
+		turns:  newTurns(placesForWork()),
 		from:   make(map[netip.Prefix]int),
 		users:  make(map[string]*userCount),
 	}

@@ -187,6 +187,9 @@ func (c *Conn) Reserve(use Use, n int64) error {
 		ctx, cancel = context.WithTimeoutCause(ctx, limits.CommandTimeout, ErrMemory)
 		defer cancel()
 	}
+	if c.wire.turn.rest() { // who waits for memory must have nothing that others wait for
+		defer c.wire.turn.work()
+	}
 	if err := c.holds.wait(ctx, m, use, n); err != nil {
 		return fmt.Errorf("%w: %d octets", context.Cause(ctx), n)
 	}

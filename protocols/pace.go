@@ -48,6 +48,9 @@ func (c *Conn) keepPace(now time.Time, flush func() error) error {
 		}
 		// From when it was looked last, so that nothing of what passed is lost.
 		until := p.looked.Add(time.Duration(float64(step) / float64(rate) * float64(time.Second)))
+		if c.wire.turn.rest() {
+			defer c.wire.turn.work()
+		}
 		t := time.NewTimer(until.Sub(now))
 		defer t.Stop()
 		select {

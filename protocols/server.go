@@ -185,6 +185,7 @@ func (s *Server) open(nc net.Conn, implicit bool) (*Conn, bool) {
 	c := &Conn{server: s, opened: now, readStart: now, implicit: implicit, proxied: viaProxy, raw: nc, idle: s.limits.IdleTimeout}
 	c.wire.Conn = nc
 	c.wire.timeout = s.limits.WriteTimeout
+	c.wire.turn.begin(s.limiter.turns)
 	if t, ok := nc.(*tls.Conn); ok {
 		c.given, c.implicit, c.wire.eager = t, true, true
 	}
@@ -249,6 +250,7 @@ func (s *Server) remove(c *Conn) {
 func (s *Server) run(c *Conn) {
 	err := errGoexit
 	defer func() {
+		c.wire.turn.leave() // it may have a place
 		c.end()
 		c.logEnd(err)
 		s.remove(c)

@@ -71,6 +71,9 @@ func secure(given *tls.Config, p Protocol) *secured {
 	s.base.NextProtos = protocolsOf(given, p)
 	s.base.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		c, _ := hello.Context().Value(handshakeKey{}).(*Conn)
+		if err := c.Step(); err != nil { // what follows is long work
+			return nil, err
+		}
 		return s.forClient(hello, c, p)
 	}
 	return s

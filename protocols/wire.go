@@ -13,6 +13,8 @@ import (
 type wire struct {
 	net.Conn
 	in, out atomic.Int64
+	turn    turn
+	beside  atomic.Bool // what is read is listened for while the connection works
 
 	// eager is set where a write may not be continued after its deadline, as is
 	// so with a tls.Conn; then deadlines cannot be renewed lazily.
@@ -25,13 +27,20 @@ type wire struct {
 }
 
 func (w *wire) Read(p []byte) (int, error) {
+	rested := !w.beside.Load() && w.turn.rest()
 	n, err := w.Conn.Read(p)
+	if rested {
+		w.turn.work()
+	}
 	w.in.Add(int64(n))
 	return n, err
 }
 
 // Write writes p, and returns ErrWriteTimeout when the peer lets it wait for too long.
 func (w *wire) Write(p []byte) (int, error) {
+	if w.turn.rest() {
+		defer w.turn.work()
+	}
 	n := 0
 	for {
 		piece := p[n:]

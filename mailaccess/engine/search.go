@@ -272,7 +272,7 @@ func (s *subject) Content(ctx context.Context) (mailaccess.Content, error) {
 		s.opened = nil
 		return c, nil
 	}
-	return s.of.s.Content(ctx, s.id)
+	return s.of.s.ContentToWork(ctx, s.id)
 }
 
 // close closes the content if nobody asked for it. It was only read.

@@ -14,6 +14,7 @@ type Session struct {
 	id   mailaccess.Identity
 	acct mailaccess.Account
 	caps mailaccess.Capabilities
+	step func() error // nil: none
 }
 
 // Identity returns who logged in.

@@ -65,7 +65,7 @@ func (t *Structures) Of(ctx context.Context, id mailaccess.EmailID, c mailaccess
 	if !ok && t.partly {
 		return t.s.Structure(ctx, id, c)
 	}
-	p, err := message.Parse(c, c.Size(), nil)
+	p, err := message.Parse(t.s.stepped(c), c.Size(), nil)
 	if err != nil {
 		return nil, err
 	}

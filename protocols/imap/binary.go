@@ -133,7 +133,7 @@ func (o *opened) decoded(ctx context.Context, item *fetchItem) (d decoded, err e
 		}
 		d.size += int64(len(p))
 		d.nul = d.nul || bytes.IndexByte(p, 0) >= 0
-		return nil
+		return o.c.nc.Step()
 	})
 	return d, err
 }
@@ -183,8 +183,10 @@ func (f *fetch) writeBinary(b []byte, item *fetchItem, d decoded, content mailac
 	err := f.c.w.WriteLiteral(d.size, kind, func(w io.Writer) error {
 		r, _ := d.part.Decoded(content)
 		return decodeEach(io.LimitReader(r, item.partial.off+d.size), item.partial.off, func(p []byte) error {
-			_, err := w.Write(p)
-			return err
+			if _, err := w.Write(p); err != nil {
+				return err
+			}
+			return f.c.nc.Step()
 		})
 	})
 	return f.c.w.Begin(), err

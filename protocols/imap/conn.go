@@ -126,7 +126,9 @@ type source conn
 func (s *source) Read(p []byte) (n int, err error) {
 	switch {
 	case s.z != nil:
-		n, err = s.z.Read(p)
+		if n, err = s.z.Read(p); err == nil {
+			err = s.nc.Step() // little may inflate to much
+		}
 	case len(s.unread) > 0:
 		n = copy(p, s.unread)
 		s.unread = s.unread[n:]
@@ -226,7 +228,11 @@ func (c *conn) serve(ctx context.Context) error {
 		} else {
 			c.nc.SetBusy(true)
 		}
-		err := c.command(ctx)
+		// Many small commands are long work too.
+		err := c.nc.Step()
+		if err == nil {
+			err = c.command(ctx)
+		}
 		c.nc.SetBusy(false)
 		if err != nil {
 			return c.ended(err)
@@ -406,6 +412,7 @@ func (c *conn) login(ctx context.Context, id mailaccess.Identity) error {
 	if c.names, err = c.srv.namesOf(ctx, id.Account); err != nil {
 		return errors.Join(err, sess.Close(), c.nc.SetUser(""))
 	}
+	sess.SetStep(c.nc.Step)
 	c.sess, c.state = sess, authenticated
 	c.r.SetLimits(c.wireLimits())
 	return nil

@@ -30,7 +30,7 @@ func parseMove(how addressing) func(*conn) (action, error) {
 			return err
 		}
 		stop := c.reportProgress()
-		done, err := c.view.Move(ctx, uids, dst.ID, c.progress.set)
+		done, err := c.view.Move(ctx, uids, dst.ID, c.advance)
 		stop()
 		c.acted = true
 		c.adds(dst.ID, done.Dest)

@@ -135,7 +135,11 @@ func (f *fetch) metadata(ctx context.Context, uids mailaccess.UIDSet) error {
 		if err := w.End(append(b, ")\r\n"...)); err != nil {
 			return err
 		}
-		f.sent++
+		if f.sent++; f.sent%fetchBatch == 0 {
+			if err := f.c.nc.Step(); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -212,6 +216,9 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 		f.loadHeaders(ctx)
 	}
 	for i := range batch {
+		if err := f.c.nc.Step(); err != nil {
+			return err
+		}
 		err := f.message(ctx, &batch[i], i)
 		f.rendered.done(ctx, i)
 		switch {
@@ -386,6 +393,9 @@ func (f *fetch) sections(ctx context.Context, open *opened, i int) ([]section, e
 		if ranges, s.absent, err = open.ranges(ctx, into, item); err != nil {
 			return nil, err
 		}
+		if err := f.c.nc.Step(); err != nil {
+			return nil, err
+		}
 		s.size = ranges.Size()
 		if s.again {
 			f.spare = ranges
@@ -448,6 +458,9 @@ func (f *fetch) writeSection(ctx context.Context, b []byte, item *fetchItem, s *
 				return err
 			}
 			f.spare = ranges
+			if err := f.c.nc.Step(); err != nil {
+				return err
+			}
 		}
 		_, err := ranges.WriteTo(w, from)
 		return err

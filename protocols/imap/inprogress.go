@@ -18,17 +18,22 @@ const progressEvery = 10 * time.Second
 // reports reads it.
 type progress struct{ done, total atomic.Int64 }
 
-func (p *progress) set(done, total int) error {
+func (p *progress) set(done, total int) {
 	p.total.Store(int64(total))
 	p.done.Store(int64(done))
-	return nil
+}
+
+// advance is how far work is that may take long.
+func (c *conn) advance(done, total int) error {
+	c.progress.set(done, total)
+	return c.nc.Step()
 }
 
 // further is how to tell of work that comes after what was told of so far. The goal grows,
 // but the client sees no step back.
-func (p *progress) further() engine.Progress {
-	before := int(p.total.Load())
-	return func(done, total int) error { return p.set(before+done, before+total) }
+func (c *conn) further() engine.Progress {
+	before := int(c.progress.total.Load())
+	return func(done, total int) error { return c.advance(before+done, before+total) }
 }
 
 // reportProgress tells the client every now and then that the present command is still
@@ -37,7 +42,7 @@ func (p *progress) further() engine.Progress {
 // noticed that the client is gone, whatever it had sent before. A command that is done
 // soon costs a timer.
 func (c *conn) reportProgress() (stop func()) {
-	_ = c.progress.set(0, 0)
+	c.progress.set(0, 0)
 	r := &reporter{c: c}
 	r.mu.Lock()
 	defer r.mu.Unlock()

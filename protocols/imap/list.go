@@ -140,7 +140,7 @@ func (c *conn) list(ctx context.Context, patterns []string, o *listOptions) erro
 		if l, err = c.listing(ctx, subscriptions); err != nil {
 			return err
 		}
-		if matched, err = matchAll(ctx, patterns, l.names); err == nil {
+		if matched, err = matchAll(ctx, patterns, l.names, c.nc.Step); err == nil {
 			below = l.below(matched, o)
 		}
 		return err
@@ -149,7 +149,7 @@ func (c *conn) list(ctx context.Context, patterns []string, o *listOptions) erro
 		return err
 	}
 	for i, name := range l.names {
-		if err := ctx.Err(); err != nil {
+		if err := errorsFirst(c.nc.Step(), ctx.Err()); err != nil {
 			return err
 		}
 		if !matched[i] {
@@ -210,7 +210,7 @@ func (c *conn) lsub(ctx context.Context, pattern string) error {
 		}
 		shown = c.names.allShown(subscribed)
 		names = withLevels(shown)
-		matched, err = matchAll(ctx, []string{pattern}, names)
+		matched, err = matchAll(ctx, []string{pattern}, names, c.nc.Step)
 		return err
 	})
 	if err != nil {

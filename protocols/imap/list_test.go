@@ -174,7 +174,7 @@ func TestSelectionLikeTheDefinition(t *testing.T) {
 			return (!o.specialUse || box != nil && box.Use != 0) && (!o.subscribed || l.subscribed[n]) &&
 				(box != nil || l.subscribed[n] && o.subscribed || level && !o.subscribed && !o.specialUse)
 		}
-		matched, err := matchAll(t.Context(), patterns, l.names)
+		matched, err := matchAll(t.Context(), patterns, l.names, noStep)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,7 +204,9 @@ type belowMet struct{ some, hidden bool }
 func TestMatchAllEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := matchAll(ctx, []string{"*"}, []string{"a"}); err == nil {
+	if _, err := matchAll(ctx, []string{"*"}, []string{"a"}, noStep); err == nil {
 		t.Error("it went on")
 	}
 }
+
+func noStep() error { return nil }

@@ -81,13 +81,15 @@ func isNameError(err error) bool {
 	return errors.As(err, &wrong)
 }
 
-// matchAll says which of some names match a pattern.
-func matchAll(ctx context.Context, patterns, names []string) ([]bool, error) {
+// matchAll says which of some names match a pattern. It calls step now and then.
+func matchAll(ctx context.Context, patterns, names []string, step func() error) ([]bool, error) {
 	m := newMatcher(patterns)
 	matched := make([]bool, len(names))
 	for i, name := range names {
-		if i%256 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
+		if i%16 == 0 {
+			if err := errorsFirst(step(), ctx.Err()); err != nil {
+				return nil, err
+			}
 		}
 		matched[i] = m.match(name)
 	}

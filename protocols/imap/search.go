@@ -118,7 +118,7 @@ func (c *conn) find(ctx context.Context, x *searchContext, ret *returnOptions) (
 	if err := c.reserveResult(int64(view.Len()), perMessage); err != nil {
 		return f, err
 	}
-	needed.Progress, needed.Room = c.progress.set, c.searchRoom(int64(view.Len())*perMessage)
+	needed.Progress, needed.Room = c.advance, c.searchRoom(int64(view.Len())*perMessage)
 	err = c.attended(ctx, func(ctx context.Context) error {
 		var err error
 		// A result that was cut short is not followed: it would grow beyond the limit.
@@ -128,7 +128,7 @@ func (c *conn) find(ctx context.Context, x *searchContext, ret *returnOptions) (
 			f.uids = x.live.Found()
 		}
 		if err == nil && x.order != nil {
-			f.sorted, err = view.Sort(ctx, f.uids, x.order, engine.SortOptions{Progress: c.progress.further(), Memory: c.reserveKeys(int64(view.Len()))})
+			f.sorted, err = view.Sort(ctx, f.uids, x.order, engine.SortOptions{Progress: c.further(), Memory: c.reserveKeys(int64(view.Len()))})
 			f.uids = mailaccess.UIDSet{}
 		}
 		return err

@@ -57,9 +57,9 @@ func (c *conn) thread(ctx context.Context, algorithm query.ThreadAlgorithm, crit
 	}
 	var threads *query.Threads
 	err = c.attended(ctx, func(ctx context.Context) error {
-		uids, err := c.view.Search(ctx, expr, engine.SearchOptions{Progress: c.progress.set})
+		uids, err := c.view.Search(ctx, expr, engine.SearchOptions{Progress: c.advance})
 		if err == nil {
-			threads, err = c.view.Thread(ctx, uids, algorithm, engine.SortOptions{Progress: c.progress.further(), Memory: c.reserveKeys(int64(c.view.Len()))})
+			threads, err = c.view.Thread(ctx, uids, algorithm, engine.SortOptions{Progress: c.further(), Memory: c.reserveKeys(int64(c.view.Len()))})
 		}
 		return err
 	})

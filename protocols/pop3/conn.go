@@ -91,7 +91,10 @@ func (c *conn) serve(ctx context.Context) error {
 				return err
 			}
 			c.nc.SetBusy(true)
-			err = c.command(ctx, line)
+			// Many small commands are long work too.
+			if err = c.nc.Step(); err == nil {
+				err = c.command(ctx, line)
+			}
 		}
 		c.nc.SetBusy(false)
 		if err = c.respond(err); err != nil {

@@ -22,7 +22,7 @@ func retr(ctx context.Context, c *conn, rq *request) error {
 	b := strconv.AppendInt(append(c.room(64), "+OK "...), size, 10)
 	out := c.out()
 	out.Write(append(b, " octets\r\n"...)) //nolint:errcheck // see out
-	lines := dotWriter{w: out}
+	lines := dotWriter{w: out, step: c.nc.Step}
 	_, err = content.WriteRange(&lines, 0, size)
 	if err == nil && lines.n != size {
 		err = io.ErrUnexpectedEOF
@@ -47,7 +47,7 @@ func top(ctx context.Context, c *conn, rq *request) error {
 	}
 	defer content.Close() //nolint:errcheck // it was only read
 	c.ok("top of message follows")
-	lines := dotWriter{w: c.out()}
+	lines := dotWriter{w: c.out(), step: c.nc.Step}
 	head := topWriter{w: &lines, lines: rq.lines}
 	_, err = content.WriteRange(&head, 0, content.Size())
 	switch {

@@ -9,8 +9,9 @@ import (
 // that begins a line is doubled (RFC 1939, section 3). It copies nothing.
 type dotWriter struct {
 	w       io.Writer
-	midLine bool  // the last octet written was not the end of a line
-	n       int64 // octets taken, those added not counted
+	step    func() error // before each piece; nil: none
+	midLine bool         // the last octet written was not the end of a line
+	n       int64        // octets taken, those added not counted
 }
 
 var (
@@ -23,6 +24,11 @@ var (
 func (d *dotWriter) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
+	}
+	if d.step != nil {
+		if err := d.step(); err != nil {
+			return 0, err
+		}
 	}
 	if !d.midLine && p[0] == '.' {
 		if _, err := d.w.Write(dot); err != nil {

@@ -224,7 +224,7 @@ func (d *maildrop) hashes(ctx context.Context, ids []mailaccess.EmailID) (map[ma
 }
 
 func (d *maildrop) hash(ctx context.Context, id mailaccess.EmailID) (sum [sha256.Size]byte, err error) {
-	content, err := d.sess.Content(ctx, id)
+	content, err := d.sess.ContentToWork(ctx, id)
 	if err != nil {
 		return sum, err
 	}
