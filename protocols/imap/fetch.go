@@ -34,8 +34,8 @@ type fetch struct {
 	// rendered is what is made once and kept, of the present batch; open is the
 	// present message.
 	rendered *renderings
-	headers  *engine.Headers // of the present batch; nil: none is asked for
-	trees    *engine.Structures
+	headers  *engine.Headers    // of the present batch; nil: none is asked for
+	trees    *engine.Structures // of the present batch; nil: nobody has asked for one
 	open     opened
 	ids      []mailaccess.EmailID
 	found    []section      // of the present message
@@ -207,7 +207,6 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 	for i := range batch {
 		f.ids = append(f.ids, batch[i].EmailID)
 	}
-	f.trees = f.c.sess.Structures(f.ids, f.rendered.room)
 	f.rendered.load(ctx, batch)
 	if f.plan.sections {
 		f.clean.load(ctx, f.c, batch)
@@ -232,7 +231,10 @@ func (f *fetch) batch(ctx context.Context, batch []engine.Numbered) error {
 			return err
 		}
 	}
-	f.trees.Close(ctx)
+	if f.trees != nil {
+		f.trees.Close(ctx)
+		f.trees = nil
+	}
 	f.rendered.save(ctx)
 	f.clean.save(ctx, f.c)
 	if f.headers != nil {
@@ -249,6 +251,14 @@ func (f *fetch) loadHeaders(ctx context.Context) {
 	f.headers.Load(ctx, f.ids)
 }
 
+// structures returns the structures of the present batch.
+func (f *fetch) structures() *engine.Structures {
+	if f.trees == nil {
+		f.trees = f.c.sess.Structures(f.ids, f.rendered.room)
+	}
+	return f.trees
+}
+
 // listed returns the header fields that are kept of message i of the batch; nil when they have
 // to be read.
 func (f *fetch) listed(i int) message.Header {
@@ -262,7 +272,7 @@ func (f *fetch) listed(i int) message.Header {
 // before the first octet is written.
 func (f *fetch) message(ctx context.Context, m *engine.Numbered, i int) error {
 	open := &f.open
-	open.reset(f.c, m.EmailID, f.trees, f.listed(i))
+	open.reset(f, m.EmailID, f.listed(i))
 	defer open.close()
 	if f.plan.size && m.Size == mailaccess.SizeUnknown {
 		content, err := open.open(ctx)

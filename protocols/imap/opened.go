@@ -5,7 +5,6 @@ import (
 	"io"
 
 	"github.com/hashmail/mailaccess/mailaccess"
-	"github.com/hashmail/mailaccess/mailaccess/engine"
 	"github.com/hashmail/mailaccess/mailaccess/message"
 )
 
@@ -15,7 +14,7 @@ type opened struct {
 	c       *conn
 	id      mailaccess.EmailID
 	content mailaccess.Content
-	trees   *engine.Structures // of the messages that are answered for together; nil: it is one
+	batch   *fetch // of the messages that are answered for together; nil: it is one
 	tree    *message.Part
 	// head is how the message begins, hasHeader that its header is the first
 	// headerLen octets of it.
@@ -27,8 +26,8 @@ type opened struct {
 }
 
 // reset begins another message.
-func (o *opened) reset(c *conn, id mailaccess.EmailID, trees *engine.Structures, listed message.Header) {
-	*o = opened{c: c, id: id, head: o.head[:0], trees: trees, listed: listed}
+func (o *opened) reset(batch *fetch, id mailaccess.EmailID, listed message.Header) {
+	*o = opened{c: batch.c, id: id, head: o.head[:0], batch: batch, listed: listed}
 }
 
 func (o *opened) close() {
@@ -63,10 +62,10 @@ func (o *opened) structure(ctx context.Context) (*message.Part, error) {
 	content, err := o.open(ctx)
 	switch {
 	case err != nil || o.tree != nil:
-	case o.trees == nil:
+	case o.batch == nil:
 		o.tree, err = o.c.sess.Structure(ctx, o.id, content)
 	default:
-		o.tree, err = o.trees.Of(ctx, o.id, content)
+		o.tree, err = o.batch.structures().Of(ctx, o.id, content)
 	}
 	return o.tree, err
 }

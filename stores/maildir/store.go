@@ -131,6 +131,7 @@ type Store struct {
 	unwritten  atomic.Bool  // see writeLate
 	late       sync.Mutex   // held by writeLate
 	discarded  atomic.Bool  // the commit log lost what nobody waited for
+	upkeeping  sync.Mutex   // held during upkeep, of which there is one at a time
 	shortenDue time.Time    // see upkeep, which alone uses it
 	stop       chan struct{}
 	work       sync.WaitGroup // what runs in the background

@@ -46,6 +46,8 @@ func (a *account) stir() { a.calm.Store(false) }
 
 // upkeep does what is due.
 func (s *Store) upkeep(now time.Time) {
+	s.upkeeping.Lock()
+	defer s.upkeeping.Unlock()
 	for _, a := range s.loadedAccounts() {
 		a.upkeep(now)
 	}
