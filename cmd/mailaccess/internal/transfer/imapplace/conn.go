@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -49,7 +50,7 @@ type Config struct {
 type Place struct {
 	cfg Config
 	c   *imapclient.Client
-	raw net.Conn // below c
+	raw *patient // below c
 
 	delim    rune   // 0: there are no levels
 	prefix   string // before the names of all mailboxes but INBOX
@@ -131,7 +132,7 @@ func (p *Place) connect(ctx context.Context) (err error) {
 	}
 	stop := context.AfterFunc(ctx, func() { raw.Close() }) //nolint:errcheck // whoever waits is told
 	defer stop()
-	var conn net.Conn = &patient{Conn: raw, silence: p.cfg.Silence}
+	conn := &patient{Conn: raw, silence: p.cfg.Silence}
 	var c *imapclient.Client
 	opts := &imapclient.Options{TLSConfig: p.cfg.TLS}
 	switch p.cfg.Security {
@@ -155,7 +156,7 @@ func (p *Place) connect(ctx context.Context) (err error) {
 	if err := p.login(c, secret); err != nil {
 		return errors.Join(err, closed(c))
 	}
-	p.c, p.raw = c, raw
+	p.c, p.raw = c, conn
 	return nil
 }
 
@@ -267,13 +268,17 @@ func failed(op string, err error) error {
 type patient struct {
 	net.Conn
 	silence time.Duration
+	ended   atomic.Bool // reading has failed: the connection was lost
 }
 
-func (p *patient) Read(b []byte) (int, error) {
-	if err := p.Conn.SetReadDeadline(time.Now().Add(p.silence)); err != nil {
-		return 0, err
+func (p *patient) Read(b []byte) (n int, err error) {
+	if err = p.Conn.SetReadDeadline(time.Now().Add(p.silence)); err == nil {
+		n, err = p.Conn.Read(b)
 	}
-	return p.Conn.Read(b)
+	if err != nil {
+		p.ended.Store(true)
+	}
+	return n, err
 }
 
 func (p *patient) Write(b []byte) (int, error) {

@@ -62,8 +62,8 @@ func (p *Place) search(ctx context.Context, box transfer.Mailbox) ([]imap.UID, e
 // about, and so on: of the one that is to blame only the key is told.
 func (p *Place) about(ctx context.Context, box transfer.Mailbox, uids []imap.UID) ([]transfer.Message, error) {
 	msgs, err := p.fetch(ctx, box, uids)
-	if err == nil || ctx.Err() != nil || mailaccess.KindOf(err) != mailaccess.KindUnavailable || p.c == nil {
-		return msgs, err
+	if err == nil || ctx.Err() != nil || mailaccess.KindOf(err) != mailaccess.KindUnavailable || p.c == nil || p.raw.ended.Load() {
+		return msgs, err // a connection that was lost says nothing of the answer
 	}
 	if len(uids) == 1 {
 		return []transfer.Message{{Key: key(uids[0]), Size: -1}}, nil
