@@ -28,8 +28,11 @@ VULNCHECK ?= golang.org/x/vuln/cmd/govulncheck@v1.9.0
 vulncheck:
 	$(GO) run $(VULNCHECK) -test ./...
 
+# With RACE=-short, as in CI, properties are tried a fifth as often as `make test` tries them:
+# what races mostly does so in each trial.
+RACE ?=
 race:
-	$(GO) test -race ./...
+	$(GO) test -race $(RACE) ./...
 
 # Each fuzz target for FUZZTIME, a number of inputs: a duration (10m) is for a search by
 # hand, since the fuzzer now and then reports its own deadline as a failure ("context
