@@ -91,6 +91,7 @@ func TestScram(t *testing.T) {
 					if err := pythonLogin("login.py", protocol, "kept from it", d.cert)(t, login{d, addr, sha256, "demo", false, mails}); !errors.Is(err, errRefused) {
 						t.Errorf("a client that was told that there is no -PLUS: %v", err)
 					}
+					d.refused(t, protocol+" scram: authentication failed")
 				})
 			}
 		}
