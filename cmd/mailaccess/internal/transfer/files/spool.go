@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/transfer"
 	"github.com/hashmail/mailaccess/mailaccess/message"
 )
 
@@ -135,4 +136,16 @@ func (l *LF) Finish() (int64, error) {
 		}
 	}
 	return l.n, nil
+}
+
+// Yield yields the n-th message, which was spooled, or why it could not be. It reports whether
+// more is wanted.
+func Yield(yield func(transfer.Body, error) bool, n int, s *Spooled, err error) bool {
+	b := transfer.Body{N: n, Err: Failed("read", err)}
+	if err != nil {
+		return yield(b, nil)
+	}
+	defer s.Close() //nolint:errcheck // it was only read
+	b.Size, b.Reader = s.Size(), s.Reader()
+	return yield(b, nil)
 }

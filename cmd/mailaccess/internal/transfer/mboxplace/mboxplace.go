@@ -242,15 +242,7 @@ func (p *Place) Read(ctx context.Context, box transfer.Mailbox, msgs []transfer.
 				return
 			}
 			s, err := files.Spool(content(f, at))
-			b := transfer.Body{N: i, Err: files.Failed("read", err)}
-			if err == nil {
-				b.Size, b.Reader = s.Size(), s.Reader()
-			}
-			more := yield(b, nil)
-			if err == nil {
-				s.Close() //nolint:errcheck // it was only read
-			}
-			if !more {
+			if !files.Yield(yield, i, s, err) {
 				return
 			}
 		}

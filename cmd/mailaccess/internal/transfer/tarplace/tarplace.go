@@ -271,15 +271,7 @@ func (p *Place) Read(ctx context.Context, mailbox transfer.Mailbox, msgs []trans
 			}
 			e := b.entries[msgs[i].Key]
 			s, err := p.spool(e)
-			body := transfer.Body{N: i, Err: files.Failed("read", err)}
-			if err == nil {
-				body.Size, body.Reader = s.Size(), s.Reader()
-			}
-			more := yield(body, nil)
-			if err == nil {
-				s.Close() //nolint:errcheck // it was only read
-			}
-			if !more {
+			if !files.Yield(yield, i, s, err) {
 				return
 			}
 		}
