@@ -172,23 +172,28 @@ func highestModSeq(ctx context.Context, view *engine.View, uids mailaccess.UIDSe
 	return highest, nil
 }
 
+// maxNumber is what a space and a number take at most, in octets.
+const maxNumber = 1 + 10
+
 // sendPlain writes a response that lists numbers one by one.
 func (c *conn) sendPlain(a *searchAnswer, f found, highest mailaccess.ModSeq) error {
-	if err := c.w.End(append(append(c.w.Begin(), "* "...), a.plain...)); err != nil {
-		return err
-	}
+	b := append(append(c.w.Begin(), "* "...), a.plain...)
+	var digits imapwire.Ascending
 	for first, last := range f.runs(c.view.UIDs(), a.how) {
 		// n may be the highest number that there can be.
 		for n := first; ; n++ {
-			if err := c.w.End(imapwire.AppendNumber(append(c.w.Begin(), ' '), n)); err != nil {
-				return err
+			b = digits.Append(append(b, ' '), n)
+			if cap(b)-len(b) < maxNumber {
+				if err := c.w.End(b); err != nil {
+					return err
+				}
+				b = c.w.Begin()
 			}
 			if n == last {
 				break
 			}
 		}
 	}
-	b := c.w.Begin()
 	if highest != 0 {
 		b = imapwire.AppendNumber(append(b, " (MODSEQ "...), uint64(highest))
 		b = append(b, ')')

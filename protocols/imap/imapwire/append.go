@@ -18,6 +18,25 @@ func AppendNumber[N ~uint32 | ~uint64](dst []byte, n N) []byte {
 	return strconv.AppendUint(dst, uint64(n), 10)
 }
 
+// Ascending appends numbers of which most are a little above the one before, as in the
+// answer to SEARCH. The zero value is ready for use.
+type Ascending struct {
+	digits [10]byte // of the number that was appended last
+	n      int
+	last   uint32
+}
+
+// Append appends n, which may be any number, in decimal digits.
+func (a *Ascending) Append(dst []byte, n uint32) []byte {
+	if k := a.n - 1; k >= 0 && n >= a.last && n-a.last <= uint32('9'-a.digits[k]) {
+		a.digits[k] += byte(n - a.last) // nothing is carried
+	} else {
+		a.n = len(AppendNumber(a.digits[:0], n))
+	}
+	a.last = n
+	return append(dst, a.digits[:a.n]...)
+}
+
 // AppendNil appends NIL.
 func AppendNil(dst []byte) []byte { return append(dst, "NIL"...) }
 

@@ -234,6 +234,21 @@ func TestAppendNumbers(t *testing.T) {
 	}
 }
 
+func TestAscending(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var a Ascending
+		var got, want []byte
+		n := rapid.Uint32().Draw(t, "first")
+		for range 40 {
+			got, want = a.Append(append(got, ' '), n), AppendNumber(append(want, ' '), n)
+			n += rapid.OneOf(rapid.Uint32Range(0, 12), rapid.Uint32()).Draw(t, "more")
+		}
+		if string(got) != string(want) {
+			t.Fatalf("got %s, want %s", got, want)
+		}
+	})
+}
+
 func TestAppendText(t *testing.T) {
 	for _, tt := range []struct {
 		in     string
