@@ -92,6 +92,29 @@ func (m *Matcher) Decide(msg *mailaccess.Message) (matches, decided bool) {
 	return t == yes, t != unknown
 }
 
+// MatchesAll reports whether the expression matches every message.
+func (m *Matcher) MatchesAll() bool { return m.root.op == opTrue }
+
+// NeedsFlagsOnly reports whether the flags of a message decide whether it matches: whether
+// [Matcher.MatchFlags] says so.
+func (m *Matcher) NeedsFlagsOnly() bool { return m.root.needsFlagsOnly() }
+
+func (n *node) needsFlagsOnly() bool {
+	for i := range n.kids {
+		if !n.kids[i].needsFlagsOnly() {
+			return false
+		}
+	}
+	return n.op <= opOr || n.op == opFlags
+}
+
+// MatchFlags reports whether messages with these flags match an expression that asks for
+// nothing else.
+func (m *Matcher) MatchFlags(f mailaccess.Flags) bool {
+	matches, _ := m.Decide(&mailaccess.Message{Flags: f})
+	return matches
+}
+
 // NeedsFields reports whether the expression tests single header fields or the sent date:
 // whether [Matcher.DecideHeader] may decide more than [Matcher.Decide].
 func (m *Matcher) NeedsFields() bool { return m.root.needsFields(m.needles) }

@@ -70,6 +70,52 @@ func TestColdOpenReadsLittle(t *testing.T) {
 	}
 }
 
+// What is unseen or deleted, and which messages there are, is searched without reading a row,
+// and any flags without opening a file.
+func TestSearchOfFlagsReadsLittle(t *testing.T) {
+	const n = 1_000
+	g := newGround(t)
+	g.pretend(n)
+	h := g.account(g.open(nil), "ann")
+	m, err := h.Lookup(t.Context(), mailaccess.Inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release, err := h.Hold(t.Context(), m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	flag := func(f mailaccess.SystemFlags) mailaccess.Expr {
+		return mailaccess.HasFlags{Flags: mailaccess.Flags{System: f}}
+	}
+	unseen := mailaccess.Not{X: flag(mailaccess.FlagSeen)}
+	word, err := mailaccess.NewKeywords("$NotJunk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		e    mailaccess.Expr
+		want int
+		rows bool
+	}{
+		{unseen, n / 10, false},
+		{mailaccess.And{}, n, false},
+		{mailaccess.And{mailaccess.UIDIn{UIDs: mailaccess.UIDSetRange(1, 100)}, mailaccess.Not{X: flag(mailaccess.FlagDeleted)}}, 90, false},
+		{mailaccess.Or{unseen, flag(mailaccess.FlagDeleted)}, n / 10, false},
+		{mailaccess.HasFlags{Flags: mailaccess.Flags{Keywords: word}}, n / 20, true},
+	} {
+		var found mailaccess.Found
+		ops := g.during(func() { found, err = h.Search(t.Context(), m.ID, test.e) })
+		if err != nil || !found.Exact || found.UIDs.Len() != test.want {
+			t.Errorf("%v: found %d, exact %v, %v; want %d", test.e, found.UIDs.Len(), found.Exact, err, test.want)
+		}
+		if read := octetsRead(ops) > 0; read != test.rows || openedFiles(ops) > 0 {
+			t.Errorf("%v: %d octets read, %d message files opened", test.e, octetsRead(ops), openedFiles(ops))
+		}
+	}
+}
+
 // What clients list of messages that were seen once comes without a look into their files,
 // after a start too.
 func TestSeenFilesStayClosed(t *testing.T) {

@@ -51,25 +51,39 @@ func (h *handle) list(ctx context.Context, op string, box mailaccess.MailboxID, 
 
 // batch reads the next rows, and reports whether there may be more.
 func (h *handle) batch(ctx context.Context, op string, box mailaccess.MailboxID, uids *mailaccess.UIDSet, in func(*mailbox) mailaccess.UIDSet, first bool, from mailaccess.UID, since mailaccess.ModSeq, rows []index.Message) (n int, more bool, err error) {
+	if !first {
+		in = nil
+	}
+	err = h.piece(ctx, op, box, uids, in, func(b *mailbox) {
+		n = b.ix.NextMessages(from, *uids, since, rows)
+		more = n == len(rows)
+	})
+	return n, more, err
+}
+
+// piece does a piece of work on the rows of uids, which are what in returns of the mailbox,
+// unless in is nil, and with the account locked. Without uids there is nothing to do.
+func (h *handle) piece(ctx context.Context, op string, box mailaccess.MailboxID, uids *mailaccess.UIDSet, in func(*mailbox) mailaccess.UIDSet, work func(*mailbox)) error {
 	if err := h.begin(ctx, op, mailaccess.RightRead); err != nil {
-		return 0, false, err
+		return err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b, err := h.box(op, box)
 	if err != nil {
-		return 0, false, err
+		return err
 	}
-	if first {
-		if *uids = in(b); uids.IsEmpty() {
-			return 0, false, nil
-		}
+	if in != nil {
+		*uids = in(b)
+	}
+	if uids.IsEmpty() {
+		return nil
 	}
 	if b, err = h.loaded(op, box); err != nil {
-		return 0, false, err
+		return err
 	}
-	n = b.ix.NextMessages(from, *uids, since, rows)
-	return n, n == len(rows), nil
+	work(b)
+	return nil
 }
 
 // MailboxChanges returns what changed in a mailbox. Its cost, and that of ranging over the

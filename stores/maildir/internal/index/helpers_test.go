@@ -181,6 +181,35 @@ type raiseFloor struct{ n mailaccess.ModSeq }
 func (f raiseFloor) index(m *Mailbox) { m.RaiseFloor(f.n) }
 func (f raiseFloor) model(w *model)   { w.raiseFloor(f.n) }
 
+// flagsDiffer compares what FindFlags finds with what it should.
+func flagsDiffer(m *Mailbox, w *model) error {
+	in := m.UIDs().Without(m.UIDs().Select(m.UIDs().Len() / 2))
+	since := m.ModSeq() / 2
+	for name, match := range map[string]func(mailaccess.Flags) bool{
+		"seen":    func(f mailaccess.Flags) bool { return f.System.Has(mailaccess.FlagSeen) },
+		"unseen":  func(f mailaccess.Flags) bool { return !f.System.Has(mailaccess.FlagSeen) },
+		"keyword": func(f mailaccess.Flags) bool { return f.Keywords.Len()%2 == 1 },
+	} {
+		var found, want mailaccess.UIDSetBuilder
+		for from := mailaccess.UID(1); from != 0; {
+			next := m.FindFlags(from, in, since, 3, match, &found)
+			if next != 0 && next <= from {
+				return fmt.Errorf("%s: to go on at %d after %d", name, next, from)
+			}
+			from = next
+		}
+		for _, u := range w.uids() {
+			if r := w.rows[u]; in.Contains(u) && r.ModSeq > since && match(r.Flags) {
+				want.AddUID(u)
+			}
+		}
+		if !found.Set().Equal(want.Set()) {
+			return fmt.Errorf("%s: found %v, want %v", name, found.Set(), want.Set())
+		}
+	}
+	return nil
+}
+
 // differs reports how m is not what w says; the rows are compared only when they are
 // loaded. It changes nothing but what FileName keeps.
 func differs(m *Mailbox, w *model) error {
@@ -208,6 +237,9 @@ func differs(m *Mailbox, w *model) error {
 		if name != w.names[u] {
 			return fmt.Errorf("message %d has name %+v, want %+v", u, name, w.names[u])
 		}
+	}
+	if err := flagsDiffer(m, w); err != nil {
+		return err
 	}
 	if err := leftOver(m); err != nil {
 		return err

@@ -133,7 +133,21 @@ func TestManyKeywordSets(t *testing.T) {
 				t.Fatalf("message %d has %q, want %q", i+1, r.Flags.Keywords, want[i])
 			}
 		}
+		asked := 0
+		var found mailaccess.UIDSetBuilder
+		m.FindFlags(1, m.UIDs(), 0, 2*n, func(f mailaccess.Flags) bool {
+			asked++
+			return f.Keywords.Has("w0")
+		}, &found)
+		if found.Set().Len() != (n+1)/2 || asked != n {
+			t.Errorf("found %d of %d messages, asked %d times", found.Set().Len(), n, asked)
+		}
 		m.SetFlags(m.UIDs(), mailaccess.Flags{}, 2)
+		asked = 0
+		m.FindFlags(1, m.UIDs(), 0, 2*n, func(f mailaccess.Flags) bool { asked++; return true }, &found)
+		if asked != 1 {
+			t.Errorf("asked %d times of the same flags", asked)
+		}
 		if len(m.kw.late) != 0 || !m.Keywords().IsEmpty() || len(m.kw.index) != 0 {
 			t.Errorf("%d late sets, %d sets, keywords %q are left", len(m.kw.late), len(m.kw.index), m.Keywords())
 		}

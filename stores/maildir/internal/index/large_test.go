@@ -180,6 +180,22 @@ func BenchmarkNext(b *testing.B) {
 	}
 }
 
+func BenchmarkFindFlags(b *testing.B) {
+	const n = 100_000
+	d := root(b)
+	build(b, d, "box", n)
+	m := load(b, d, "box")
+	b.ReportAllocs()
+	for b.Loop() {
+		var found mailaccess.UIDSetBuilder
+		m.FindFlags(1, m.UIDs(), 0, n, func(f mailaccess.Flags) bool { return !f.System.Has(mailaccess.FlagSeen) }, &found)
+		if found.Set().Len() != n/10 {
+			b.Fatal(found.Set().Len())
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/row")
+}
+
 // One flag, and all, of a large mailbox: to apply, and to bring to the disk.
 func BenchmarkFlags(b *testing.B) {
 	const n = 1_000_000

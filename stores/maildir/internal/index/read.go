@@ -31,10 +31,18 @@ func (m *Mailbox) Get(uid mailaccess.UID) (Row, bool) {
 func (m *Mailbox) Next(from mailaccess.UID, in mailaccess.UIDSet, since mailaccess.ModSeq, buf []Row) int {
 	n := 0
 	var z zone
-	m.each(from, in, since, len(buf), func(c *cell) {
-		m.row(c, &buf[n], &z)
-		n++
-	})
+	for cells := range m.spans(from, in, since) {
+		for i := range cells {
+			if cells[i].modseq <= since {
+				continue
+			}
+			if n == len(buf) {
+				return n
+			}
+			m.row(&cells[i], &buf[n], &z)
+			n++
+		}
+	}
 	return n
 }
 
@@ -48,10 +56,18 @@ type Message struct {
 func (m *Mailbox) NextMessages(from mailaccess.UID, in mailaccess.UIDSet, since mailaccess.ModSeq, buf []Message) int {
 	n := 0
 	var z zone
-	m.each(from, in, since, len(buf), func(c *cell) {
-		m.message(c, &buf[n], &z)
-		n++
-	})
+	for cells := range m.spans(from, in, since) {
+		for i := range cells {
+			if cells[i].modseq <= since {
+				continue
+			}
+			if n == len(buf) {
+				return n
+			}
+			m.message(&cells[i], &buf[n], &z)
+			n++
+		}
+	}
 	return n
 }
 
@@ -65,38 +81,85 @@ func (m *Mailbox) message(c *cell, r *Message, last *zone) {
 	r.Email, r.Thread = c.email, c.thread
 }
 
-// each calls do for at most so many rows, as Next says.
-func (m *Mailbox) each(from mailaccess.UID, in mailaccess.UIDSet, since mailaccess.ModSeq, most int, do func(*cell)) {
-	t := m.rows()
-	if most == 0 {
-		return
-	}
-	i, j := 0, 0
-	for r := range in.RangesFrom(from) {
-		if k := t.find(i, r.First); k != i {
-			i, j = k, 0
+// FindFlags adds to found the messages of in at or above from whose number is above since and
+// whose flags match. It looks at no more rows than most, or a few more, and returns where to
+// go on, 0 when there are no more. match is asked of few messages: what it said of the same
+// flags is remembered. It needs the rows.
+func (m *Mailbox) FindFlags(from mailaccess.UID, in mailaccess.UIDSet, since mailaccess.ModSeq, most int, match func(mailaccess.Flags) bool, found *mailaccess.UIDSetBuilder) (next mailaccess.UID) {
+	var said flagsMemo
+	var run mailaccess.UIDRange // that is not in found yet
+	for cells := range m.spans(from, in, since) {
+		if most <= 0 {
+			next = cells[0].uid
+			break
 		}
-		for ; i < len(t.chunks) && t.chunks[i].first() <= r.Last; i, j = i+1, 0 {
-			c := &t.chunks[i]
-			if c.max > since {
-				j += search(c.cells[j:], r.First)
-				for ; j < len(c.cells) && c.cells[j].uid <= r.Last; j++ {
-					x := &c.cells[j]
-					if x.modseq <= since {
-						continue
-					}
-					do(x)
-					if most--; most == 0 {
-						return
-					}
+		most -= len(cells)
+		for i := range cells {
+			c := &cells[i]
+			if c.modseq <= since || !said.match(m, c, match) {
+				continue
+			}
+			if run.Last+1 == c.uid && run.Last != 0 {
+				run.Last = c.uid
+				continue
+			}
+			found.AddRange(run.First, run.Last)
+			run = mailaccess.UIDRange{First: c.uid, Last: c.uid}
+		}
+	}
+	found.AddRange(run.First, run.Last)
+	return next
+}
+
+// flagsMemo remembers what was said of flags, of the last that fell on each place.
+type flagsMemo [256]struct {
+	flags uint32 // system flags and number of the keywords
+	said  bool
+	match bool
+}
+
+func (f *flagsMemo) match(m *Mailbox, c *cell, match func(mailaccess.Flags) bool) bool {
+	if c.keywords == keywordsLate { // which says nothing of the keywords
+		return match(m.flags(c))
+	}
+	flags := uint32(c.keywords)<<8 | uint32(c.system)
+	e := &f[(uint16(c.system)^c.keywords*31)%uint16(len(f))]
+	if !e.said || e.flags != flags {
+		e.flags, e.said, e.match = flags, true, match(m.flags(c))
+	}
+	return e.match
+}
+
+// spans yields the rows of in at or above from, ascending, as they lie next to each other in
+// memory. Of those that have no number above since it passes over many.
+func (m *Mailbox) spans(from mailaccess.UID, in mailaccess.UIDSet, since mailaccess.ModSeq) iter.Seq[[]cell] {
+	t := m.rows()
+	return func(yield func([]cell) bool) {
+		i, j := 0, 0
+		for r := range in.RangesFrom(from) {
+			if k := t.find(i, r.First); k != i {
+				i, j = k, 0
+			}
+			for ; i < len(t.chunks) && t.chunks[i].first() <= r.Last; i, j = i+1, 0 {
+				c := &t.chunks[i]
+				if c.max <= since {
+					continue
 				}
-				if j < len(c.cells) {
+				j += search(c.cells[j:], r.First)
+				end := len(c.cells)
+				if c.last() > r.Last {
+					end = j + search(c.cells[j:], r.Last+1)
+				}
+				if j < end && !yield(c.cells[j:end]) {
+					return
+				}
+				if j = end; j < len(c.cells) {
 					break
 				}
 			}
-		}
-		if i == len(t.chunks) {
-			break
+			if i == len(t.chunks) {
+				break
+			}
 		}
 	}
 }
