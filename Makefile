@@ -52,13 +52,13 @@ bench:
 # Measures this server beside Debian's Dovecot on this machine: see docs/performance.md.
 PEERS ?= --messages 10000 --repeat 5
 bench-peers:
-	cmd/mailaccess/internal/bench/peers/install
+	cmd/mailaccess/internal/bench/peers/install $(PEERS)
 	$(GO) run ./cmd/mailaccess bench peers $(PEERS)
 
 # The same at different sizes: how what is done for one message or connection grows.
 GROWTH ?=
 bench-growth:
-	cmd/mailaccess/internal/bench/peers/install
+	cmd/mailaccess/internal/bench/peers/install $(GROWTH)
 	$(GO) run ./cmd/mailaccess bench growth $(GROWTH)
 
 # Kills a process that serves a Maildir store CRASH times, and looks what is left.

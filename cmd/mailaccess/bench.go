@@ -157,9 +157,10 @@ func (o *benchRun) run(cmd *cobra.Command) error {
 	}
 	p := newProgressLine(cmd.ErrOrStderr())
 	defer p.end()
-	options.Progress = p.workload
+	options.Progress = p.run
 	if t.IMAP != "" {
-		if err := bench.Seed(ctx, t, options.Corpus, func(n int) { p.say("seeding: %d of %d messages", n, o.messages) }); err != nil {
+		p.step("seeding: %d messages", o.messages)
+		if err := bench.Seed(ctx, t, options.Corpus, func(n int) { p.count("seeding: %d of %d messages", n, o.messages) }); err != nil {
 			return err
 		}
 	}
@@ -302,7 +303,7 @@ read one: as an MTA delivers them, with lines that end in LF. DIR must not be th
 			}
 			p := newProgressLine(cmd.ErrOrStderr())
 			defer p.end()
-			return c.WriteMaildir(ctx, filepath.Clean(args[0]), crlf, func(n int) { p.say("%d of %d messages", n, c.Messages) })
+			return c.WriteMaildir(ctx, filepath.Clean(args[0]), crlf, func(n int) { p.count("%d of %d messages", n, c.Messages) })
 		},
 	}
 	f := cmd.Flags()
@@ -312,35 +313,52 @@ read one: as an MTA delivers them, with lines that end in LF. DIR must not be th
 	return cmd
 }
 
-// progressLine is a line on a terminal that says what is done; elsewhere there is none.
+// progressLine says what is done: in one line on a terminal, which changes; elsewhere in a line for each step.
 type progressLine struct {
-	w    io.Writer // nil: none
-	last time.Time
-	any  bool
+	w        io.Writer
+	terminal bool
+	begun    time.Time
+	last     time.Time
+	any      bool
+	workload string // that is being run
 }
 
 func newProgressLine(w io.Writer) *progressLine {
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return &progressLine{w: w}
-	}
-	return &progressLine{}
+	f, ok := w.(*os.File)
+	return &progressLine{w: w, terminal: ok && term.IsTerminal(int(f.Fd())), begun: time.Now()}
 }
 
-func (p *progressLine) workload(workload, target string, run, runs int) {
+// run says which run of a workload begins.
+func (p *progressLine) run(workload, target string, run, runs int) {
+	if !p.terminal {
+		if workload != p.workload {
+			p.workload = workload
+			p.step("%s", workload)
+		}
+		return
+	}
 	what := fmt.Sprintf("run %d of %d", run, runs)
 	if run == 0 {
 		what = "warming up"
 	}
-	p.last = time.Time{}
-	p.say("%s: %s: %s", workload, target, what)
+	p.step("%s: %s: %s", workload, target, what)
 }
 
-func (p *progressLine) say(format string, args ...any) {
-	if p.w == nil || time.Since(p.last) < 100*time.Millisecond {
+// step says what begins.
+func (p *progressLine) step(format string, args ...any) {
+	if !p.terminal {
+		fmt.Fprintf(p.w, "%4.0f s: "+format+"\n", append([]any{time.Since(p.begun).Seconds()}, args...)...)
 		return
 	}
 	p.last, p.any = time.Now(), true
 	fmt.Fprintf(p.w, "\r\x1b[K"+format, args...)
+}
+
+// count is step for what begins many times in a second: a terminal shows some of them.
+func (p *progressLine) count(format string, args ...any) {
+	if p.terminal && time.Since(p.last) >= 100*time.Millisecond {
+		p.step(format, args...)
+	}
 }
 
 func (p *progressLine) end() {

@@ -69,10 +69,10 @@ func (o *benchGrowth) run(cmd *cobra.Command) (err error) {
 	defer func() { err = errors.Join(err, remove()) }()
 	p := newProgressLine(cmd.ErrOrStderr())
 	defer p.end()
-	options.Progress = p.workload
+	options.Progress = p.run
 	g, err := peers.MeasureGrowth(ctx, peers.GrowthOptions{
 		Options: peers.Options{
-			Bench: options, Servers: append([]string{peers.Ours}, o.peers...), Dir: dir, Version: "mailaccess " + buildVersion(), Say: p.say,
+			Bench: options, Servers: append([]string{peers.Ours}, o.peers...), Dir: dir, Version: "mailaccess " + buildVersion(), Say: p.step,
 		},
 		Messages: o.sizes, Memory: o.memory, Connections: o.idle, MostOfPeers: o.peersIdle,
 	})

@@ -54,9 +54,9 @@ func (o *benchPeers) run(cmd *cobra.Command) (err error) {
 	defer func() { err = errors.Join(err, remove()) }()
 	p := newProgressLine(cmd.ErrOrStderr())
 	defer p.end()
-	options.Progress = p.workload
+	options.Progress = p.run
 	r, err := peers.Run(ctx, peers.Options{
-		Bench: options, Servers: append([]string{peers.Ours}, o.peers...), Dir: dir, CRLF: o.crlf, Version: "mailaccess " + buildVersion(), Say: p.say,
+		Bench: options, Servers: append([]string{peers.Ours}, o.peers...), Dir: dir, CRLF: o.crlf, Version: "mailaccess " + buildVersion(), Say: p.step,
 	})
 	p.end()
 	if err != nil {

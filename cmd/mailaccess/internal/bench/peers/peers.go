@@ -41,10 +41,11 @@ type kind struct {
 	memory bool // store
 	sdbox  bool
 	sync   bool
+	cyrus  bool
 }
 
 // files says whether the server finds its mail as files, or has to be given it.
-func (k kind) files() bool { return !k.memory && !k.sdbox }
+func (k kind) files() bool { return !k.memory && !k.sdbox && !k.cyrus }
 
 func kinds() []kind {
 	return []kind{
@@ -53,6 +54,7 @@ func kinds() []kind {
 		{name: "dovecot", about: "Maildir, mail_fsync = optimized"},
 		{name: "dovecot-always", about: "Maildir, mail_fsync = always", sync: true},
 		{name: "dovecot-sdbox", about: "sdbox, mail_fsync = optimized", sdbox: true},
+		{name: "cyrus", about: "its own format, in which messages are files", cyrus: true},
 	}
 }
 
@@ -106,6 +108,7 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 		return nil, err
 	}
 	r := &Result{}
+	o.Say("measuring the machine")
 	if r.Physics, err = MeasurePhysics(ctx, dir); err != nil {
 		return nil, err
 	}
@@ -246,8 +249,11 @@ func (o *Options) startWithMail(ctx context.Context, k kind, f files, dir string
 	if err := f.owner.take(f.dir); err != nil {
 		return nil, err
 	}
-	if k.ours {
+	switch {
+	case k.ours:
 		return startOurs(ctx, k, o.Version, f)
+	case k.cyrus:
+		return startCyrus(ctx, k, f)
 	}
 	return startDovecot(ctx, k, f)
 }
@@ -255,13 +261,16 @@ func (o *Options) startWithMail(ctx context.Context, k kind, f files, dir string
 // firstOpen lets a server take in the mail, or gives it the mail. Then it is started anew, and has the
 // mailbox open once: what taking in left in its memory would hide what connections take.
 func (o *Options) firstOpen(ctx context.Context, s *server, k kind) error {
-	o.Say("%s: taking in", k.name)
 	if !k.files() {
+		o.Say("%s: appending %d messages", k.name, o.Bench.Corpus.Messages)
 		if err := bench.Seed(ctx, s.target(), o.Bench.Corpus, nil); err != nil || k.memory {
 			return err
 		}
-	} else if err := o.openOnce(ctx, s, k); err != nil {
-		return err
+	} else {
+		o.Say("%s: taking in %d messages", k.name, o.Bench.Corpus.Messages)
+		if err := o.openOnce(ctx, s, k); err != nil {
+			return err
+		}
 	}
 	if err := s.stop(); err != nil {
 		return err

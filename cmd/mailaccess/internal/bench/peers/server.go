@@ -4,6 +4,7 @@ package peers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,6 +89,7 @@ type server struct {
 	ended   chan struct{} // closed when it has ended
 	err     error         // why, once it has
 	ports   ports
+	end     syscall.Signal // that ends it in order; 0: SIGTERM
 }
 
 // ports are where a server listens, on 127.0.0.1.
@@ -148,7 +150,7 @@ func (s *server) start(ctx context.Context) error {
 
 // stop ends the server in order, or after a while at once.
 func (s *server) stop() error {
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := s.cmd.Process.Signal(cmp.Or(s.end, syscall.SIGTERM)); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop %s: %w", s.name, err)
 	}
 	select {
