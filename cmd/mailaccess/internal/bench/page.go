@@ -131,6 +131,9 @@ func (r *Result) detail() string {
 	s := fmt.Sprintf("%s %ss a second; p50 %s, p99 %s, longest %s", number(median(r.each(func(s Sample) float64 { return float64(s.Units) / s.Wall.Seconds() }))), r.Unit,
 		duration(func(s Sample) float64 { return float64(s.P50) }), duration(func(s Sample) float64 { return float64(s.P99) }),
 		duration(func(s Sample) float64 { return float64(s.Max) }))
+	if text := r.unsettledText(); text != "" {
+		s += "; " + text
+	}
 	if c := median(r.each(Sample.Memory)); c > 0 {
 		s += fmt.Sprintf("; %s of memory a connection", Octets(c))
 	}

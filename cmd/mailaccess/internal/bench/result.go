@@ -47,6 +47,9 @@ type Sample struct {
 	Max time.Duration `json:"max"`
 	// Connection is octets of memory for each connection; 0: not measured.
 	Connection int64 `json:"connection,omitempty"`
+	// Unsettled says that the server was still at work on what it had put off when it was awaited no longer:
+	// its processor time goes on growing, and may be in what was measured next.
+	Unsettled bool `json:"unsettled,omitempty"`
 }
 
 // Write writes the report as JSON.
@@ -63,6 +66,25 @@ func ReadReport(from io.Reader) (*Report, error) {
 		return nil, fmt.Errorf("read report: %w", err)
 	}
 	return &r, nil
+}
+
+// Unsettled returns in how many runs the server did not become calm.
+func (r *Result) Unsettled() int {
+	n := 0
+	for _, s := range r.Samples {
+		if s.Unsettled {
+			n++
+		}
+	}
+	return n
+}
+
+// unsettledText says so; "" when it did in all.
+func (r *Result) unsettledText() string {
+	if r.Unsettled() == 0 {
+		return ""
+	}
+	return fmt.Sprintf("not calm after %s in %d of %d runs", settleLimit, r.Unsettled(), len(r.Samples))
 }
 
 // Result returns the result of a workload; nil when there is none.

@@ -65,7 +65,7 @@ func Measure(ctx context.Context, targets []*Target, o Options) ([]*Report, erro
 				}
 				r := &run{Context: ctx, Target: t, opts: o, corpus: o.Corpus, expect: e, samples: appended, number: max(0, number), base: base[i]}
 				if number < 0 {
-					r.opts.Duration, r.opts.Calm = o.Duration/4, settleStep
+					r.opts.Duration = o.Duration / 4
 				}
 				s, err := r.once(w)
 				var missing *notOffered
@@ -304,34 +304,47 @@ func (m *meter) read(s *Sample) error {
 // What a server puts off counts: it is awaited until it has been calm for a while.
 const (
 	settleStep  = 100 * time.Millisecond
-	settleLimit = 20 * time.Second
+	settleLimit = 5 * time.Minute // 100,000 files are renamed in that time
 )
 
-// settle is read, once the server does nothing any more.
-func (m *meter) settle(ctx context.Context, calm time.Duration, s *Sample) error {
+// settle is read, once the server does nothing any more, or is awaited no longer.
+func (m *meter) settle(ctx context.Context, calm time.Duration, s *Sample) (err error) {
 	if m.pid == 0 {
 		return nil
 	}
-	last, err := proc.CPU(m.pid)
+	s.Unsettled, err = settle(ctx, calm, func() (time.Duration, error) { return proc.CPU(m.pid) })
 	if err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
+	return m.read(s)
+}
+
+// settle waits until the processor time has hardly grown for a while, and says whether it went on to the end.
+func settle(ctx context.Context, calm time.Duration, cpu func() (time.Duration, error)) (unsettled bool, err error) {
+	last, err := cpu()
+	if err != nil {
+		return false, err
+	}
 	tick := time.NewTicker(settleStep)
 	defer tick.Stop()
-	for still, waited := time.Duration(0), time.Duration(0); still < calm && waited < settleLimit; waited += settleStep {
+	start := time.Now()
+	for still := time.Duration(0); still < calm; {
+		if time.Since(start) >= settleLimit {
+			return true, nil
+		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		case <-tick.C:
 		}
-		now, err := proc.CPU(m.pid)
+		now, err := cpu()
 		if err != nil {
-			return fmt.Errorf("server: %w", err)
+			return false, err
 		}
 		if still += settleStep; now-last > settleStep/50 {
 			still = 0
 		}
 		last = now
 	}
-	return m.read(s)
+	return false, nil
 }

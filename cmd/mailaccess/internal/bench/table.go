@@ -28,6 +28,9 @@ func WriteTable(w io.Writer, r *Report) error {
 		if c := median(one.each(Sample.Memory)); c > 0 {
 			note = fmt.Sprintf(" (%s a connection)", Octets(c))
 		}
+		if text := one.unsettledText(); text != "" {
+			note += ", " + text
+		}
 		fmt.Fprintf(t, "%s\t%s %ss\t%s\t%s\t%s\t%s\t%s\t%s\t%s%s\t\n", one.Workload,
 			number(median(one.each(func(s Sample) float64 { return float64(s.Units) / s.Wall.Seconds() }))), one.Unit,
 			Octets(median(one.each(func(s Sample) float64 { return float64(s.Octets) / s.Wall.Seconds() }))),
@@ -50,13 +53,22 @@ func WriteComparison(w io.Writer, theirs, ours string, list []Comparison) error 
 			continue
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t\n", c.Workload, c.WallText(), c.CPU,
-			Duration(median(c.Theirs.each(Sample.CPUEach))), Duration(median(c.Ours.each(Sample.CPUEach))))
+			c.Theirs.CPUText(), c.Ours.CPUText())
 		if c.Memory.Known() {
 			fmt.Fprintf(t, "  memory of a connection\t\t%s\t%s\t%s\t\n", c.Memory,
 				Octets(median(c.Theirs.each(Sample.Memory))), Octets(median(c.Ours.each(Sample.Memory))))
 		}
 	}
 	return t.Flush()
+}
+
+// CPUText is the processor time of a unit as text, and says so where it is not all that there will be.
+func (r *Result) CPUText() string {
+	text := Duration(r.Median(Sample.CPUEach))
+	if more := r.unsettledText(); more != "" {
+		text += " (" + more + ")"
+	}
+	return text
 }
 
 // Missing says why there is nothing to compare; "" when there is.

@@ -75,7 +75,7 @@ func (r *run) block() int { return min(500, max(1, r.messages()/20)) }
 func workloads() []*workload {
 	first, idle := idleWorkloads()
 	return slices.Concat(first, sessionWorkloads(), fetchWorkloads(), searchWorkloads(), resyncWorkloads(), writeWorkloads(), idle,
-		pop3Workloads(), mixedWorkloads())
+		pop3Workloads(), mixedWorkloads(), flagWorkloads())
 }
 
 // Names returns the names of all workloads, in order.

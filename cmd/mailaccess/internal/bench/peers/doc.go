@@ -65,7 +65,7 @@ func (r *Result) markdown() string {
 				continue
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", c.Workload, c.WallText(), c.CPU,
-				bench.Duration(c.Theirs.Median(bench.Sample.CPUEach)), bench.Duration(c.Ours.Median(bench.Sample.CPUEach)),
+				c.Theirs.CPUText(), c.Ours.CPUText(),
 				bench.Duration(c.Theirs.Median(bench.Sample.Slow)), bench.Duration(c.Ours.Median(bench.Sample.Slow)))
 			if c.Memory.Known() {
 				fmt.Fprintf(&b, "| %s: memory of a connection | | %s times its memory | %s | %s | | |\n", c.Workload, c.Memory,
