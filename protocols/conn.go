@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -194,6 +195,38 @@ func (c *Conn) Write(p []byte) (int, error) {
 		err = c.abort(err)
 	}
 	return n, err
+}
+
+// ReadFrom implements io.ReaderFrom. What an *io.LimitedReader has of an *os.File goes out
+// without being copied, where the channel is plain TCP and the system can do that.
+func (c *Conn) ReadFrom(src io.Reader) (int64, error) {
+	part, to := c.sendable(src)
+	if to == nil {
+		buf := copyPool.Get().(*[32 << 10]byte)
+		defer copyPool.Put(buf)
+		return io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{src}, buf[:])
+	}
+	n, err := c.wire.sendFile(to, part)
+	if err != nil {
+		err = c.abort(err)
+	}
+	return n, err
+}
+
+// copyPool is a cache; what is in it cannot be observed.
+var copyPool = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// sendable returns src if it is a part of a file, and what can take one; else nil.
+func (c *Conn) sendable(src io.Reader) (*io.LimitedReader, io.ReaderFrom) {
+	part, _ := src.(*io.LimitedReader)
+	if part == nil || c.upgraded.Load() != nil || c.given != nil {
+		return nil, nil
+	}
+	if _, file := part.R.(*os.File); !file {
+		return nil, nil
+	}
+	to, _ := c.wire.Conn.(io.ReaderFrom)
+	return part, to
 }
 
 // channel returns what the protocol talks over at present.

@@ -1,6 +1,7 @@
 package protocols
 
 import (
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -60,7 +61,7 @@ func (w *wire) Write(p []byte) (int, error) {
 func (w *wire) writeOnce(p []byte) (n int, err error) {
 	for {
 		start := time.Now()
-		if !w.arm(start) {
+		if !w.arm(start, w.eager) {
 			return n, ErrWriteTimeout
 		}
 		m, err := w.Conn.Write(p[n:])
@@ -78,6 +79,34 @@ func (w *wire) writeOnce(p []byte) (n int, err error) {
 	}
 }
 
+// sendFile writes what src has left of a file, which a TCP connection has the kernel do. A
+// write that was interrupted could not be continued, since who knows how far the file was read.
+func (w *wire) sendFile(to io.ReaderFrom, src *io.LimitedReader) (n int64, err error) {
+	if w.turn.rest() {
+		defer w.turn.work()
+	}
+	for piece := (io.LimitedReader{R: src.R}); src.N > 0; {
+		start := time.Now()
+		if !w.arm(start, true) {
+			return n, ErrWriteTimeout
+		}
+		piece.N = min(src.N, chunk)
+		want := piece.N
+		m, err := to.ReadFrom(&piece)
+		n += m
+		src.N -= m
+		w.out.Add(m)
+		w.spend(time.Since(start), int(m))
+		switch {
+		case err != nil && isTimeout(err):
+			return n, ErrWriteTimeout
+		case err != nil || m < want: // the file ends
+			return n, err
+		}
+	}
+	return n, nil
+}
+
 func (w *wire) spend(wait time.Duration, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -86,8 +115,8 @@ func (w *wire) spend(wait time.Duration, n int) {
 
 // arm sees to it that a write that begins now ends when patience does, and reports
 // false when that is at an end. A deadline still ahead and not after the one
-// wanted stays: waking up early costs less than moving a timer for each write.
-func (w *wire) arm(now time.Time) bool {
+// wanted stays, unless eager: waking up early costs less than moving a timer for each write.
+func (w *wire) arm(now time.Time, eager bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	left := w.patience.left(w.timeout)
@@ -96,7 +125,7 @@ func (w *wire) arm(now time.Time) bool {
 	case left == 0:
 		return false
 	case want.Equal(w.armed),
-		!w.eager && !want.IsZero() && w.armed.After(now) && !w.armed.After(want):
+		!eager && !want.IsZero() && w.armed.After(now) && !w.armed.After(want):
 		return true
 	}
 	w.armed = want

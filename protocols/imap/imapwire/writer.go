@@ -8,7 +8,7 @@ import (
 
 const (
 	flushSize = 16 << 10 // what waits is sent from this size on
-	writeSize = 32 << 10
+	writeSize = 48 << 10
 )
 
 // writePool is a cache; what is in it cannot be observed.
@@ -165,11 +165,7 @@ func (w *Writer) WriteLiteral(n int64, kind LiteralKind, write func(io.Writer) e
 	}
 	w.lit = literalWriter{w: w, left: n, clean: kind != LiteralText}
 	w.nul = w.nul && w.lit.clean
-	var dst io.Writer = &w.lit
-	if w.lit.clean {
-		dst = readerFromWriter{&w.lit}
-	}
-	err := write(dst)
+	err := write(&w.lit)
 	if w.err == nil {
 		switch {
 		case err != nil:
@@ -240,31 +236,47 @@ func (l *literalWriter) writeReplaced(p []byte) (int, error) {
 	return done, nil
 }
 
-// readerFromWriter adds io.ReaderFrom to a literalWriter that does not look at
-// the data.
-type readerFromWriter struct{ *literalWriter }
-
-// ReadFrom hands src to the connection, at most as far as the literal goes. It
-// passes an *io.LimitedReader on as it is, which is what net.TCPConn
-// recognises.
-func (l readerFromWriter) ReadFrom(src io.Reader) (int64, error) {
+// ReadFrom reads the data from src, at most as far as the literal goes, straight into the
+// buffer of what waits. A large file that need not be looked at is handed to the connection,
+// as an *io.LimitedReader, which is what net.TCPConn recognises.
+func (l *literalWriter) ReadFrom(src io.Reader) (done int64, err error) {
 	if l.w == nil {
 		return 0, io.ErrClosedPipe
 	}
-	lr, ok := src.(*io.LimitedReader)
-	if !ok || lr.N > l.left {
-		lr = &io.LimitedReader{R: src, N: l.left}
-	}
-	if rf, ok := l.w.dst.(io.ReaderFrom); ok && lr.N >= flushSize {
-		if err := l.w.flushFrom(1); err != nil {
-			return 0, err
+	if lr, ok := src.(*io.LimitedReader); ok && l.clean && flushSize <= lr.N && lr.N <= l.left {
+		if rf, ok := l.w.dst.(io.ReaderFrom); ok {
+			return l.hand(rf, lr)
 		}
-		n, err := rf.ReadFrom(lr)
-		l.w.sent += n
-		l.left -= n
-		return n, err
 	}
-	buf := copyPool.Get().(*[32 << 10]byte)
-	defer copyPool.Put(buf)
-	return io.CopyBuffer(l.literalWriter, lr, buf[:])
+	for err == nil && l.left > 0 {
+		b := l.w.Begin()
+		room := b[len(b):cap(b)]
+		var n int
+		n, err = src.Read(room[:min(int64(len(room)), l.left)])
+		piece := room[:n]
+		if !l.clean && bytes.IndexByte(piece, 0) >= 0 {
+			replaceNUL(piece)
+			l.w.nul = true
+		}
+		done += int64(n)
+		l.left -= int64(n)
+		if werr := l.w.End(b[:len(b)+n]); werr != nil {
+			return done, werr
+		}
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return done, err
+}
+
+// hand lets the connection read src, after what waits.
+func (l *literalWriter) hand(rf io.ReaderFrom, src *io.LimitedReader) (int64, error) {
+	if err := l.w.flushFrom(1); err != nil {
+		return 0, err
+	}
+	n, err := rf.ReadFrom(src)
+	l.w.sent += n
+	l.left -= n
+	return n, err
 }

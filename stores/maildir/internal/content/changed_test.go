@@ -127,9 +127,9 @@ func (w *fastWriter) Write(p []byte) (int, error) { return w.got.Write(p) }
 func (w *fastWriter) ReadFrom(r io.Reader) (int64, error) {
 	l, ok := r.(*io.LimitedReader)
 	if !ok {
-		return 0, errors.New("not what net.TCPConn knows")
+		return io.Copy(plainWriter{w}, r) // what is looked after
 	}
-	_, w.fast = l.R.(*os.File)
+	_, w.fast = l.R.(*os.File) // what net.TCPConn knows
 	n, err := io.CopyN(plainWriter{w}, r, w.after)
 	if err != nil {
 		return n, err

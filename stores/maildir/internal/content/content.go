@@ -140,50 +140,30 @@ func (c *Content) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), end
 }
 
-// WriteRange implements [mailaccess.Content].
+// WriteRange implements [mailaccess.Content]. A w that is an io.ReaderFrom reads for itself,
+// straight into memory of its own.
 func (c *Content) WriteRange(w io.Writer, off, n int64) (int64, error) {
 	const op = "write content"
 	if err := c.ready(op, off, n); err != nil || n == 0 {
 		return 0, err
 	}
-	if c.lines != nil {
-		s := c.stream(op, off, n)
-		defer s.close()
-		return c.pieces(op, w, s.buf.out[:], n, func(p []byte, _ int64) error { return s.read(p) })
-	}
 	sent, err := c.send(op, w, off, n)
 	if err != nil {
 		return sent, err
 	}
-	buf := buffers.Get().(*buffer)
-	defer buffers.Put(buf)
-	rest, err := c.pieces(op, w, buf.out[:], n-sent, func(p []byte, at int64) error { return c.pread(op, p, off+sent+at) })
-	return sent + rest, err
-}
-
-// pieces writes n octets that read reads, from 0 on, piece by piece. The last piece is
-// written when the file is found unchanged after it was read.
-func (c *Content) pieces(op string, w io.Writer, buf []byte, n int64, read func(p []byte, at int64) error) (int64, error) {
-	var done int64
-	for done < n {
-		p := buf[:min(int64(len(buf)), n-done)]
-		err := read(p, done)
-		if err == nil && done+int64(len(p)) == n {
-			err = c.unchanged(op)
-		}
-		if err != nil {
-			return done, err
-		}
-		k, err := w.Write(p)
-		done += int64(k)
-		if err == nil && k < len(p) {
-			err = io.ErrShortWrite
-		}
-		if err != nil {
-			return done, err
-		}
+	s := c.stream(op, off+sent, n-sent)
+	defer s.close()
+	var buf []byte
+	if _, ok := w.(io.ReaderFrom); !ok {
+		b := buffers.Get().(*buffer)
+		defer buffers.Put(b)
+		buf = b[:]
 	}
-	return done, nil
+	rest, err := io.CopyBuffer(w, s, buf)
+	if sent += rest; err == nil && sent < n {
+		err = io.ErrShortWrite
+	}
+	return sent, err
 }
 
 const (
@@ -197,7 +177,7 @@ const (
 // kernel do. It returns how much was written: nothing if that is not possible. The
 // file's read offset is one: others who want it meanwhile go another way.
 func (c *Content) send(op string, w io.Writer, off, n int64) (int64, error) {
-	if n < sendFrom {
+	if n < sendFrom || c.lines != nil {
 		return 0, nil
 	}
 	rf, ok := w.(io.ReaderFrom)
@@ -271,12 +251,8 @@ func (c *Content) Close() error {
 	return nil
 }
 
-// buffer is for one read at a time: in for what has to be converted, out for what is
-// written.
-type buffer struct {
-	in  [16 << 10]byte
-	out [32 << 10]byte
-}
+// buffer is for one who reads or writes.
+type buffer [32 << 10]byte
 
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 

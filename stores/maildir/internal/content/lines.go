@@ -3,6 +3,7 @@ package content
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"io"
 	"slices"
 	"sort"
 	"sync"
@@ -134,41 +135,68 @@ func (l *lines) load(b []byte, was fsys.Info, m Measured) {
 	l.blocks, l.loaded = slices.Clip(blocks), len(blocks)
 }
 
-// stream reads a file with bare LFs on from some place. It holds a buffer.
+// stream reads a range of a message on from some place. It is in nobody's hands once it is
+// closed.
 type stream struct {
 	c   *Content
 	op  string
-	at  place
-	off int64  // where reading is to begin
-	end int64  // where it will end
-	in  []byte // of the file, from at on
-	buf *buffer
+	off int64 // in canonical form, where reading goes on
+	end int64 // and where it ends
+	at  place // of a file with bare LFs, how far it was read: not after off
+	in  []byte
+	raw [16 << 10]byte // what has to be converted is read into it; in is the end of that
 }
+
+var streams = sync.Pool{New: func() any { return new(stream) }}
 
 // stream begins reading n octets from off on.
-func (c *Content) stream(op string, off, n int64) stream {
-	return stream{c: c, op: op, at: c.lines.before(off), off: off, end: off + n, buf: buffers.Get().(*buffer)}
+func (c *Content) stream(op string, off, n int64) *stream {
+	s := streams.Get().(*stream)
+	s.c, s.op, s.off, s.end = c, op, off, off+n
+	if c.lines != nil {
+		s.at = c.lines.before(off)
+	}
+	return s
 }
 
-// close gives the buffer back and leaves a note of where the reading stopped.
+// close gives the memory back and leaves a note of where the reading stopped.
 func (s *stream) close() {
-	s.c.lines.stopped(s.at)
-	buffers.Put(s.buf)
-	s.buf, s.in = nil, nil
+	if s.c.lines != nil {
+		s.c.lines.stopped(s.at)
+	}
+	s.c, s.in = nil, nil
+	streams.Put(s)
+}
+
+// Read implements io.Reader. The last octets are handed out when the file is found unchanged
+// after they were read.
+func (s *stream) Read(p []byte) (int, error) {
+	p = p[:min(int64(len(p)), s.end-s.off)]
+	if err := s.read(p); err != nil {
+		return 0, err
+	}
+	if s.off < s.end {
+		return len(p), nil
+	}
+	if err := s.c.unchanged(s.op); err != nil {
+		return 0, err
+	}
+	return len(p), io.EOF
 }
 
 // read fills p with what comes next.
 func (s *stream) read(p []byte) error {
-	if s.at.canon < s.off {
-		if err := s.skip(); err != nil {
-			return err
-		}
+	if s.c.lines == nil {
+		err := s.c.pread(s.op, p, s.off)
+		s.off += int64(len(p))
+		return err
+	}
+	if err := s.skip(); err != nil {
+		return err
 	}
 	for n := 0; n < len(p); {
-		if len(s.in) == 0 && !s.at.state.LF {
-			if err := s.fill(); err != nil {
-				return err
-			}
+		if err := s.fill(); err != nil {
+			return err
 		}
 		n += s.convert(p[n:])
 	}
@@ -180,22 +208,21 @@ func (s *stream) read(p []byte) error {
 	return nil
 }
 
-// skip goes to where reading is to begin.
+// skip goes to where reading goes on. It counts lines rather than convert them: of half as
+// many octets as are to be passed no more than those become.
 func (s *stream) skip() error {
-	for s.at.canon < s.off {
-		left := s.off - s.at.canon
-		if len(s.in) == 0 && !s.at.state.LF {
-			if err := s.fill(); err != nil {
-				return err
-			}
+	var passed [64]byte
+	for left := s.off - s.at.canon; left > 0; left = s.off - s.at.canon {
+		if err := s.fill(); err != nil {
+			return err
 		}
-		if p := s.at; !p.state.LF {
-			if p.pass(s.in); p.canon <= s.off {
-				s.at, s.in = p, nil
-				continue
-			}
+		n := min(left/2, int64(len(s.in)))
+		if left <= int64(len(passed)) || s.at.state.LF {
+			s.convert(passed[:min(left, int64(len(passed)))])
+			continue
 		}
-		s.convert(s.buf.out[:min(left, int64(len(s.buf.out)))])
+		s.at.pass(s.in[:n])
+		s.in = s.in[n:]
 	}
 	return nil
 }
@@ -208,19 +235,22 @@ func (s *stream) convert(p []byte) int {
 	return written
 }
 
-// fill reads on in the file: no more than can be wanted to the end, and not past the
-// block.
+// fill reads on in the file if nothing is there to be converted: no more than can be wanted to
+// the end, and not past the block.
 func (s *stream) fill() error {
+	if len(s.in) > 0 || s.at.state.LF {
+		return nil
+	}
 	if s.at.file%tableBlock == 0 && !s.c.lines.note(s.at) {
 		return fail(s.op, mailaccess.KindCorrupt, errLines)
 	}
-	n := min(s.end-s.at.canon, int64(len(s.buf.in)), tableBlock-s.at.file%tableBlock, s.c.measured.FileSize-s.at.file)
+	n := min(s.end-s.at.canon, int64(len(s.raw)), tableBlock-s.at.file%tableBlock, s.c.measured.FileSize-s.at.file)
 	if n <= 0 {
 		return fail(s.op, mailaccess.KindCorrupt, errLines)
 	}
-	if err := s.c.pread(s.op, s.buf.in[:n], s.at.file); err != nil {
+	if err := s.c.pread(s.op, s.raw[:n], s.at.file); err != nil {
 		return err
 	}
-	s.in = s.buf.in[:n]
+	s.in = s.raw[:n]
 	return nil
 }

@@ -54,8 +54,8 @@ func measure(ctx context.Context, op string, f fsys.File) (fsys.Info, Measured, 
 				l.note(p) // of a table that just begins, which cannot contradict
 			}
 			// Both sizes are powers of two: a block ends where a buffer does.
-			n, err := f.ReadAt(buf.out[:], p.file)
-			p.pass(buf.out[:n])
+			n, err := f.ReadAt(buf[:], p.file)
+			p.pass(buf[:n])
 			if err == io.EOF {
 				break
 			}

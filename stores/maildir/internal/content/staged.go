@@ -32,7 +32,7 @@ type Staged struct {
 	usable  func() error
 	size    int64 // accepted
 	buf     *buffer
-	held    int // octets in buf.out, which are not in the file yet
+	held    int // octets in buf, which are not in the file yet
 	sealed  bool
 	closed  bool
 	err     error // of an earlier write: what the file holds is not known
@@ -81,12 +81,12 @@ func (s *Staged) Write(p []byte) (int, error) {
 	}
 	for rest := p; len(rest) > 0; {
 		n := len(rest)
-		if s.held == 0 && n >= len(s.buf.out) {
+		if s.held == 0 && n >= len(s.buf) {
 			s.write(op, rest)
 		} else {
-			n = copy(s.buf.out[s.held:], rest)
-			if s.held += n; s.held == len(s.buf.out) {
-				s.write(op, s.buf.out[:])
+			n = copy(s.buf[s.held:], rest)
+			if s.held += n; s.held == len(s.buf) {
+				s.write(op, s.buf[:])
 				s.held = 0
 			}
 		}
@@ -111,7 +111,7 @@ func (s *Staged) flush(op string) error {
 		return err
 	}
 	if s.held > 0 {
-		s.write(op, s.buf.out[:s.held])
+		s.write(op, s.buf[:s.held])
 		s.held = 0
 	}
 	s.release()
