@@ -29,8 +29,7 @@ type benchServer struct {
 
 func newBenchServer(tb testing.TB, n int) *benchServer {
 	tb.Helper()
-	// The cache is as large as 100,000 messages need.
-	store := memory.New(&memory.Options{DerivedBytes: 256 << 20})
+	store := memory.New(nil)
 	fill(tb, store, n)
 	e, err := engine.New(engine.Options{Store: store, Authenticator: auth.Static(map[string]string{"demo": "demo"})})
 	if err != nil {

@@ -45,7 +45,7 @@ type account struct {
 	retained []retained // ascending by number
 	opened   list.List  // of *handle, in the order of opening; only when retaining
 
-	derived derivedCache // has its own lock
+	derived derivedCache // has its own lock, which may be taken while mu is held
 	leases  leases       // has its own lock
 }
 
@@ -84,6 +84,25 @@ func (a *account) newID(n uint64) string {
 	id = append(id, a.store.tag...)
 	id = append(id, '-')
 	return string(strconv.AppendUint(id, n, 36))
+}
+
+// emailNumber returns from which number newID made the id of a message.
+func (a *account) emailNumber(id mailaccess.EmailID) (n uint64, ok bool) {
+	digits, ok := strings.CutPrefix(string(id), a.store.tag)
+	if !ok || len(digits) < 2 || len(digits) > 1+12 || digits[0] != '-' || digits[1] == '0' {
+		return 0, false
+	}
+	for _, c := range []byte(digits[1:]) {
+		switch {
+		case '0' <= c && c <= '9':
+			n = n*36 + uint64(c-'0')
+		case 'a' <= c && c <= 'z':
+			n = n*36 + uint64(c-'a') + 10
+		default:
+			return 0, false
+		}
+	}
+	return n, true
 }
 
 // box returns a mailbox that exists. a.mu is held.

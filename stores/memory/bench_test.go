@@ -2,6 +2,7 @@ package memory
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -134,6 +135,31 @@ func BenchmarkExpunge(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkDerived asks for an item of each of 100,000 messages, 64 at once, as each of so
+// many connections does at the same time as there are processors (-cpu 1,2).
+func BenchmarkDerived(b *testing.B) {
+	const n = 100_000
+	f := newFixture(b, nil)
+	ids := f.emails(n)
+	f.pass("a", ids, 300)
+	b.ResetTimer()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			found := 0
+			for batch := range slices.Chunk(ids, 64) {
+				for range f.Derived(ctx, "a", batch) {
+					found++
+				}
+			}
+			if found != n {
+				b.Errorf("found %d", found)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/item")
 }
 
 func BenchmarkDeliver(b *testing.B) {

@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -9,78 +8,6 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 )
-
-func (f *fixture) derivedIDs(kind mailaccess.DerivedKind, ids ...mailaccess.EmailID) string {
-	f.Helper()
-	var have []string
-	for d, err := range f.Derived(ctx, kind, ids) {
-		f.must(err)
-		have = append(have, string(d.ID)+"="+string(d.Bytes[:1]))
-	}
-	return strings.Join(have, " ")
-}
-
-// The cache keeps what was used last, within its limit.
-func TestDerivedLimit(t *testing.T) {
-	const each = 1000 + 1 + derivedOverhead
-	f := newFixture(t, &Options{DerivedBytes: 3 * each})
-	put := func(id mailaccess.EmailID, size int) {
-		t.Helper()
-		f.must(f.PutDerived(ctx, "x/1", []mailaccess.Derived{{ID: id, Bytes: slices.Repeat([]byte(id), size)}}))
-		if f.derived.size > f.derived.limit || len(f.derived.entries) != f.derived.order.Len() {
-			t.Fatalf("%d octets in %d entries", f.derived.size, len(f.derived.entries))
-		}
-	}
-	want := func(want string) {
-		t.Helper()
-		var have []string
-		for e := f.derived.order.Front(); e != nil; e = e.Next() {
-			have = append(have, string(e.Value.(*derivedEntry).key.id))
-		}
-		if got := strings.Join(have, ""); got != want {
-			t.Errorf("kept %q, want %q", got, want)
-		}
-	}
-	put("a", 1000)
-	put("b", 1000)
-	put("c", 1000)
-	want("cba")
-	if got := f.derivedIDs("x/1", "a", "z"); got != "a=a" {
-		t.Errorf("got %q", got)
-	}
-	put("d", 1000)
-	want("dac")
-	put("c", 10) // smaller than before
-	want("cda")
-	put("e", 700)
-	want("ecda")
-	put("e", 5000) // too big for the cache; what was there is out of date
-	want("cda")
-	if got := f.derivedIDs("x/2", "c"); got != "" {
-		t.Errorf("another kind has %q", got)
-	}
-	put("f", 1000)
-	put("g", 1000)
-	put("h", 1000)
-	want("hgf")
-	if want := int64(3 * each); f.derived.size != want {
-		t.Errorf("size %d, want %d", f.derived.size, want)
-	}
-}
-
-func TestDerivedKeepsItsOwnBytes(t *testing.T) {
-	f := newFixture(t, nil)
-	b := []byte("abc")
-	f.must(f.PutDerived(ctx, "x/1", []mailaccess.Derived{{ID: "i", Bytes: b}}))
-	b[0] = 'X'
-	if got := f.derivedIDs("x/1", "i"); got != "i=a" {
-		t.Errorf("got %q", got)
-	}
-	f.must(f.PutDerived(ctx, "x/1", []mailaccess.Derived{{ID: "i", Bytes: make([]byte, mailaccess.MaxDerived+1)}}))
-	if got := f.derivedIDs("x/1", "i"); got != "" {
-		t.Errorf("one octet too many was kept, or the old value: %.10q", got)
-	}
-}
 
 func TestDerivedKinds(t *testing.T) {
 	f := newFixture(t, nil)

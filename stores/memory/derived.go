@@ -1,82 +1,13 @@
 package memory
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"iter"
-	"slices"
-	"sync"
+	"math"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 )
-
-// derivedCache keeps what was used last, up to a number of octets.
-type derivedCache struct {
-	limit int64
-
-	mu      sync.Mutex
-	entries map[derivedKey]*list.Element
-	order   list.List // of derivedEntry, the last used in front
-	size    int64
-}
-
-type derivedKey struct {
-	kind mailaccess.DerivedKind
-	id   mailaccess.EmailID
-}
-
-type derivedEntry struct {
-	key   derivedKey
-	bytes []byte // never changed
-}
-
-// derivedOverhead is about what an entry costs beyond its bytes and its id.
-const derivedOverhead = 200
-
-func (e *derivedEntry) size() int64 {
-	return int64(len(e.bytes)+len(e.key.id)) + derivedOverhead
-}
-
-func (d *derivedCache) get(key derivedKey) ([]byte, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	elem := d.entries[key]
-	if elem == nil {
-		return nil, false
-	}
-	d.order.MoveToFront(elem)
-	return elem.Value.(*derivedEntry).bytes, true
-}
-
-func (d *derivedCache) put(key derivedKey, b []byte) {
-	e := &derivedEntry{key, b}
-	keep := len(b) <= mailaccess.MaxDerived && e.size() <= d.limit
-	if keep {
-		e.bytes = slices.Clone(b)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if old := d.entries[key]; old != nil {
-		d.drop(old)
-	}
-	if !keep {
-		return
-	}
-	if d.entries == nil {
-		d.entries = make(map[derivedKey]*list.Element)
-	}
-	d.entries[key] = d.order.PushFront(e)
-	for d.size += e.size(); d.size > d.limit; {
-		d.drop(d.order.Back())
-	}
-}
-
-func (d *derivedCache) drop(elem *list.Element) {
-	e := d.order.Remove(elem).(*derivedEntry)
-	delete(d.entries, e.key)
-	d.size -= e.size()
-}
 
 // Derived yields what is kept.
 func (h *handle) Derived(ctx context.Context, kind mailaccess.DerivedKind, ids []mailaccess.EmailID) iter.Seq2[mailaccess.Derived, error] {
@@ -85,6 +16,7 @@ func (h *handle) Derived(ctx context.Context, kind mailaccess.DerivedKind, ids [
 			yield(mailaccess.Derived{}, err)
 			return
 		}
+		seen := derivedItems{block: math.MaxUint64}
 		for i, id := range ids {
 			if i%chunkLen == chunkLen-1 {
 				if err := h.derive(ctx, "derived", kind); err != nil {
@@ -92,7 +24,15 @@ func (h *handle) Derived(ctx context.Context, kind mailaccess.DerivedKind, ids [
 					return
 				}
 			}
-			if b, ok := h.derived.get(derivedKey{kind, id}); ok && !yield(mailaccess.Derived{ID: id, Bytes: b}, nil) {
+			n, ok := h.emailNumber(id)
+			if !ok {
+				continue
+			}
+			// Messages that arrived together are asked for together.
+			if block := n / derivedBlockLen; block != seen.block {
+				h.derived.look(kind, block, &seen)
+			}
+			if b, ok := seen.item(n % derivedBlockLen); ok && !yield(mailaccess.Derived{ID: id, Bytes: b}, nil) {
 				return
 			}
 		}
@@ -104,10 +44,40 @@ func (h *handle) PutDerived(ctx context.Context, kind mailaccess.DerivedKind, it
 	if err := h.derive(ctx, "put derived", kind); err != nil {
 		return err
 	}
-	for _, d := range items {
-		h.derived.put(derivedKey{kind, d.ID}, d.Bytes)
+	var together []derivedItem // those of one block, one of each message
+	var block, taken uint64
+	for i := range items {
+		n, ok := h.emailNumber(items[i].ID)
+		if !ok {
+			continue
+		}
+		bit := uint64(1) << (n % derivedBlockLen)
+		if n/derivedBlockLen != block || taken&bit != 0 {
+			h.derived.put(kind, block, together)
+			block, taken, together = n/derivedBlockLen, 0, together[:0]
+		}
+		taken |= bit
+		together = append(together, derivedItem{n % derivedBlockLen, items[i].Bytes})
 	}
+	h.derived.put(kind, block, together)
+	// Whatever goes from now on takes its items along.
+	h.derived.forget(h.gone(items))
 	return nil
+}
+
+// gone returns the numbers of messages that are not there any more.
+func (a *account) gone(items []mailaccess.Derived) (numbers []uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range items {
+		if a.contents[items[i].ID] != nil {
+			continue
+		}
+		if n, ok := a.emailNumber(items[i].ID); ok {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
 }
 
 func (h *handle) derive(ctx context.Context, op string, kind mailaccess.DerivedKind) error {

@@ -61,7 +61,7 @@ type Options struct {
 	HistoryLimit int
 	// DerivedBytes is how much an account keeps of what front-ends derived,
 	// in octets; 0: 256 MiB, which hold the envelopes, structures, sort and
-	// thread keys and previews of 100,000 messages of some parts, of 2.7 KB each.
+	// thread keys and previews of 170,000 messages of some parts, of 1.6 KB each.
 	DerivedBytes int64
 }
 

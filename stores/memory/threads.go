@@ -77,6 +77,9 @@ func (a *account) enter(c *content) {
 // letGo lets go of a content that has no place. a.mu is held.
 func (a *account) letGo(c *content) {
 	delete(a.contents, c.id)
+	if n, ok := a.emailNumber(c.id); ok {
+		a.derived.forget([]uint64{n})
+	}
 	for _, k := range c.keys {
 		known := a.threads.known[k]
 		if known.users--; known.users == 0 {
