@@ -3,7 +3,6 @@ package message
 import (
 	"bytes"
 	"iter"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -99,6 +98,14 @@ func (f Field) Plain() (text []byte, ok bool) {
 // Text returns the value decoded into UTF-8, as [DecodeText] does.
 func (f Field) Text() string { return DecodeText(f.Value()) }
 
+// AppendText appends what Text returns.
+func (f Field) AppendText(dst []byte) []byte {
+	d := newWordDecoder()
+	defer d.release()
+	d.value = appendUnfolded(d.value, f.RawValue())
+	return d.appendText(dst, d.value)
+}
+
 // Get returns the value of the first field of that name, as [Field.Value]
 // does, and whether there is one.
 func (h Header) Get(name string) (string, bool) {
@@ -159,26 +166,37 @@ const blank = " \t\r\n\x00"
 // bare CR or NUL, which no string of a protocol may hold, becomes a space.
 func unfold(b []byte) string {
 	b = bytes.Trim(b, blank)
-	if bytes.IndexByte(b, '\n') < 0 && bytes.IndexByte(b, '\r') < 0 && bytes.IndexByte(b, 0) < 0 {
+	if !folded(b) {
 		return string(b)
 	}
-	var s strings.Builder
-	s.Grow(len(b))
+	return string(appendUnfolded(make([]byte, 0, len(b)), b))
+}
+
+func folded(b []byte) bool {
+	return bytes.IndexByte(b, '\n') >= 0 || bytes.IndexByte(b, '\r') >= 0 || bytes.IndexByte(b, 0) >= 0
+}
+
+// appendUnfolded appends what unfold returns.
+func appendUnfolded(dst, b []byte) []byte {
+	b = bytes.Trim(b, blank)
+	if !folded(b) {
+		return append(dst, b...)
+	}
 	for i, c := range b {
 		switch {
 		case c == '\n':
 		case c == '\r' && i+1 < len(b) && b[i+1] == '\n':
 		case c == '\r' || c == 0:
-			s.WriteByte(' ')
+			dst = append(dst, ' ')
 		default:
-			s.WriteByte(c)
+			dst = append(dst, c)
 		}
 	}
-	return s.String()
+	return dst
 }
 
 // equalFold compares ASCII without regard to case.
-func equalFold(b []byte, s string) bool {
+func equalFold[S ~string | ~[]byte](b []byte, s S) bool {
 	if len(b) != len(s) {
 		return false
 	}

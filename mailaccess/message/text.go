@@ -1,14 +1,8 @@
 package message
 
 import (
-	"bytes"
-	"encoding/base64"
 	"io"
-	"slices"
-	"strings"
 	"unicode/utf8"
-
-	"github.com/emersion/go-message/charset"
 )
 
 // Text returns a reader of the body of the part, out of the message r, as
@@ -17,12 +11,60 @@ import (
 // valid UTF-8, in which U+FFFD stands for bytes that mean nothing. The charset
 // counts for text parts alone.
 func (p *Part) Text(r io.ReaderAt) io.Reader {
-	d, _ := p.Decoded(r)
-	if p.Type != "text" {
-		return newCharsetReader(d, "", p.Body.Len)
-	}
-	return newCharsetReader(d, p.Charset(), p.Body.Len)
+	t := new(TextReader)
+	t.Reset(p, r)
+	return checked(t, p.Body.Len)
 }
+
+// TextReader reads the text of one part after another, in memory that it uses again. The zero
+// value is ready for [TextReader.Reset].
+type TextReader struct {
+	raw      rangesReader
+	body     [1]Range
+	transfer decoder
+	charset  decoder
+	base64   base64Decoder
+	qp       qpDecoder
+	r        io.Reader
+}
+
+// Reset makes t read the body of p, out of the message r, as [Part.Text] does, but that bytes
+// which mean nothing may come as they are.
+func (t *TextReader) Reset(p *Part, r io.ReaderAt) {
+	t.Close()
+	t.body[0] = p.Body
+	t.raw = rangesReader{r: r, rs: t.body[:]}
+	t.r = &t.raw
+	switch p.Encoding {
+	case "base64":
+		t.base64 = base64Decoder{}
+		t.r = t.transfer.reset(t.r, &t.base64, p.Body.Len)
+	case "quoted-printable":
+		t.qp = qpDecoder{held: t.qp.held[:0]}
+		t.r = t.transfer.reset(t.r, &t.qp, p.Body.Len)
+	}
+	if p.Type != "text" {
+		return
+	}
+	switch c := findCharset(p.Charset()); {
+	case c == nil || c.utf8:
+	case c.encoding == nil:
+		t.r = c.reader(t.r)
+	default:
+		t.r = t.charset.reset(t.r, c.decoder(), p.Body.Len)
+	}
+}
+
+// Close lets go of the message and of what is shared. t may be used again.
+func (t *TextReader) Close() {
+	if d, ok := t.charset.undo.(*charsetDecoder); ok {
+		d.release()
+	}
+	t.charset.undo, t.r, t.raw = nil, nil, rangesReader{}
+}
+
+// Read reads on in the text.
+func (t *TextReader) Read(b []byte) (int, error) { return t.r.Read(b) }
 
 // Decoded returns a reader of the body of the part, out of the message r,
 // with its transfer encoding undone, and whether that encoding is known;
@@ -48,9 +90,9 @@ func newDecoder(r io.Reader, encoding string, size int64) (_ io.Reader, known bo
 	case "", "7bit", "8bit", "binary":
 		return r, true
 	case "base64":
-		return &decoder{r: r, size: size, decode: new(base64Decoder).decode}, true
+		return new(decoder).reset(r, new(base64Decoder), size), true
 	case "quoted-printable":
-		return &decoder{r: r, size: size, decode: new(qpDecoder).decode}, true
+		return new(decoder).reset(r, new(qpDecoder), size), true
 	}
 	return r, false
 }
@@ -58,82 +100,45 @@ func newDecoder(r io.Reader, encoding string, size int64) (_ io.Reader, known bo
 // NewCharsetReader returns a reader of r, which is in the given charset, as
 // valid UTF-8. An unknown charset, and none, is taken for UTF-8 or ASCII.
 func NewCharsetReader(r io.Reader, name string) io.Reader {
-	return newCharsetReader(r, name, decodeChunk)
+	if c := findCharset(name); c != nil && !c.utf8 {
+		r = c.reader(r)
+	}
+	return checked(r, decodeChunk)
 }
 
-// newCharsetReader is NewCharsetReader for a reader of about size bytes.
-func newCharsetReader(r io.Reader, name string, size int64) io.Reader {
-	if !isUTF8(name) {
-		if cr, err := charset.Reader(name, r); err == nil {
-			r = cr
-		}
-	}
-	return &decoder{r: r, size: size, decode: new(utf8Checker).decode}
+// checked returns a reader of r, of about size bytes, that replaces what is no UTF-8.
+func checked(r io.Reader, size int64) io.Reader {
+	return new(decoder).reset(r, new(utf8Checker), size)
 }
 
-// toUTF8 returns text in the given charset as valid UTF-8. It is short, as a rule: what
-// reads as it goes would cost more in buffers than the text is long.
-func toUTF8(b []byte, name string) string {
-	if !isUTF8(name) {
-		// The reader over bytes in memory has no errors.
-		if r, err := charset.Reader(name, bytes.NewReader(b)); err == nil {
-			b = readInto(make([]byte, 0, 2*len(b)+utf8.UTFMax), r)
-		}
-	}
-	if utf8.Valid(b) {
-		return string(b)
-	}
-	return string(new(utf8Checker).decode(make([]byte, 0, len(b)+len(b)/2), b, true))
-}
+// toUTF8 returns text in the given charset as valid UTF-8.
+func toUTF8(b []byte, name string) string { return string(appendUTF8(nil, b, findCharset(name))) }
 
-// readInto appends what r has to b.
-func readInto(b []byte, r io.Reader) []byte {
-	for {
-		b = slices.Grow(b, utf8.UTFMax) // less than a rune a decoder may not want to write
-		n, err := r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if err != nil {
-			return b
-		}
-	}
-}
-
-// isUTF8 reports whether text in the charset is UTF-8 as it is.
-func isUTF8(name string) bool {
-	switch lower(name) {
-	case "", "us-ascii", "ascii", "utf-8", "utf8":
-		return true
-	}
-	return false
-}
-
-// convert returns text in the given charset as UTF-8, and whether all of it has a
-// meaning there.
-func convert(b []byte, name string) (text string, ok bool) {
-	if isUTF8(name) {
-		return string(b), utf8.Valid(b)
-	}
-	if _, err := charset.Reader(name, nil); err != nil {
-		return string(b), false
-	}
-	text = toUTF8(b, name)
-	return text, !strings.ContainsRune(text, utf8.RuneError)
-}
-
-// decoder reads r through a decode function, which appends to dst what in
-// means and keeps what it needs of a sequence that in does not finish. It is
-// called with nothing at the end of the input.
+// decoder reads r and undoes what was done to it.
 type decoder struct {
-	r      io.Reader
-	size   int64 // what r has, about
-	decode func(dst, in []byte, end bool) []byte
-	in     []byte
-	out    []byte // decoded
-	next   int    // what of it was not read yet
-	err    error
+	r    io.Reader
+	size int64 // what r has, about
+	undo undoer
+	in   []byte
+	out  []byte // decoded
+	next int    // what of it was not read yet
+	err  error
+}
+
+// undoer appends to dst what in means, and keeps what it needs of a sequence that in does not
+// finish. It is called with end, perhaps without anything more, at the end of the input.
+type undoer interface {
+	decode(dst, in []byte, end bool) []byte
 }
 
 const decodeChunk = 8 << 10
+
+// reset makes d read r, of about size bytes, in the memory that it has.
+func (d *decoder) reset(r io.Reader, undo undoer, size int64) *decoder {
+	d.r, d.size, d.undo = r, size, undo
+	d.out, d.next, d.err = d.out[:0], 0, nil
+	return d
+}
 
 func (d *decoder) Read(b []byte) (int, error) {
 	if len(b) == 0 {
@@ -143,13 +148,12 @@ func (d *decoder) Read(b []byte) (int, error) {
 		if d.err != nil {
 			return 0, d.err
 		}
-		if d.in == nil {
-			n := min(d.size, decodeChunk-1) + 1 // one more, to see the end
+		n := int(min(d.size, decodeChunk-1)) + 1 // one more, to see the end
+		if cap(d.in) < n {
 			d.in, d.out = make([]byte, n), make([]byte, 0, n+n/8)
 		}
-		var n int
-		n, d.err = d.r.Read(d.in)
-		d.out = d.decode(d.out[:0], d.in[:n], d.err == io.EOF)
+		n, d.err = d.r.Read(d.in[:n])
+		d.out = d.undo.decode(d.out[:0], d.in[:n], d.err == io.EOF)
 		d.next = 0
 	}
 	n := copy(b, d.out[d.next:])
@@ -158,42 +162,71 @@ func (d *decoder) Read(b []byte) (int, error) {
 }
 
 // base64Decoder undoes base64 (RFC 2045, section 6.8). A padding character
-// ends a run of letters, after which another may begin.
+// ends a run of letters, after which another may begin; whatever else is no letter is
+// passed over.
 type base64Decoder struct {
-	run []byte // letters not decoded yet
+	bits uint32 // of the letters not decoded yet
+	n    int    // how many these are
 }
 
 func (d *base64Decoder) decode(dst, in []byte, end bool) []byte {
 	for i := 0; i < len(in); i++ {
-		start := i
-		for i < len(in) && isBase64(in[i]) {
-			i++
+		if d.n == 0 {
+			// The direct path: four letters at once.
+			for len(in)-i >= 4 {
+				a, b, c, e := base64Value[in[i]], base64Value[in[i+1]], base64Value[in[i+2]], base64Value[in[i+3]]
+				if (a|b|c|e)&noBase64 != 0 {
+					break
+				}
+				v := uint32(a)<<18 | uint32(b)<<12 | uint32(c)<<6 | uint32(e)
+				dst = append(dst, byte(v>>16), byte(v>>8), byte(v))
+				i += 4
+			}
+			if i == len(in) {
+				break
+			}
 		}
-		d.run = append(d.run, in[start:i]...)
-		if i < len(in) && in[i] == '=' && len(d.run) > 0 {
-			dst, d.run = appendBase64(dst, d.run), d.run[:0]
+		switch v := base64Value[in[i]]; {
+		case v&noBase64 == 0:
+			d.bits = d.bits<<6 | uint32(v)
+			if d.n++; d.n == 4 {
+				dst = append(dst, byte(d.bits>>16), byte(d.bits>>8), byte(d.bits))
+				d.n = 0
+			}
+		case in[i] == '=':
+			dst = d.flush(dst)
 		}
 	}
-	whole := len(d.run) &^ 3
 	if end {
-		whole = len(d.run)
+		dst = d.flush(dst)
 	}
-	dst = appendBase64(dst, d.run[:whole])
-	d.run = d.run[:copy(d.run, d.run[whole:])]
 	return dst
 }
 
-// appendBase64 decodes letters. Of a last group it takes the whole octets.
-func appendBase64(dst, letters []byte) []byte {
-	// All that can be wrong with letters is one at the end that is left over:
-	// six bits are no octet.
-	dst, _ = base64.RawStdEncoding.AppendDecode(dst, letters)
+// flush decodes a group that is not whole. Of that it takes the whole octets: six bits are none.
+func (d *base64Decoder) flush(dst []byte) []byte {
+	switch d.n {
+	case 2:
+		dst = append(dst, byte(d.bits>>4))
+	case 3:
+		dst = append(dst, byte(d.bits>>10), byte(d.bits>>2))
+	}
+	d.n = 0
 	return dst
 }
 
-func isBase64(c byte) bool {
-	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '+' || c == '/'
-}
+const noBase64 = 0x80
+
+// base64Value has the six bits of each letter.
+var base64Value = func() (values [256]byte) {
+	for c := range values {
+		values[c] = noBase64
+	}
+	for v, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
+		values[c] = byte(v)
+	}
+	return values
+}()
 
 // utf8Checker replaces what is no UTF-8 by U+FFFD.
 type utf8Checker struct {
@@ -204,6 +237,8 @@ func (d *utf8Checker) decode(dst, in []byte, end bool) []byte {
 	if len(d.held) > 0 {
 		in = append(d.held, in...)
 		d.held = nil
+	} else if utf8.Valid(in) {
+		return append(dst, in...)
 	}
 	for len(in) > 0 {
 		k := 0
