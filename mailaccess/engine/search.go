@@ -108,7 +108,9 @@ type search struct {
 	// what is derived from them is asked for together.
 	waiting []mailaccess.Message
 	batch   int
-	headers *Headers // of those that wait; nil: the expression tests no field
+	ids     []mailaccess.EmailID // theirs
+	subject subject              // the one that is evaluated
+	headers *Headers             // of those that wait; nil: the expression tests no field
 	header  []byte
 }
 
@@ -188,17 +190,17 @@ func (s *search) open(ctx context.Context) error {
 	if len(s.waiting) == 0 {
 		return nil
 	}
-	ids := make([]mailaccess.EmailID, len(s.waiting))
+	s.ids = s.ids[:0]
 	for i := range s.waiting {
-		ids[i] = s.waiting[i].EmailID
+		s.ids = append(s.ids, s.waiting[i].EmailID)
 	}
-	structures := s.v.s.Structures(ids, s.o.Room)
+	structures := s.v.s.Structures(s.ids, s.o.Room)
 	defer structures.Close(ctx)
 	if s.v.s.caps.Derived != nil && s.m.NeedsFields() {
 		if s.headers == nil {
 			s.headers = s.v.s.Headers(s.o.Room)
 		}
-		s.headers.Load(ctx, ids)
+		s.headers.Load(ctx, s.ids)
 		defer s.headers.Save(ctx)
 	}
 	for i := range s.waiting {
@@ -206,7 +208,8 @@ func (s *search) open(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		matches, err := s.match(ctx, i, &subject{of: structures, id: msg.EmailID})
+		s.subject = subject{of: structures, id: msg.EmailID}
+		matches, err := s.match(ctx, i, &s.subject)
 		if err != nil {
 			return err
 		}

@@ -65,6 +65,7 @@ type Matcher struct {
 	root    node
 	needles []needle
 	sent    bool // some key asks for the Date
+	header  bool // some key asks for the header of the message
 	octets  int64
 	scans   sync.Pool // of *scan
 }
@@ -78,7 +79,11 @@ func Compile(e mailaccess.Expr, opts *Options) (*Matcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Matcher{root: root, needles: c.needles, sent: c.sent, octets: c.opts.Octets}, nil
+	m := &Matcher{root: root, needles: c.needles, sent: c.sent, header: c.sent, octets: c.opts.Octets}
+	for _, n := range m.needles {
+		m.header = m.header || n.where != inBody
+	}
+	return m, nil
 }
 
 // NeedsContent reports whether there are messages whose content Match must
@@ -195,8 +200,10 @@ func (m *Matcher) matchContent(ctx context.Context, msg *mailaccess.Message, src
 	}
 	s := m.scan(ctx, msg, c)
 	defer m.done(s)
-	if t, err := s.header(); t != unknown || err != nil {
-		return t, err
+	if m.header {
+		if t, err := s.header(); t != unknown || err != nil {
+			return t, err
+		}
 	}
 	root, err := src.Structure(ctx, c)
 	if err != nil {

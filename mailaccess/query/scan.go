@@ -16,8 +16,10 @@ type scan struct {
 	find *finder
 	known
 	hits []int
+	text message.TextReader
 	buf  []byte // what is read of a text
 	head []byte // a header
+	line []byte // the text of a field
 	left int64  // octets that may still be looked at
 
 	ctx context.Context
@@ -52,8 +54,12 @@ func (s *scan) reset(ctx context.Context, msg *mailaccess.Message, c mailaccess.
 // release drops what belongs to the message.
 func (s *scan) release() {
 	s.ctx, s.msg, s.c = nil, nil, nil
+	s.text.Close()
 	if cap(s.head) > keepHeader {
 		s.head = nil
+	}
+	if cap(s.line) > keepHeader {
+		s.line = nil
 	}
 }
 
@@ -159,7 +165,7 @@ func (s *scan) part(p *message.Part) (truth, error) {
 		}
 		return unknown, nil
 	case p.Type == "text" || p.Type == "message":
-		return s.text(p)
+		return s.textPart(p)
 	}
 	return unknown, nil
 }
@@ -199,8 +205,8 @@ func (s *scan) searchHeader(h message.Header, a, b where) truth {
 	return unknown
 }
 
-// text looks at the decoded body of p.
-func (s *scan) text(p *message.Part) (truth, error) {
+// textPart looks at the decoded body of p.
+func (s *scan) textPart(p *message.Part) (truth, error) {
 	if !s.choose(inBody, inFullText) {
 		return unknown, nil
 	}
@@ -208,12 +214,13 @@ func (s *scan) text(p *message.Part) (truth, error) {
 		s.buf = make([]byte, readSize)
 	}
 	s.find.begin()
-	r := s.textReader(p)
+	// What is no UTF-8 the finder replaces itself.
+	s.text.Reset(p, s.c)
 	for s.left > 0 {
 		if err := s.ctx.Err(); err != nil {
 			return unknown, err
 		}
-		n, err := r.Read(s.buf)
+		n, err := s.text.Read(s.buf)
 		s.write(s.buf[:n])
 		if s.hit() {
 			if t := s.eval(); t != unknown {
@@ -234,20 +241,6 @@ func (s *scan) text(p *message.Part) (truth, error) {
 		return s.eval(), nil
 	}
 	return unknown, nil
-}
-
-// textReader reads the text of p. Where no charset need be undone, the finder
-// takes what is read as it is; what is no UTF-8 it replaces itself.
-func (s *scan) textReader(p *message.Part) io.Reader {
-	if p.Type == "text" {
-		switch p.Charset() {
-		case "", "us-ascii", "ascii", "utf-8", "utf8":
-		default:
-			return p.Text(s.c)
-		}
-	}
-	r, _ := p.Decoded(s.c)
-	return r
 }
 
 // choose makes the needles of those two kinds that were not found yet those
@@ -274,7 +267,8 @@ func (s *scan) writeText(f message.Field) {
 	if text, plain := f.Plain(); plain {
 		s.write(text)
 	} else {
-		s.writeString(f.Text())
+		s.line = f.AppendText(s.line[:0])
+		s.write(s.line)
 	}
 }
 
