@@ -17,7 +17,7 @@ const (
 )
 
 // SortOptions say how to sort or to thread. The zero value tells nothing and takes no
-// more than 256 MiB; a million messages take about 70 MB.
+// more than 256 MiB; a million messages take about 80 MB.
 type SortOptions struct {
 	// Progress is told how many messages were looked at.
 	Progress Progress

@@ -9,6 +9,21 @@ type Memory func(octets int64) error
 type counted struct {
 	may     Memory
 	granted int64
+	held    int64 // what grown has given
+}
+
+// grown is s with room for n elements more, of so many octets each.
+func grown[T any](c *counted, s []T, octets int64, n int) ([]T, error) {
+	if n <= cap(s)-len(s) {
+		return s, nil
+	}
+	room := max(len(s)+n, len(s)+len(s)/4+8)
+	// The old ones are there as long as they are copied.
+	if err := c.take(c.held + int64(room)*octets); err != nil {
+		return s, err
+	}
+	c.held += int64(room-cap(s)) * octets
+	return append(make([]T, 0, room), s...), nil
 }
 
 // memoryStep is how many octets are asked for at least beyond those that are needed, once

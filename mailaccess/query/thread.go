@@ -25,34 +25,41 @@ const (
 	threadAlgorithms
 )
 
-// Threader puts messages into threads. It keeps some 50 octets for each, and as many
-// for each message that they refer to.
+// Threader puts messages into threads. It keeps some 70 octets for each, and 40 for each
+// message that they refer to and that is not there.
 type Threader struct {
 	algorithm ThreadAlgorithm
 	memory    counted
 	messages  []threadMessage
 	fields    threadFields
+	subjects  *digestNumbers
 
 	// The nodes of the forest are messages and the dummies that stand for those
-	// which are only referred to. message is the index of a node's message, or -1.
+	// which are only referred to, each with the number of its id. message is the index
+	// of a node's message, or -1.
 	forest  forest
 	message []int32
-	ids     map[digest]int32
+	ids     *digestNumbers
 }
 
 type threadMessage struct {
-	subject digest // zero: empty
 	seconds int64
 	uid     mailaccess.UID
 	node    int32
+	subject int32 // its number; 0: empty
 	reply   bool
 }
 
-// What is taken into account for a message and for a node: what it has in slices and
-// maps while they grow.
+// What is taken into account, in octets.
 const (
-	threadMessageSize = 100
-	threadNodeSize    = 100
+	threadMessageSize = 24
+	threadNodeSize    = 4 + 4 // of forest.up and message
+	// threadPathSize is what a node takes more in forest.paths.
+	threadPathSize = 12 + 12/4
+	// Threads takes so much for a message and for a node, once digests are not needed
+	// any more.
+	groupedMessage = 28
+	groupedNode    = 4 + 4
 )
 
 // NewThreader makes a Threader for about n messages that takes no more than memory
@@ -62,21 +69,39 @@ func NewThreader(a ThreadAlgorithm, n int, memory Memory) (*Threader, error) {
 		return nil, threadError(mailaccess.KindInvalid, "unknown algorithm %d", a)
 	}
 	t := &Threader{algorithm: a, memory: counted{may: memory}}
-	if err := t.account(n); err != nil {
+	var err error
+	if t.messages, err = grown(&t.memory, t.messages, threadMessageSize, n); err != nil {
 		return nil, err
 	}
-	t.messages = make([]threadMessage, 0, n)
-	if a != ThreadOrderedSubject {
-		t.ids = make(map[digest]int32, n)
-		t.forest.up = make([]int32, 1, n+1)
-		t.message = make([]int32, 1, n+1)
+	if t.subjects, err = newDigestNumbers(n/4, &t.memory); err != nil || a == ThreadOrderedSubject {
+		return t, err
 	}
+	if t.ids, err = newDigestNumbers(n, &t.memory); err != nil {
+		return nil, err
+	}
+	if err := t.grow(n + 1); err != nil {
+		return nil, err
+	}
+	t.forest.up, t.message = append(t.forest.up, 0), append(t.message, 0) // node 0 is none
 	return t, nil
 }
 
-// account checks that there may be messages messages.
-func (t *Threader) account(messages int) error {
-	return t.memory.take(int64(messages)*threadMessageSize + int64(len(t.message))*threadNodeSize)
+// grow makes room for n nodes more.
+func (t *Threader) grow(n int) (err error) {
+	if t.forest.up, err = grown(&t.memory, t.forest.up, threadNodeSize/2, n); err == nil {
+		t.message, err = grown(&t.memory, t.message, threadNodeSize/2, n)
+	}
+	return err
+}
+
+// account checks that there may be what is there, now and in Threads.
+func (t *Threader) account() error {
+	messages, nodes := int64(cap(t.messages)), int64(cap(t.message))
+	paths := int64(0)
+	if t.forest.paths != nil {
+		paths = nodes * threadPathSize
+	}
+	return t.memory.take(paths + max(t.memory.held, messages*(threadMessageSize+groupedMessage)+nodes*(threadNodeSize+groupedNode)))
 }
 
 // Add takes a message in; messages come in ascending order of UIDs. key is what
@@ -87,24 +112,36 @@ func (t *Threader) Add(m *mailaccess.Message, key []byte) (ok bool, err error) {
 	if !t.fields.read(key) {
 		return false, nil
 	}
-	added := threadMessage{subject: t.fields.subject, seconds: t.fields.seconds, uid: m.UID, reply: t.fields.reply}
+	added := threadMessage{seconds: t.fields.seconds, uid: m.UID, reply: t.fields.reply}
 	if !t.fields.sent {
 		added.seconds = m.Received.Unix()
 	}
+	if t.fields.subject != (digest{}) {
+		if added.subject, _, err = t.subjects.of(t.fields.subject, &t.memory); err != nil {
+			return true, err
+		}
+	}
+	if t.messages, err = grown(&t.memory, t.messages, threadMessageSize, 1); err != nil {
+		return true, err
+	}
 	if t.algorithm != ThreadOrderedSubject {
-		added.node = t.link()
+		if added.node, err = t.link(); err != nil {
+			return true, err
+		}
 		t.message[added.node] = int32(len(t.messages))
 	}
 	t.messages = append(t.messages, added)
-	return true, t.account(len(t.messages))
+	return true, t.account()
 }
 
 // link is step (1) of REFERENCES for the message in fields. It returns its node.
-func (t *Threader) link() int32 {
+func (t *Threader) link() (n int32, err error) {
 	// (A)
 	last := int32(0)
 	for refs := t.fields.references; len(refs) > 0; refs = refs[len(digest{}):] {
-		n := t.named(digest(refs))
+		if n, err = t.named(digest(refs)); err != nil {
+			return 0, err
+		}
 		if last != 0 && t.forest.parent(n) == 0 {
 			t.forest.link(n, last)
 		}
@@ -112,14 +149,22 @@ func (t *Threader) link() int32 {
 	}
 	// Of several messages with one id it is the first one's; a message without
 	// an id that nobody can refer to is as good as one with a unique id.
-	n := int32(0)
+	n = 0
 	if t.fields.hasID {
-		if n = t.named(t.fields.id); t.message[n] >= 0 {
+		if n, err = t.named(t.fields.id); err != nil {
+			return 0, err
+		}
+		if t.message[n] >= 0 {
 			n = 0
 		}
 	}
 	if n == 0 {
-		n = t.node()
+		if n, err = t.ids.next(digest{}, &t.memory); err == nil {
+			err = t.node()
+		}
+		if err != nil {
+			return 0, err
+		}
 	}
 	// (B)
 	if t.forest.parent(n) != last {
@@ -128,34 +173,40 @@ func (t *Threader) link() int32 {
 	if last != 0 && t.forest.parent(n) == 0 {
 		t.forest.link(n, last)
 	}
-	return n
+	return n, nil
 }
 
 // named returns the node with an id, which is a dummy when it is new.
-func (t *Threader) named(id digest) int32 {
-	n, ok := t.ids[id]
-	if !ok {
-		n = t.node()
-		t.ids[id] = n
+func (t *Threader) named(id digest) (int32, error) {
+	n, fresh, err := t.ids.of(id, &t.memory)
+	if fresh && err == nil {
+		err = t.node()
 	}
-	return n
+	return n, err
 }
 
-func (t *Threader) node() int32 {
+// node makes the node of the number that was given out last.
+func (t *Threader) node() error {
+	if err := t.grow(1); err != nil {
+		return err
+	}
 	t.message = append(t.message, -1)
-	return t.forest.add()
+	t.forest.add()
+	return nil
 }
 
 // Threads puts what was added into threads, after which nothing can be added.
 func (t *Threader) Threads() *Threads {
+	subjects := len(t.subjects.all)
+	t.ids, t.subjects, t.forest.paths = nil, nil, nil
 	g := newGrouping(t.messages)
 	switch t.algorithm {
 	case ThreadOrderedSubject:
-		g.orderedSubject()
+		g.orderedSubject(subjects)
 		return g.threads(g.firstRoots())
 	case ThreadReferences:
 		t.prune(g)
-		g.gatherSubjects()
+		g.gatherSubjects(subjects)
 		return g.threads(g.firstRoots())
 	default:
 		t.prune(g)
@@ -170,7 +221,7 @@ func (t *Threader) prune(g *grouping) {
 	// above is, for a dummy, the nearest message above it, or the dummy at the
 	// top; 0 if it was not looked for.
 	above := make([]int32, len(t.message))
-	held := make(map[int32]int32) // by dummies at the top; negative: the dummy in g
+	held := make([]int32, len(t.message)) // by dummies at the top: a message and one more, or less the dummy in g; 0: nothing
 	nearest := func(n int32) int32 {
 		end := n
 		for t.message[end] < 0 && above[end] == 0 && t.forest.parent(end) != 0 {
@@ -194,18 +245,18 @@ func (t *Threader) prune(g *grouping) {
 			g.up[i] = t.message[parent]
 			continue
 		}
-		first, again := held[parent]
-		switch {
-		case !again:
-			held[parent] = int32(i)
-		case first >= 0:
+		switch first := held[parent]; {
+		case first == 0:
+			held[parent] = int32(i) + 1
+		case first > 0:
 			dummy := g.dummy()
-			g.up[first], g.up[i] = dummy, dummy
+			g.up[first-1], g.up[i] = dummy, dummy
 			held[parent] = -dummy
 		default:
 			g.up[i] = -first
 		}
 	}
+	t.forest.up, t.message = nil, nil
 }
 
 func threadError(kind mailaccess.Kind, format string, a ...any) error {
@@ -257,52 +308,46 @@ func (g *grouping) isDummy(n int32) bool { return int(n) >= len(g.messages) }
 
 // orderedSubject is ORDEREDSUBJECT: the first message of a subject has the others
 // below it. Since threads are put in the order of their first messages, sorting by
-// subject before would change nothing.
-func (g *grouping) orderedSubject() {
-	firsts := make(map[digest]int32, len(g.messages))
+// subject before would change nothing. Subjects are numbered below subjects.
+func (g *grouping) orderedSubject(subjects int) {
+	firsts := make([]int32, subjects) // by subject: a message and one more; 0: none
 	for _, i := range g.order {
-		if first, ok := firsts[g.messages[i].subject]; ok {
-			g.up[i] = first
+		if first := &firsts[g.messages[i].subject]; *first != 0 {
+			g.up[i] = *first - 1
 		} else {
-			firsts[g.messages[i].subject] = i
+			*first = i + 1
 		}
 	}
 }
 
 // gatherSubjects is step (5). The children of the root are gone through in the order
 // of step (4).
-func (g *grouping) gatherSubjects() {
-	type subjectRoot struct {
-		root int32
-		slot int32 // of its subject
-	}
+func (g *grouping) gatherSubjects(subjects int) {
+	type subjectRoot struct{ root, subject int32 }
 	var (
 		roots []subjectRoot
-		slots = make(map[digest]int32)
-		table []int32 // (A): a root by slot
+		table = make([]int32, subjects) // (A): a root by subject
 	)
+	for i := range table {
+		table[i] = top // none
+	}
 	// A dummy is no reply, whatever its first child is.
 	isReply := func(n int32) bool { return !g.isDummy(n) && g.messages[n].reply }
 	// (B)
 	for root, first := range g.roots() {
 		subject := g.messages[first].subject
-		if subject == (digest{}) {
+		if subject == 0 {
 			continue
 		}
-		slot, ok := slots[subject]
-		if !ok {
-			slot = int32(len(table))
-			slots[subject] = slot
-			table = append(table, root)
-		} else if other := table[slot]; !g.isDummy(other) && (g.isDummy(root) || isReply(other) && !isReply(root)) {
-			table[slot] = root
+		if other := table[subject]; other == top || !g.isDummy(other) && (g.isDummy(root) || isReply(other) && !isReply(root)) {
+			table[subject] = root
 		}
-		roots = append(roots, subjectRoot{root, slot})
+		roots = append(roots, subjectRoot{root, subject})
 	}
 	// (C)
 	var merged []int32 // pairs of dummies: the first is the second
 	for _, r := range roots {
-		other := table[r.slot]
+		other := table[r.subject]
 		switch {
 		case other == r.root:
 		case g.isDummy(other) && g.isDummy(r.root):
@@ -312,7 +357,7 @@ func (g *grouping) gatherSubjects() {
 		default:
 			dummy := g.dummy()
 			g.up[r.root], g.up[other] = dummy, dummy
-			table[r.slot] = dummy
+			table[r.subject] = dummy
 		}
 	}
 	if len(merged) == 0 {

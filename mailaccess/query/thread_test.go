@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -308,7 +309,7 @@ func TestThreaderLimits(t *testing.T) {
 	if _, err := NewThreader(threadAlgorithms, 0, upTo(1<<20)); mailaccess.KindOf(err) != mailaccess.KindInvalid {
 		t.Errorf("unknown algorithm: %v", err)
 	}
-	th, err := NewThreader(ThreadRefs, 0, upTo(100*threadNodeSize))
+	th, err := NewThreader(ThreadRefs, 0, upTo(100*(threadNodeSize+digestSize)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,6 +320,66 @@ func TestThreaderLimits(t *testing.T) {
 	l := mail{id: "a", refs: refs}
 	if _, err := th.Add(&mailaccess.Message{UID: 1}, AppendThreadKey(nil, l.header())); mailaccess.KindOf(err) != mailaccess.KindLimit {
 		t.Errorf("too many references: %v", err)
+	}
+}
+
+// A message of a usual mailbox takes less than 80 octets to be threaded, and no more than
+// was asked for, then or later. What hangs deep takes some more.
+func TestThreaderMemory(t *testing.T) {
+	const n = 100_000
+	id := func(i int) string { return fmt.Sprint("m", i) }
+	for _, tt := range []struct {
+		name  string
+		each  int64
+		mails func(i int) mail
+	}{
+		{"usual", 80, func(i int) mail {
+			l := mail{id: id(i), subject: fmt.Sprint("subject ", i/2), date: i + 1}
+			if i%2 == 1 {
+				l.refs = []string{id(i - 1)}
+			}
+			return l
+		}},
+		{"absent, deep", 180, func(i int) mail {
+			return mail{id: id(i), subject: fmt.Sprint("subject ", i), refs: []string{fmt.Sprint("other", i), id(i - 1)}, date: i + 1}
+		}},
+		{"deep", 100, func(i int) mail { return mail{id: id(i), subject: "subject", refs: []string{id(max(0, i-1))}} }},
+		{"one subject", 80, func(i int) mail { return mail{subject: "subject"} }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			keys := make([][]byte, n)
+			for i := range keys {
+				l := tt.mails(i)
+				keys[i] = AppendThreadKey(nil, l.header())
+			}
+			for a := range threadAlgorithms {
+				var asked int64
+				heap := func() int64 {
+					var m runtime.MemStats
+					runtime.GC()
+					runtime.ReadMemStats(&m)
+					return int64(m.HeapAlloc)
+				}
+				before := heap()
+				th, err := NewThreader(a, n, func(octets int64) error { asked = octets; return nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, key := range keys {
+					if ok, err := th.Add(&mailaccess.Message{UID: mailaccess.UID(i + 1)}, key); !ok || err != nil {
+						t.Fatal(ok, err)
+					}
+				}
+				added := heap() - before
+				threads := th.Threads()
+				threaded := heap() - before
+				if asked > tt.each*n || added > asked || threaded > asked {
+					t.Errorf("algorithm %d: %d octets were asked for each message; they took %d, and then %d", a, asked/n, added/n, threaded/n)
+				}
+				runtime.KeepAlive(threads)
+				runtime.KeepAlive(th)
+			}
+		})
 	}
 }
 
