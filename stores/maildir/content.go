@@ -47,7 +47,7 @@ func (h *handle) Content(ctx context.Context, id mailaccess.EmailID) (mailaccess
 		}
 		h.noteSize(at.box, at.row.UID, c.Size())
 	}
-	return &openContent{Content: c, a: h.account, op: op, at: at, email: email}, nil
+	return &openContent{Content: c, a: h.account, op: op, at: at, email: email, learned: c.Measured() != opts.Known}, nil
 }
 
 // openContent is a content that somebody has open.
@@ -57,6 +57,8 @@ type openContent struct {
 	op    string
 	at    place
 	email uint32
+	// learned: what was measured was not known before.
+	learned bool
 }
 
 // ReadAt implements io.ReaderAt.
@@ -96,7 +98,9 @@ func (o *openContent) look(err error) {
 
 // Close closes the file.
 func (o *openContent) Close() error {
-	o.a.measured.put(o.email, o.Measured(), o.Table())
+	if table := o.Table(); o.learned || table != nil {
+		o.a.measured.put(o.email, o.Measured(), table)
+	}
 	return o.Content.Close()
 }
 

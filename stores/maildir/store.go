@@ -123,7 +123,8 @@ type Store struct {
 	bell             bell.Bell
 	notify           *notifier // nil where the system has none
 	state            storeState
-	folds            bool // the file system takes upper and lower case for one
+	folds            bool         // the file system takes upper and lower case for one
+	readable         func() error // stillUsable, which is given to each content
 
 	closed     atomic.Bool
 	openBoxes  atomic.Int64 // mailboxes whose directories are open
@@ -181,6 +182,7 @@ func open(root fsys.Dir, p pattern, opts *Options, now func() time.Time) (*Store
 func openQuiet(root fsys.Dir, p pattern, opts *Options, now func() time.Time) (*Store, error) {
 	const op = "open store"
 	s := &Store{path: p, root: root, now: now, stop: make(chan struct{}), openLimit: 1000, accounts: make(map[string]*account)}
+	s.readable = s.stillUsable
 	if opts != nil {
 		s.opts = *opts
 	}
@@ -303,8 +305,8 @@ func (s *Store) usable(ctx context.Context, op string) error {
 	return nil
 }
 
-// readable reports why what was opened cannot be used any more, if so.
-func (s *Store) readable() error { return s.usable(context.Background(), "read content") }
+// stillUsable reports why what was opened cannot be used any more, if so.
+func (s *Store) stillUsable() error { return s.usable(context.Background(), "read content") }
 
 func setDefault[T int | int64 | time.Duration](v *T, def T) {
 	if *v == 0 {

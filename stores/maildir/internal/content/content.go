@@ -44,7 +44,8 @@ type Content struct {
 	measured Measured
 	usable   func() error
 	ours     bool   // nobody else writes the file: its times say nothing
-	lines    *lines // nil when the file is canonical
+	lines    *lines // nil when the file is canonical; else table, or what measuring made
+	table    lines
 	closed   atomic.Bool
 	sending  atomic.Bool // somebody uses the file's read offset
 }
@@ -72,7 +73,7 @@ func (c *Content) open(ctx context.Context, opts *Options) (err error) {
 	if c.measured.fits(c.was) {
 		c.measured.ModTime = c.was.ModTime.Unix()
 		if c.measured.BareLF() > 0 {
-			c.lines = newLines()
+			c.lines = &c.table
 			c.lines.load(opts.Table, c.was, c.measured)
 		}
 		return nil
