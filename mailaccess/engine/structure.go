@@ -1,8 +1,8 @@
 package engine
 
 import (
-	"bytes"
 	"context"
+	"slices"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/message"
@@ -83,6 +83,7 @@ func (t *Structures) ask(ctx context.Context) {
 	t.asked = true
 	t.kept = make(map[mailaccess.EmailID][]byte, len(t.ids))
 	size := 0
+	var chunk []byte // of several trees
 	for d, err := range t.s.Derived(ctx, structureKind, t.ids) {
 		if err != nil {
 			return // a cache that fails is no cache
@@ -91,9 +92,17 @@ func (t *Structures) ask(ctx context.Context) {
 			t.partly = true
 			return
 		}
-		t.kept[d.ID] = bytes.Clone(d.Bytes)
+		n := len(d.Bytes)
+		if n > cap(chunk)-len(chunk) {
+			chunk = make([]byte, 0, max(n, min(n*len(t.ids), treeChunk)))
+		}
+		chunk = append(chunk, d.Bytes...)
+		t.kept[d.ID] = slices.Clip(chunk[len(chunk)-n:])
 	}
 }
+
+// treeChunk is how much is allocated at once for trees that are kept.
+const treeChunk = 8 << 10
 
 // Close offers what is new to the store.
 func (t *Structures) Close(ctx context.Context) {

@@ -104,7 +104,7 @@ func Decode(b []byte) (*Part, error) {
 	if crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)) != sum {
 		return nil, ErrCorrupt
 	}
-	d := treeDecoder{b: data[1:]}
+	d := newTreeDecoder(data[1:])
 	p := d.part(Range{0, 1<<63 - 1}, 1)
 	if d.bad || len(d.b) > 0 {
 		return nil, ErrCorrupt
@@ -113,8 +113,14 @@ func Decode(b []byte) (*Part, error) {
 }
 
 type treeDecoder struct {
-	b   []byte
-	bad bool
+	b      []byte // what has yet to be read
+	text   string // all of it, of which strings are parts
+	common [21]string
+	bad    bool
+}
+
+func newTreeDecoder(b []byte) treeDecoder {
+	return treeDecoder{b: b, text: string(b), common: commonStrings()}
 }
 
 // part reads a part that lies inside in.
@@ -152,6 +158,7 @@ func (d *treeDecoder) part(in Range, depth int) *Part {
 			d.bad = true
 		}
 		rest := p.Body
+		p.Children = make([]*Part, 0, min(n, 8))
 		for ; n > 0 && !d.bad; n-- {
 			c := d.part(p.Body, depth+1)
 			if c.Header.Off < rest.Off {
@@ -198,9 +205,8 @@ func (d *treeDecoder) count() int {
 func (d *treeDecoder) string() string {
 	v := d.uvarint()
 	if v&1 == 1 {
-		common := commonStrings()
-		if v>>1 < uint64(len(common)) {
-			return common[v>>1]
+		if v>>1 < uint64(len(d.common)) {
+			return d.common[v>>1]
 		}
 		d.bad = true
 		return ""
@@ -209,7 +215,7 @@ func (d *treeDecoder) string() string {
 		d.bad = true
 		return ""
 	}
-	s := string(d.b[:v>>1])
+	s := d.text[len(d.text)-len(d.b):][:v>>1]
 	d.b = d.b[v>>1:]
 	return s
 }

@@ -257,7 +257,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, _ = Decode(b)
-		d := treeDecoder{b: b} // behind the checksum, which a fuzzer does not guess
+		d := newTreeDecoder(b) // behind the checksum, which a fuzzer does not guess
 		p := d.part(Range{0, 1<<63 - 1}, 1)
 		if d.bad {
 			return
