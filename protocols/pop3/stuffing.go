@@ -15,9 +15,8 @@ type dotWriter struct {
 }
 
 var (
-	dot       = []byte(".")
-	crlf      = []byte("\r\n")
-	lineStart = []byte("\n.")
+	dot  = []byte(".")
+	crlf = []byte("\r\n")
 )
 
 // Write takes a piece of the message.
@@ -39,9 +38,9 @@ func (d *dotWriter) Write(p []byte) (int, error) {
 	taken := 0
 	for taken < len(p) {
 		part := p[taken:]
-		i := bytes.Index(part, lineStart)
+		i := lineStart(part)
 		if i >= 0 {
-			part = part[:i+2] // the dot included
+			part = part[:i+1] // the dot included
 		}
 		n, err := d.w.Write(part)
 		taken += n
@@ -56,6 +55,21 @@ func (d *dotWriter) Write(p []byte) (int, error) {
 		}
 	}
 	return taken, nil
+}
+
+// lineStart returns the place of the first dot that follows a LF, or -1. It looks for dots, of
+// which base64, and so most of what is large, has none.
+func lineStart(p []byte) int {
+	for i := 1; i < len(p); i++ {
+		j := bytes.IndexByte(p[i:], '.')
+		if j < 0 {
+			break
+		}
+		if i += j; p[i-1] == '\n' {
+			return i
+		}
+	}
+	return -1
 }
 
 // finish ends the last line, if the message did not, and the answer.
