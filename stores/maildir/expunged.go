@@ -70,9 +70,9 @@ func (a *account) keep(t *task) error {
 	if err != nil {
 		return err
 	}
-	to := keptName{time.Unix(t.time, 0), t.email, t.base + t.kept}
-	if len(to.String()) > 255 { // NAME_MAX
-		to.name = a.store.unique.Next() + t.kept
+	to := keptName{time.Unix(t.time, 0), t.email, t.base + t.kept}.String()
+	if len(to) > 255 { // NAME_MAX
+		to = keptName{time.Unix(t.time, 0), t.email, a.store.unique.Next() + t.kept}.String()
 	}
 	dir, have := t.box.at(t.place), t.base+t.suffix
 	if a.inventory != nil {
@@ -86,7 +86,7 @@ func (a *account) keep(t *task) error {
 			return err
 		}
 		dir, have = at, name
-		same, err := sameFile(dir, have, kept, to.String())
+		same, err := sameFile(dir, have, kept, to)
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,8 @@ func (a *account) keep(t *task) error {
 			return dir.Remove(have)
 		}
 	}
-	err = dir.Rename(have, kept, to.String())
+	move := func() error { return dir.Rename(have, kept, to) }
+	err = a.naming(move, naming{box: t.box, place: t.box.placeOf(dir), name: have})
 	if errors.Is(err, fs.ErrNotExist) {
 		var other error
 		if dir, have, other = a.find(t.box, t.base); other != nil {
@@ -104,7 +105,7 @@ func (a *account) keep(t *task) error {
 			}
 			return other
 		}
-		err = dir.Rename(have, kept, to.String())
+		err = a.naming(move, naming{box: t.box, place: t.box.placeOf(dir), name: have})
 	}
 	if err != nil {
 		return err

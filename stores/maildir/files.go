@@ -184,7 +184,9 @@ func (a *account) carry(t *task, src *mailbox, dir fsys.Dir, have, name string) 
 	if !t.from.Move {
 		return a.link(dir, have, t.box, name)
 	}
-	if err := dir.Rename(have, t.box.cur, name); err != nil {
+	err := a.naming(func() error { return dir.Rename(have, t.box.cur, name) },
+		naming{box: src, place: src.placeOf(dir), name: have}, naming{box: t.box, place: index.PlaceCur, name: name, came: true})
+	if err != nil {
 		return err
 	}
 	a.inventory.left(src, have)
@@ -197,7 +199,7 @@ func (a *account) carry(t *task, src *mailbox, dir fsys.Dir, have, name string) 
 
 // link gives a file a name in cur, or copies it where links cannot be made.
 func (a *account) link(from fsys.Dir, old string, b *mailbox, name string) error {
-	err := from.Link(old, b.cur, name)
+	err := a.naming(func() error { return from.Link(old, b.cur, name) }, naming{box: b, place: index.PlaceCur, name: name, came: true})
 	switch {
 	case err == nil, errors.Is(err, fs.ErrExist):
 		a.inventory.came(b, name)
@@ -244,7 +246,7 @@ func (a *account) copyFile(from fsys.Dir, old string, b *mailbox, name string) (
 	if err = errors.Join(err, dst.Close()); err != nil {
 		return err
 	}
-	return tmp.Rename(temporary, b.cur, name)
+	return a.naming(func() error { return tmp.Rename(temporary, b.cur, name) }, naming{box: b, place: index.PlaceCur, name: name, came: true})
 }
 
 // find looks for a message's file by its base, in cur and new. The directories are open.
@@ -271,6 +273,14 @@ func (b *mailbox) at(p index.Place) fsys.Dir {
 		return b.new
 	}
 	return b.cur
+}
+
+// placeOf is the inverse of at.
+func (b *mailbox) placeOf(d fsys.Dir) index.Place {
+	if d == b.new {
+		return index.PlaceNew
+	}
+	return index.PlaceCur
 }
 
 // openDirs opens the directories of a mailbox, if they are not open.

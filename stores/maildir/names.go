@@ -295,8 +295,8 @@ func (a *account) renameLed(b *mailbox) error {
 
 // rename gives a file another name.
 func (a *account) rename(b *mailbox, r renaming) error {
-	from, name := b.at(r.from.Place), r.to.Base+r.to.Suffix
-	have, err := from.Lstat(r.from.Base + r.from.Suffix)
+	from, old, name := b.at(r.from.Place), r.from.Base+r.from.Suffix, r.to.Base+r.to.Suffix
+	have, err := from.Lstat(old)
 	if err != nil {
 		return err
 	}
@@ -306,7 +306,8 @@ func (a *account) rename(b *mailbox, r renaming) error {
 	a.mu.Lock()
 	b.ix.SetFileName(r.uid, r.to)
 	a.mu.Unlock()
-	err = from.Rename(r.from.Base+r.from.Suffix, b.cur, name)
+	err = a.naming(func() error { return from.Rename(old, b.cur, name) },
+		naming{box: b, place: r.from.Place, name: old}, naming{box: b, place: index.PlaceCur, name: name, came: true})
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {

@@ -192,7 +192,9 @@ func (d *difference) rename() {
 		base := baseOf(f.name)
 		dir := d.b.at(f.place)
 		name := d.a.baseLike(base) + f.name[len(base):]
-		if err := dir.Rename(f.name, dir, name); err != nil {
+		err := d.a.naming(func() error { return dir.Rename(f.name, dir, name) },
+			naming{box: d.b, place: f.place, name: f.name}, naming{box: d.b, place: f.place, name: name, came: true})
+		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
 				d.leaveOut(f, err)
 			}

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/dirwatch"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
 )
@@ -34,27 +35,33 @@ const (
 // more watches, mailboxes in use are looked at every second.
 //
 // One goroutine takes what is told and another one looks at it, so that nothing waits in the
-// system's queue for long: see takeTimes.
+// system's queue for long. What is told of our own doing is not looked at; see own.go.
 type notifier struct {
 	store *Store
-	w     *fsnotify.Watcher
-	add   func(path string) error // w's; tests let it fail
+	w     *dirwatch.Watcher
+	add   func(path string) (id int, err error) // w's; tests let it fail
 	done  sync.WaitGroup
 
-	due chan struct{} // something happened; closed at the end
+	due   chan struct{} // something happened
+	ended chan struct{} // closed at the end
 
-	mu      sync.Mutex             // taken before an account's
-	dirs    map[string]watched     // by path
-	paths   map[*mailbox][]string  // of each mailbox that is watched
-	fresh   map[*mailbox]*happened // what happened since it was looked at last
-	looking map[*mailbox]bool      // what happened there is being looked at
-	full    bool                   // the system has no more watches
+	mu        sync.Mutex              // taken before an account's
+	dirs      map[int]*watched        // by the watcher's number
+	of        map[*mailbox][]*watched // of each mailbox that is watched
+	expecting map[*watched]struct{}   // those of which more of our own doing will be told
+	fresh     map[*mailbox]*happened  // what happened since it was looked at last
+	looking   map[*mailbox]bool       // what happened there is being looked at
+	lost      bool                    // events were, since it was looked at last
+	full      bool                    // the system has no more watches
 }
 
+// watched is a directory that is watched.
 type watched struct {
+	id      int
 	account *account
 	box     *mailbox
 	place   index.Place
+	own     ownEvents
 }
 
 // happened are the names about which something was told.
@@ -67,123 +74,133 @@ type happened struct {
 
 // startWatching begins to listen, if the system can tell.
 func (s *Store) startWatching() {
-	w, err := fsnotify.NewWatcher()
+	w, err := dirwatch.New()
 	if err != nil {
 		s.log.Warn("directories cannot be watched: mailboxes in use are looked at every second", zap.Error(err))
 		return
 	}
 	n := &notifier{
-		store: s, w: w, add: w.Add, due: make(chan struct{}, 1),
-		dirs: make(map[string]watched), paths: make(map[*mailbox][]string),
+		store: s, w: w, add: w.Add, due: make(chan struct{}, 1), ended: make(chan struct{}),
+		dirs: make(map[int]*watched), of: make(map[*mailbox][]*watched), expecting: make(map[*watched]struct{}),
 		fresh: make(map[*mailbox]*happened), looking: make(map[*mailbox]bool),
 	}
 	s.notify = n
 	n.done.Go(n.listen)
 	n.done.Go(func() {
-		for range n.due {
-			n.handle()
+		for {
+			select {
+			case <-n.ended:
+				return
+			case <-n.due:
+				n.handle()
+			}
 		}
 	})
 }
 
+// close ends it. What was told by then and is not looked at is known: see takeTimes.
 func (n *notifier) close() {
-	if err := n.w.Close(); err != nil {
+	n.mu.Lock()
+	err := errors.Join(n.drain(), n.w.Close())
+	n.mu.Unlock()
+	if err != nil {
 		n.store.log.Info("close the watch", zap.Error(err))
 	}
 	n.done.Wait()
 }
 
-// listen gathers events and has them looked at.
+// listen gathers events and has them looked at. While they are gathered they stay with the
+// system: who renames many files does not wake anybody for each.
 func (n *notifier) listen() {
-	defer close(n.due)
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	due := false
-	begin := func() {
-		if !due {
-			due = true
-			timer.Reset(gather)
-		}
-	}
+	defer close(n.ended)
 	for {
-		select {
-		case e, ok := <-n.w.Events:
-			if !ok {
-				return
+		err := n.w.Wait()
+		if err == nil {
+			time.Sleep(gather)
+			n.mu.Lock()
+			err = n.drain()
+			n.mu.Unlock()
+		}
+		if err != nil {
+			if !errors.Is(err, os.ErrClosed) {
+				n.store.log.Error("nothing is told of directories any more: mailboxes in use are looked at every half minute", zap.Error(err))
 			}
-			if n.take(e) {
-				begin()
-			}
-		case err, ok := <-n.w.Errors:
-			if !ok {
-				return
-			}
-			if errors.Is(err, fsnotify.ErrEventOverflow) {
-				n.overflow()
-				begin()
-			} else {
-				n.store.log.Info("watch", zap.Error(err))
-			}
-		case <-timer.C:
-			due = false
-			select {
-			case n.due <- struct{}{}:
-			default: // it will look at this too
-			}
+			return
 		}
 	}
 }
 
-// take notes an event, and reports whether it is about a mailbox.
-func (n *notifier) take(e fsnotify.Event) bool {
-	if !e.Has(fsnotify.Create) && !e.Has(fsnotify.Rename) && !e.Has(fsnotify.Remove) {
-		return false
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	at, gone := n.dirs[e.Name]
-	if gone = gone && !e.Has(fsnotify.Create); !gone {
-		var ok bool
-		if at, ok = n.dirs[filepath.Dir(e.Name)]; !ok {
-			return false
+// drain takes all that was told. n.mu is held.
+func (n *notifier) drain() error {
+	var done []*watched
+	for d := range n.expecting {
+		if !d.own.doing.Load() {
+			done = append(done, d)
 		}
 	}
-	h := n.fresh[at.box]
+	err := n.w.Drain(n.take)
+	for _, d := range done {
+		// All that was done there is told by now.
+		d.own.forget()
+		delete(n.expecting, d)
+	}
+	if n.lost || len(n.fresh) > 0 {
+		select {
+		case n.due <- struct{}{}:
+		default: // it will be looked at too
+		}
+	}
+	return err
+}
+
+// take notes an event. n.mu is held.
+func (n *notifier) take(e dirwatch.Event) {
+	if e.Kind == dirwatch.Lost {
+		n.overflow()
+		return
+	}
+	d := n.dirs[e.ID]
+	if d == nil || d.own.take(e) {
+		return
+	}
+	h := n.fresh[d.box]
 	if h == nil {
-		h = &happened{account: at.account, names: make(map[found]struct{})}
-		n.fresh[at.box] = h
+		h = &happened{account: d.account, names: make(map[found]struct{})}
+		n.fresh[d.box] = h
 	}
 	switch {
-	case gone:
+	case e.Kind == dirwatch.Gone:
 		h.gone, h.all = true, true
 	case len(h.names) >= gatherMax:
 		h.all = true
 	default:
-		h.names[found{filepath.Base(e.Name), at.place}] = struct{}{}
+		h.names[found{string(e.Name), d.place}] = struct{}{}
 	}
-	return true
 }
 
-// overflow: events were lost.
+// overflow: events were lost. n.mu is held.
 func (n *notifier) overflow() {
-	n.mu.Lock()
-	for _, at := range n.dirs {
-		gone := n.fresh[at.box] != nil && n.fresh[at.box].gone
-		n.fresh[at.box] = &happened{account: at.account, all: true, gone: gone}
+	n.lost = true
+	for _, d := range n.dirs {
+		d.own.forget()
+		gone := n.fresh[d.box] != nil && n.fresh[d.box].gone
+		n.fresh[d.box] = &happened{account: d.account, all: true, gone: gone}
 	}
-	n.mu.Unlock()
-	n.store.bell.Ring(mailaccess.Ring{})
+	clear(n.expecting)
 }
 
 // handle looks at what happened.
 func (n *notifier) handle() {
 	n.mu.Lock()
-	fresh := n.fresh
-	n.fresh = make(map[*mailbox]*happened)
+	fresh, lost := n.fresh, n.lost
+	n.fresh, n.lost = make(map[*mailbox]*happened), false
 	for b := range fresh {
 		n.looking[b] = true
 	}
 	n.mu.Unlock()
+	if lost {
+		n.store.bell.Ring(mailaccess.Ring{})
+	}
 	for b, h := range fresh {
 		if err := h.account.told(b, h); err != nil && !errors.Is(err, mailaccess.KindNotFound) {
 			h.account.quietly("look at what others changed", err)
@@ -307,17 +324,21 @@ func (a *account) watch(b *mailbox) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for at, name := range map[index.Place]string{index.PlaceNew: "new", index.PlaceCur: "cur"} {
-		path := filepath.Join(folder, name)
-		if err := n.add(path); err != nil {
-			if !n.full && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fsnotify.ErrClosed) {
+		id, err := n.add(filepath.Join(folder, name))
+		if err != nil {
+			if !n.full && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, os.ErrClosed) {
 				n.full = true
 				a.store.log.Warn("a mailbox cannot be watched: such ones are looked at every second while they are in use", zap.String("account", a.key), zap.String("mailbox", b.Name), zap.Error(err))
 			}
 			n.drop(b)
 			return
 		}
-		n.dirs[path] = watched{a, b, at}
-		n.paths[b] = append(n.paths[b], path)
+		if was := n.dirs[id]; was != nil {
+			delete(n.expecting, was)
+		}
+		d := &watched{id: id, account: a, box: b, place: at}
+		n.dirs[id] = d
+		n.of[b] = append(n.of[b], d)
 	}
 	a.mu.Lock()
 	stays := b.dirName == dirName && !b.deleted
@@ -331,15 +352,16 @@ func (a *account) watch(b *mailbox) {
 
 // drop ends the watch of a mailbox. n.mu is held.
 func (n *notifier) drop(b *mailbox) {
-	for _, path := range n.paths[b] {
-		if n.dirs[path].box == b {
-			delete(n.dirs, path)
-			if err := n.w.Remove(path); err != nil && !errors.Is(err, fsnotify.ErrNonExistentWatch) {
+	for _, d := range n.of[b] {
+		delete(n.expecting, d)
+		if n.dirs[d.id] == d {
+			delete(n.dirs, d.id)
+			if err := n.w.Remove(d.id); err != nil && !errors.Is(err, os.ErrClosed) {
 				n.store.log.Debug("end a watch", zap.Error(err))
 			}
 		}
 	}
-	delete(n.paths, b)
+	delete(n.of, b)
 	delete(n.fresh, b)
 }
 
@@ -420,7 +442,8 @@ func (a *account) takeTimes(b *mailbox) {
 	}
 	n := a.store.notify
 	n.mu.Lock()
-	quiet := n.fresh[b] == nil && !n.looking[b]
+	err := n.drain()
+	quiet := (err == nil || errors.Is(err, os.ErrClosed)) && n.fresh[b] == nil && !n.looking[b]
 	n.mu.Unlock()
 	if !quiet {
 		return

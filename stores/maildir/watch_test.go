@@ -16,6 +16,7 @@ import (
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
 )
 
 // Where the system has no more watches mailboxes in use are looked at every second.
@@ -23,7 +24,7 @@ func TestWithoutWatches(t *testing.T) {
 	d := realDisk(t)
 	o := d.open(nil)
 	o.s.notify.mu.Lock()
-	o.s.notify.add = func(string) error { return syscall.ENOSPC }
+	o.s.notify.add = func(string) (int, error) { return 0, syscall.ENOSPC }
 	o.s.notify.mu.Unlock()
 	o.hold("INBOX")
 	before := o.view("INBOX")
@@ -70,15 +71,22 @@ func TestEventsThatWereTooMany(t *testing.T) {
 
 	// What is not told at all:
 	n := o.s.notify
-	if err := n.w.Remove(d.in("new").Path()); err != nil {
-		t.Fatal(err)
+	b := o.mailbox("INBOX")
+	n.mu.Lock()
+	for _, w := range n.of[b] {
+		if err := n.w.Remove(w.id); w.place == index.PlaceNew && err != nil {
+			t.Fatal(err)
+		}
 	}
+	n.mu.Unlock()
 	v, err := o.Snapshot(t.Context(), before.state.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	program{t, d}.deliver("new", "one.host", "one")
+	n.mu.Lock()
 	n.overflow()
+	n.mu.Unlock()
 	n.due <- struct{}{}
 	r.until(before.state.ID, v.ModSeq, func() bool { return o.delta("INBOX", v.ModSeq).changed.Len() == 1 })
 }
