@@ -78,6 +78,8 @@ type account struct {
 	forget   []mailaccess.MailboxID // whose index goes
 	// buried are mailboxes that were deleted: work on files may still concern them.
 	buried    map[mailaccess.MailboxID]*mailbox
+	copied    copies         // nil unless nothing is kept
+	captures  int            // how many checkpoints were begun
 	inventory inventory      // nil unless the log is gone through again
 	patient   bool           // work whose file is missing waits: the rest of the log may tell where it is
 	replaced  []messagePlace // what was placed while the log was gone through again

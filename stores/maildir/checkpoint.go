@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 
 	"go.uber.org/zap"
@@ -68,6 +69,7 @@ func (a *account) checkpointAs(last bool) error {
 		}
 	} else {
 		a.fresh, a.renewed = false, false
+		maps.DeleteFunc(a.copied, func(_ string, number int) bool { return number <= c.number })
 		for _, b := range c.buried {
 			delete(a.buried, b.ID)
 			a.closeBox(b)
@@ -144,6 +146,7 @@ type capture struct {
 	dirs    []fsys.Dir
 	spent   []string
 	threads []threadKeys
+	number  int // of checkpoints that were begun before
 	tag     string
 	first   commitlog.Pos
 	forget  []mailaccess.MailboxID // mailboxes that are no more
@@ -202,6 +205,8 @@ func (c *capture) take(a *account) error {
 	}
 	clear(a.unsynced)
 	c.spent, a.spent = a.spent, nil
+	c.number = a.captures
+	a.captures++
 	c.threads, a.threads.fresh = a.threads.fresh, nil
 	c.tag = a.Tag
 	c.first, a.first, a.writing = a.first, 0, a.first

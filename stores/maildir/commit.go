@@ -251,7 +251,12 @@ func (a *account) applyAll(records []record) (tasks []task) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range records {
-		tasks = append(tasks, a.apply(&records[i])...)
+		done := a.apply(&records[i])
+		if tasks == nil {
+			tasks = done // mostly the only ones
+		} else {
+			tasks = append(tasks, done...)
+		}
 	}
 	return tasks
 }
@@ -406,6 +411,7 @@ func (a *account) applyBox(n mailaccess.ModSeq, r *boxRecord) (tasks []task) {
 				b.lazy, b.flagged = b.lazy.WithRange(rows[i].UID, rows[i].UID), a.store.now()
 			}
 		}
+		tasks = slices.Grow(tasks, len(r.Sources))
 		for i := range rows {
 			if len(r.Sources) > 0 {
 				tasks = append(tasks, task{kind: placeFile, box: b, uid: rows[i].UID, base: names[i].Base, suffix: names[i].Suffix, from: r.Sources[i], email: rows[i].Email})
@@ -423,6 +429,7 @@ func (a *account) applyBox(n mailaccess.ModSeq, r *boxRecord) (tasks []task) {
 	for _, m := range r.Removed {
 		uids, _ := m.UIDs.set()
 		if m.Keep {
+			tasks = slices.Grow(tasks, uids.Len())
 			for uid := range uids.All() {
 				row, ok := b.ix.Get(uid)
 				if name, err := b.ix.FileName(uid); ok && err == nil {

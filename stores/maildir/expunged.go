@@ -38,7 +38,10 @@ type keptName struct {
 }
 
 func (k keptName) String() string {
-	return strconv.FormatInt(k.time.Unix(), 10) + "." + strconv.FormatUint(uint64(k.email), 36) + "." + k.name
+	var room [255]byte // NAME_MAX
+	b := append(strconv.AppendInt(room[:0], k.time.Unix(), 10), '.')
+	b = append(strconv.AppendUint(b, uint64(k.email), 36), '.')
+	return string(append(b, k.name...))
 }
 
 func parseKept(name string) (k keptName, ok bool) {
@@ -66,6 +69,9 @@ func (a *account) keep(t *task) error {
 	if err := a.openDirs(t.box); err != nil {
 		return err
 	}
+	if a.store.opts.KeepExpunged < 0 && a.inventory == nil && !a.isCopied(t.base) {
+		return a.takeAway(t, func(dir fsys.Dir, have string) error { return dir.Remove(have) })
+	}
 	kept, err := a.keptDir(t.box)
 	if err != nil {
 		return err
@@ -74,48 +80,90 @@ func (a *account) keep(t *task) error {
 	if len(to) > 255 { // NAME_MAX
 		to = keptName{time.Unix(t.time, 0), t.email, a.store.unique.Next() + t.kept}.String()
 	}
+	err = a.takeAway(t, func(dir fsys.Dir, have string) error {
+		if a.inventory != nil {
+			// The file may have come back with the work before this, under its first name, and
+			// then a rename does nothing.
+			same, err := sameFile(dir, have, kept, to)
+			if err != nil {
+				return err
+			}
+			if same {
+				return dir.Remove(have)
+			}
+		}
+		return dir.Rename(have, kept, to)
+	})
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.dirtied(t.box, kept)
+	return nil
+}
+
+// takeAway does something by which the file of an expunged message goes, wherever that is. It is
+// no error that it is not there: somebody else removed it, or it was done before.
+func (a *account) takeAway(t *task, do func(dir fsys.Dir, have string) error) error {
 	dir, have := t.box.at(t.place), t.base+t.suffix
-	if a.inventory != nil {
-		// The file may have come back with the work before this, under its first name, and
-		// then a rename does nothing.
-		at, name, err := a.find(t.box, t.base)
-		if errors.Is(err, fs.ErrNotExist) {
+	err := fs.ErrNotExist // what may have come back under another name is looked for
+	if a.inventory == nil {
+		err = a.takeFrom(t.box, dir, have, do)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if dir, have, err = a.find(t.box, t.base); errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			err = a.takeFrom(t.box, dir, have, do)
 		}
-		dir, have = at, name
-		same, err := sameFile(dir, have, kept, to)
-		if err != nil {
-			return err
-		}
-		if same {
-			a.inventory.left(t.box, have)
-			return dir.Remove(have)
-		}
-	}
-	move := func() error { return dir.Rename(have, kept, to) }
-	err = a.naming(move, naming{box: t.box, place: t.box.placeOf(dir), name: have})
-	if errors.Is(err, fs.ErrNotExist) {
-		var other error
-		if dir, have, other = a.find(t.box, t.base); other != nil {
-			if errors.Is(other, fs.ErrNotExist) {
-				return nil // somebody else removed it, or it was done before
-			}
-			return other
-		}
-		err = a.naming(move, naming{box: t.box, place: t.box.placeOf(dir), name: have})
 	}
 	if err != nil {
 		return err
 	}
 	a.inventory.left(t.box, have)
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.dirtied(t.box, dir)
-	a.dirtied(t.box, kept)
-	a.mu.Unlock()
 	return nil
+}
+
+func (a *account) takeFrom(b *mailbox, dir fsys.Dir, have string, do func(fsys.Dir, string) error) error {
+	return a.naming(func() error { return do(dir, have) }, naming{box: b, place: b.placeOf(dir), name: have})
+}
+
+// copies are the bases of messages that were copied since the last checkpoint, where nothing is
+// kept, and how many checkpoints there were before: a loss of power may take the copies, and then
+// they are made again from these.
+type copies map[string]int
+
+// isCopied reports whether a message's file has to outlive it until the next checkpoint.
+func (a *account) isCopied(base string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, ok := a.copied[base]
+	return ok
+}
+
+// noteCopied notes of whose file another message's is made, or which of them has got another name.
+func (a *account) noteCopied(t *task) {
+	if a.store.opts.KeepExpunged >= 0 || t.from.Spool != "" {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	base := t.from.Base
+	if t.from.Move {
+		if _, ok := a.copied[base]; !ok {
+			return
+		}
+		base = t.base
+	}
+	if a.copied == nil {
+		a.copied = make(copies)
+	}
+	a.copied[base] = a.captures
 }
 
 // keptSuffix returns what follows the base in the name under which an expunged message is

@@ -118,6 +118,7 @@ func (a *account) place(t *task) error {
 	if a.inventory != nil {
 		a.replaced = append(a.replaced, messagePlace{t.box, t.uid, t.base})
 	}
+	a.noteCopied(t)
 	name := t.base + t.suffix
 	again, err := a.placedBefore(t)
 	switch {

@@ -4,32 +4,38 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
-	"syscall"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// Watcher watches directories, see inotify(7). Drain is called by one goroutine at a time; all
-// else may be called at the same time.
+// Watcher watches directories, see inotify(7). Drain is called by one goroutine at a time, and
+// Wait by one; all else may be called at the same time.
+//
+// It waits in a thread of its own, not in the runtime's poller: that is woken for each event, even
+// while nobody waits for any.
 type Watcher struct {
-	file *os.File
-	conn syscall.RawConn
-	buf  [64 << 10]byte
+	fd, wake int
+	buf      [64 << 10]byte
+
+	waiting sync.Mutex // held by Wait
+
+	mu     sync.RWMutex
+	closed bool
 }
 
 // New returns a Watcher that watches nothing.
 func New() (*Watcher, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
-		return nil, fmt.Errorf("inotify: %w", err)
+		return nil, os.NewSyscallError("inotify_init1", err)
 	}
-	w := &Watcher{file: os.NewFile(uintptr(fd), "inotify")}
-	if w.conn, err = w.file.SyscallConn(); err != nil {
-		return nil, errors.Join(err, w.file.Close())
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, errors.Join(os.NewSyscallError("eventfd", err), unix.Close(fd))
 	}
-	return w, nil
+	return &Watcher{fd: fd, wake: wake}, nil
 }
 
 const mask = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO |
@@ -38,7 +44,7 @@ const mask = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVE
 // Add watches a directory, and returns the number by which events name it. For one that is watched
 // already that is the same.
 func (w *Watcher) Add(path string) (id int, err error) {
-	err = w.control(func(fd int) (err error) {
+	err = w.open(func(fd int) (err error) {
 		id, err = unix.InotifyAddWatch(fd, path, mask)
 		return err
 	})
@@ -50,7 +56,7 @@ func (w *Watcher) Add(path string) (id int, err error) {
 
 // Remove ends the watch of a directory. It is no error if that has ended.
 func (w *Watcher) Remove(id int) error {
-	err := w.control(func(fd int) error {
+	err := w.open(func(fd int) error {
 		_, err := unix.InotifyRmWatch(fd, uint32(id))
 		return err
 	})
@@ -62,21 +68,27 @@ func (w *Watcher) Remove(id int) error {
 
 // Wait returns when there is something to drain. Once the watcher is closed that is os.ErrClosed.
 func (w *Watcher) Wait() error {
-	var failed error
-	err := w.conn.Read(func(fd uintptr) bool {
-		n, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
-		failed = err
-		return err != nil || n > 0
-	})
-	if err != nil {
-		return err
+	w.waiting.Lock()
+	defer w.waiting.Unlock()
+	for {
+		if err := w.open(func(int) error { return nil }); err != nil {
+			return err
+		}
+		set := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}, {Fd: int32(w.wake), Events: unix.POLLIN}}
+		n, err := unix.Poll(set, -1)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return os.NewSyscallError("poll", err)
+		case n > 0 && set[1].Revents == 0:
+			return nil
+		}
 	}
-	return failed
 }
 
 // Drain calls take with all that has happened by now and was not drained. It does not wait.
 func (w *Watcher) Drain(take func(Event)) error {
-	return w.control(func(fd int) error {
+	return w.open(func(fd int) error {
 		for {
 			n, err := unix.Read(fd, w.buf[:])
 			switch err {
@@ -86,7 +98,7 @@ func (w *Watcher) Drain(take func(Event)) error {
 				return nil
 			case unix.EINTR:
 			default:
-				return err
+				return os.NewSyscallError("read", err)
 			}
 		}
 	})
@@ -119,13 +131,27 @@ func parse(b []byte, take func(Event)) {
 	}
 }
 
-// control calls a function with the descriptor, which is not closed meanwhile.
-func (w *Watcher) control(call func(fd int) error) (err error) {
-	if e := w.conn.Control(func(fd uintptr) { err = call(int(fd)) }); e != nil {
-		return e
+// open calls a function with the descriptor, which is not closed meanwhile.
+func (w *Watcher) open(call func(fd int) error) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
+		return os.ErrClosed
 	}
-	return err
+	return call(w.fd)
 }
 
-// Close ends all watches.
-func (w *Watcher) Close() error { return w.file.Close() }
+// Close ends all watches, and a Wait.
+func (w *Watcher) Close() error {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return os.ErrClosed
+	}
+	w.closed = true
+	w.mu.Unlock()
+	_, err := unix.Write(w.wake, binary.NativeEndian.AppendUint64(nil, 1))
+	w.waiting.Lock()
+	defer w.waiting.Unlock()
+	return errors.Join(os.NewSyscallError("write", err), unix.Close(w.fd), unix.Close(w.wake))
+}

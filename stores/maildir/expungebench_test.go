@@ -1,0 +1,158 @@
+//go:build unix
+
+package maildir
+
+import (
+	"fmt"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
+)
+
+// cpuTime is the processor time that the process has taken.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// quiet waits until all that was told of directories was looked at.
+func (n *notifier) quiet(b *testing.B) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(gather) {
+		n.mu.Lock()
+		err := n.drain()
+		idle := len(n.fresh)+len(n.looking) == 0
+		n.mu.Unlock()
+		if err != nil || idle {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.Fatal("there is no end of events")
+		}
+	}
+}
+
+// BenchmarkExpunge expunges 5,000 messages of a mailbox that is watched, 500 at a time, and, in
+// turns, does nothing but what the disk has to do for it: a rename of each file into another
+// directory, or its removal. The time is that of the processors, of the whole process.
+func BenchmarkExpunge(b *testing.B) {
+	const blocks, each = 10, 500
+	for _, keep := range []time.Duration{0, -1} {
+		b.Run(map[bool]string{true: "not kept", false: "kept"}[keep < 0], func(b *testing.B) {
+			g := newGround(b)
+			g.deliver("ann", each, mail)
+			s := g.open(&Options{KeepExpunged: keep})
+			defer g.close(s)
+			h := g.account(s, "ann")
+			inbox, err := h.Lookup(b.Context(), mailaccess.Inbox)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if st, err := h.Status(b.Context(), inbox.ID); err != nil || st.Messages != each {
+				b.Fatal(st.Messages, err)
+			}
+			away, err := fsys.OpenRoot(b.TempDir())
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer away.Close()
+			var ours, bare time.Duration
+			round := 0
+			fill := func() mailaccess.MailboxID {
+				name := fmt.Sprint("box", round)
+				round++
+				if _, err := h.CreateMailbox(b.Context(), name, 0); err != nil {
+					b.Fatal(err)
+				}
+				m, err := h.Lookup(b.Context(), name)
+				if err != nil {
+					b.Fatal(err)
+				}
+				all := mailaccess.UIDSet{}.WithRange(1, 1<<31)
+				for range blocks {
+					if _, err := h.Copy(b.Context(), inbox.ID, all, m.ID); err != nil {
+						b.Fatal(err)
+					}
+				}
+				return m.ID
+			}
+			for b.Loop() {
+				id := fill()
+				release, err := h.Hold(b.Context(), id)
+				if err != nil {
+					b.Fatal(err)
+				}
+				s.notify.quiet(b)
+				runtime.GC()
+				began := cpuTime()
+				for k := range mailaccess.UID(blocks) {
+					uids := mailaccess.UIDSet{}.WithRange(k*each+1, (k+1)*each)
+					if _, err := h.Expunge(b.Context(), id, uids, 0); err != nil {
+						b.Fatal(err)
+					}
+				}
+				s.notify.quiet(b)
+				ours += cpuTime() - began
+				release()
+				bare += bareWork(b, h, fill(), away, keep < 0)
+				if err := h.checkpoint(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			per := float64(b.N) * blocks * each
+			b.ReportMetric(float64(ours)/per, "cpu-ns/msg")
+			b.ReportMetric(float64(bare)/per, "bare-cpu-ns/msg")
+		})
+	}
+}
+
+// bareWork takes the files of a mailbox away, and nothing else.
+func bareWork(b *testing.B, h *handle, id mailaccess.MailboxID, to fsys.Dir, remove bool) time.Duration {
+	h.mu.Lock()
+	box := h.boxes[id]
+	h.mu.Unlock()
+	dir, err := subdir(h.dir, box.dirName)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer dir.Close()
+	cur, err := dir.Sub("cur")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cur.Close()
+	root, err := fsys.OpenRoot(cur.Path())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer root.Close()
+	var names []string
+	for e, err := range root.Names(0) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		names = append(names, e.Name)
+	}
+	kept := make([]string, len(names))
+	for i, name := range names {
+		kept[i] = "1764174405.1a." + name
+	}
+	began := cpuTime()
+	for i, name := range names {
+		if remove {
+			err = root.Remove(name)
+		} else {
+			err = root.Rename(name, to, kept[i])
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return cpuTime() - began
+}
