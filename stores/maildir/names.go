@@ -3,7 +3,6 @@ package maildir
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"syscall"
@@ -27,6 +26,8 @@ const (
 	quiet = 2 * time.Second
 	// renameMax is how many files are renamed while others wait.
 	renameMax = 256
+	// followFor is how long files of a mailbox are renamed in a second: of 100,000 for some seconds.
+	followFor = 250 * time.Millisecond
 )
 
 // suffix returns what follows the base in the name of a new file: the flags that have
@@ -148,9 +149,7 @@ func (a *account) upkeep(now time.Time) {
 		a.quietly("do again what failed", a.do(&change{op: "look", alone: func() error { a.redoPending(); return nil }}))
 	}
 	for _, b := range lazy {
-		if err := a.follow(b); err != nil {
-			a.quietly("rename files", err)
-		}
+		a.quietly("rename files", a.followFor(b, followFor))
 	}
 	for _, b := range look {
 		a.watch(b)
@@ -218,6 +217,25 @@ func (a *account) follow(b *mailbox) error {
 		}
 	}
 	return a.renameSome(b)
+}
+
+// followFor is follow, again and again for about that time, while names lag behind and no flags
+// change: others change the mailbox in between.
+func (a *account) followFor(b *mailbox, long time.Duration) error {
+	a.mu.Lock()
+	flagged := b.flagged
+	a.mu.Unlock()
+	for begun := time.Now(); ; {
+		if err := a.follow(b); err != nil {
+			return err
+		}
+		a.mu.Lock()
+		more := !b.lazy.IsEmpty() && b.flagged.Equal(flagged) && !b.deleted
+		a.mu.Unlock()
+		if !more || time.Since(begun) > long || a.store.closed.Load() {
+			return nil
+		}
+	}
 }
 
 // renameSome renames files of a mailbox whose names lag behind, renameMax at most.
@@ -296,18 +314,18 @@ func (a *account) renameLed(b *mailbox) error {
 // rename gives a file another name.
 func (a *account) rename(b *mailbox, r renaming) error {
 	from, old, name := b.at(r.from.Place), r.from.Base+r.from.Suffix, r.to.Base+r.to.Suffix
-	have, err := from.Lstat(old)
-	if err != nil {
-		return err
-	}
-	if there, err := b.cur.Lstat(name); err == nil && there.Inode != have.Inode {
-		return fmt.Errorf("%s: %w", name, fs.ErrExist) // the scan that finds it gives it another
-	}
 	a.mu.Lock()
 	b.ix.SetFileName(r.uid, r.to)
 	a.mu.Unlock()
-	err = a.naming(func() error { return from.Rename(old, b.cur, name) },
+	err := a.naming(func() error { return from.RenameNew(old, b.cur, name) },
 		naming{box: b, place: r.from.Place, name: old}, naming{box: b, place: index.PlaceCur, name: name, came: true})
+	if errors.Is(err, fs.ErrExist) {
+		// Another one's: the scan that finds it gives it another name. Or the file's own, where the
+		// system takes upper and lower case for one.
+		if same, other := sameFile(from, old, b.cur, name); other == nil && same {
+			err = from.Rename(old, b.cur, name)
+		}
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {

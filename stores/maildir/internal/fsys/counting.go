@@ -67,6 +67,10 @@ func (d *countedDir) Rename(old string, to Dir, new string) error {
 	return d.two(OpRename, old, to, new, d.d.Rename)
 }
 
+func (d *countedDir) RenameNew(old string, to Dir, new string) error {
+	return d.two(OpRename, old, to, new, d.d.RenameNew)
+}
+
 func (d *countedDir) two(k Kind, old string, to Dir, new string, call func(string, Dir, string) error) error {
 	o := Op{Kind: k, Dir: d.d.Path(), Name: old, ToDir: to.Path(), ToName: new}
 	t, ok := to.(*countedDir)

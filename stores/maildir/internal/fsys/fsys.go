@@ -58,6 +58,9 @@ type Dir interface {
 	// directory, that is there. When both names are links of one file nothing happens
 	// (rename(2)).
 	Rename(old string, to Dir, new string) error
+	// RenameNew is Rename, but fs.ErrExist if the new name is taken, by a link of the same
+	// file too. Where the system or the file system cannot do that it is looked at before.
+	RenameNew(old string, to Dir, new string) error
 	// Remove removes the name of anything but a directory.
 	Remove(name string) error
 	// RemoveDir removes an empty directory; one that is not is syscall.ENOTEMPTY.

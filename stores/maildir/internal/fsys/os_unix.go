@@ -179,6 +179,25 @@ func (d *osDir) Rename(old string, to Dir, new string) error {
 	})
 }
 
+func (d *osDir) RenameNew(old string, to Dir, new string) error {
+	return d.two("rename", old, to, new, func(fd int, old string, tofd int, new string, _ int) error {
+		return renameNew(fd, old, tofd, new)
+	})
+}
+
+// lookAndRename is renameNew where the system has none.
+func lookAndRename(fd int, old string, tofd int, new string) error {
+	var st unix.Stat_t
+	switch err := unix.Fstatat(tofd, new, &st, unix.AT_SYMLINK_NOFOLLOW); err {
+	case nil:
+		return unix.EEXIST
+	case unix.ENOENT:
+		return unix.Renameat(fd, old, tofd, new)
+	default:
+		return err
+	}
+}
+
 func (d *osDir) two(op, old string, to Dir, new string, call func(int, string, int, string, int) error) error {
 	t, ok := to.(*osDir)
 	if !ok {

@@ -31,7 +31,7 @@ func (m *Mailbox) Arrive(rows []Row, names []FileName) {
 		m.fill(x, r)
 		m.count(x, 1)
 		x.keywords = m.kw.hold(x.uid, r.Flags.Keywords)
-		m.setName(x, names[i])
+		m.setName(c, x, names[i])
 		m.touch(c, x)
 		all.AddUID(r.UID)
 		if !r.Flags.System.Has(mailaccess.FlagSeen) {
@@ -114,7 +114,7 @@ func (m *Mailbox) Remove(uids mailaccess.UIDSet, modseq mailaccess.ModSeq) {
 // message is passed over. It needs the rows.
 func (m *Mailbox) SetFileName(uid mailaccess.UID, name FileName) {
 	if c, x := m.rows().get(uid); x != nil {
-		m.setName(x, name)
+		m.setName(c, x, name)
 		m.touch(c, x)
 		m.version++
 	}
@@ -199,7 +199,7 @@ func (m *Mailbox) changedTo(modseq mailaccess.ModSeq, uids mailaccess.UIDSet) {
 }
 
 // setName sets the name of x in memory.
-func (m *Mailbox) setName(x *cell, name FileName) {
+func (m *Mailbox) setName(c *chunk, x *cell, name FileName) {
 	m.forgetName(x.uid)
 	if m.names == nil {
 		m.names = make(map[mailaccess.UID]FileName)
@@ -207,6 +207,9 @@ func (m *Mailbox) setName(x *cell, name FileName) {
 	m.names[x.uid] = name
 	m.nameBytes += len(name.Base) + len(name.Suffix)
 	x.hash = hashOf(name.Base)
+	if c.bases != nil {
+		c.bases.add(x.hash)
+	}
 	x.state |= cellNamed
 }
 

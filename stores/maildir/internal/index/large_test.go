@@ -103,6 +103,39 @@ func TestMillion(t *testing.T) {
 	}
 }
 
+// Looking for a few names takes a look at a few rows, however many messages there are, those that
+// came and those that have other names since included.
+func TestFindBasesLooksAtFewRows(t *testing.T) {
+	const n, batches, room = 100_000, 200, 3 * 1024
+	d := root(t)
+	build(t, d, "box", n)
+	m := load(t, d, "box")
+	find := func(want mailaccess.UID, base string) {
+		t.Helper()
+		bases := map[string]mailaccess.UID{base: 0, "not there " + base: 0}
+		if err := m.FindBases(bases); err != nil || bases[base] != want || len(bases) != 2 || bases["not there "+base] != 0 {
+			t.Fatalf("%v: %v, want %d", err, bases, want)
+		}
+	}
+	for i := range batches {
+		k := i * 7919 % n
+		find(m.UIDs().Select(k+1), indextest.Name(k).Base)
+	}
+	uid := m.UIDNext()
+	row := indextest.Row(0)
+	row.UID, row.ModSeq, row.Created = uid, m.ModSeq()+1, m.ModSeq()+1
+	m.Arrive([]index.Row{row}, []index.FileName{{Base: "came", Place: index.PlaceCur}})
+	find(uid, "came")
+	m.SetFileName(1, index.FileName{Base: "renamed", Place: index.PlaceCur})
+	find(1, "renamed")
+	if most := (batches + 2) * room; m.Looked() > most {
+		t.Errorf("%d rows looked at, more than %d", m.Looked(), most)
+	}
+	if r := m.Resident(); r > 64*n {
+		t.Errorf("%d octets for %d messages", r, n)
+	}
+}
+
 // Listing allocates nothing, whatever set and number are asked for.
 func TestNextAllocatesNothing(t *testing.T) {
 	d := root(t)

@@ -47,6 +47,7 @@ type Mailbox struct {
 	near      *source                     // reads file names from files; nil: not yet
 	suffixes  map[uint32]string           // by their place in the names file
 	strings   map[string]uint32           // where the names file has suffixes and keywords
+	looked    int                         // how many rows FindBases has looked at, for tests
 
 	newborn        bool   // from New, and without a checkpoint
 	version, saved uint64 // how many changes there were, and how many of them the disk has
@@ -262,6 +263,9 @@ func (m *Mailbox) Resident() int64 {
 	n += int64(cap(m.table.chunks)) * int64(unsafe.Sizeof(chunk{}))
 	for i := range m.table.chunks {
 		n += int64(cap(m.table.chunks[i].cells)) * int64(unsafe.Sizeof(cell{}))
+		if m.table.chunks[i].bases != nil {
+			n += int64(unsafe.Sizeof(baseFilter{}))
+		}
 	}
 	n += int64(cap(m.history.gone)) * int64(unsafe.Sizeof(Gone{}))
 	n += int64(cap(m.history.log))*int64(unsafe.Sizeof(change{})) + int64(m.history.runs)*8

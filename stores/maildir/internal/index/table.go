@@ -21,6 +21,7 @@ type chunk struct {
 	max                mailaccess.ModSeq // no row has a higher number
 	minEmail, maxEmail uint32            // of those that are not 0
 	dirty              bool              // a row may have cellDirty
+	bases              *baseFilter       // of the rows' names; nil: not needed yet
 	cells              []cell
 }
 
@@ -41,7 +42,7 @@ func (c *chunk) cover(x *cell) {
 
 // measure makes the bounds exact.
 func (c *chunk) measure() {
-	c.max, c.minEmail, c.maxEmail, c.dirty = 0, 0, 0, false
+	c.max, c.minEmail, c.maxEmail, c.dirty, c.bases = 0, 0, 0, false, nil
 	for i := range c.cells {
 		c.cover(&c.cells[i])
 	}

@@ -151,7 +151,18 @@ func (d *dir) Link(old string, to fsys.Dir, new string) error {
 }
 
 func (d *dir) Rename(old string, to fsys.Dir, new string) error {
+	return d.rename(old, to, new, false)
+}
+
+func (d *dir) RenameNew(old string, to fsys.Dir, new string) error {
+	return d.rename(old, to, new, true)
+}
+
+func (d *dir) rename(old string, to fsys.Dir, new string, free bool) error {
 	return d.two("rename", old, to, new, func(from, into set, there *node) (change, error) {
+		if free && there != nil {
+			return change{}, syscall.EEXIST
+		}
 		n := from.to.node
 		c := change{moved: n, sets: []set{{from.dir, from.key, entry{}}, into}}
 		switch {

@@ -1,0 +1,4 @@
+package index
+
+// Looked is how many rows FindBases has looked at.
+func (m *Mailbox) Looked() int { return m.looked }
