@@ -22,22 +22,6 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// quiet waits until all that was told of directories was looked at.
-func (n *notifier) quiet(b *testing.B) {
-	for deadline := time.Now().Add(patience); ; time.Sleep(gather) {
-		n.mu.Lock()
-		err := n.drain()
-		idle := len(n.fresh)+len(n.looking) == 0
-		n.mu.Unlock()
-		if err != nil || idle {
-			return
-		}
-		if time.Now().After(deadline) {
-			b.Fatal("there is no end of events")
-		}
-	}
-}
-
 // BenchmarkExpunge expunges 5,000 messages of a mailbox that is watched, 500 at a time, and, in
 // turns, does nothing but what the disk has to do for it: a rename of each file into another
 // directory, or its removal. The time is that of the processors, of the whole process.
