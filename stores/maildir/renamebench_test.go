@@ -4,6 +4,7 @@ package maildir
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"syscall"
 	"testing"
@@ -135,6 +136,92 @@ func bareWork(b *testing.B, h *handle, id mailaccess.MailboxID, to fsys.Dir, rem
 			err = root.Rename(name, to, kept[i])
 		}
 		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return cpuTime() - began
+}
+
+// BenchmarkRenames sets a flag on all messages of a mailbox that is watched, or takes it back, and
+// has their files renamed; in turns all files are renamed and nothing else is done. The time is that
+// of the processors, of the whole process.
+func BenchmarkRenames(b *testing.B) {
+	for _, n := range []int{1_000, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			g := newGround(b)
+			g.deliver("ann", n, mail)
+			now := g.now()
+			g.now = func() time.Time { return now } // nothing becomes due
+			s := g.open(nil)
+			defer g.close(s)
+			h := g.account(s, "ann")
+			inbox, err := h.Lookup(b.Context(), mailaccess.Inbox)
+			if err != nil {
+				b.Fatal(err)
+			}
+			release, err := h.Hold(b.Context(), inbox.ID)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer release()
+			h.mu.Lock()
+			box := h.boxes[inbox.ID]
+			h.mu.Unlock()
+			follow := func() {
+				for h.behind(box) > 0 {
+					s.upkeep(now.Add(quiet))
+				}
+				s.notify.quiet(b)
+			}
+			follow() // from new
+			flag := mailaccess.Flags{System: mailaccess.FlagFlagged}
+			change := mailaccess.FlagChange{Add: flag}
+			all := mailaccess.UIDSetRange(1, 1<<31)
+			var ours, bare time.Duration
+			for b.Loop() {
+				runtime.GC()
+				began := cpuTime()
+				if _, err := h.SetFlags(b.Context(), inbox.ID, all, change, mailaccess.AnyModSeq); err != nil {
+					b.Fatal(err)
+				}
+				follow()
+				ours += cpuTime() - began
+				change.Add, change.Remove = change.Remove, change.Add
+				bare += bareRenames(b, g.dir, n)
+			}
+			b.ReportMetric(float64(ours)/float64(b.N)/float64(n), "cpu-ns/msg")
+			b.ReportMetric(float64(bare)/float64(b.N)/float64(n), "bare-cpu-ns/msg")
+		})
+	}
+}
+
+// bareRenames makes a directory of n files, and renames each.
+func bareRenames(b *testing.B, in string, n int) time.Duration {
+	dir, err := os.MkdirTemp(in, ".bare")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	d, err := fsys.OpenRoot(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.Close()
+	names, others := make([]string, n), make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("%d.M%06dP1.mail.example.org:2,", 1772400000+i, i)
+		others[i] = names[i] + "F"
+		f, err := d.Create(names[i])
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	began := cpuTime()
+	for i, name := range names {
+		if err := d.Rename(name, d, others[i]); err != nil {
 			b.Fatal(err)
 		}
 	}
