@@ -430,10 +430,11 @@ func (a *account) applyBox(n mailaccess.ModSeq, r *boxRecord) (tasks []task) {
 		uids, _ := m.UIDs.set()
 		if m.Keep {
 			tasks = slices.Grow(tasks, uids.Len())
+			var suffixes keptSuffixes
 			for uid := range uids.All() {
 				row, ok := b.ix.Get(uid)
 				if name, err := b.ix.FileName(uid); ok && err == nil {
-					tasks = append(tasks, task{kind: keepFile, box: b, uid: uid, base: name.Base, suffix: name.Suffix, place: name.Place, kept: b.keptSuffix(name, row.Flags), email: row.Email, time: m.Time})
+					tasks = append(tasks, task{kind: keepFile, box: b, uid: uid, base: name.Base, suffix: name.Suffix, place: name.Place, kept: suffixes.of(b, name, row.Flags), email: row.Email, time: m.Time})
 				}
 			}
 		}

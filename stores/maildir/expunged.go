@@ -183,6 +183,20 @@ func (b *mailbox) keptSuffix(name index.FileName, flags mailaccess.Flags) string
 	return m.WithFlags(letters)[len(name.Base):]
 }
 
+// keptSuffixes is keptSuffix for many messages, of which most have the flags of the one before.
+type keptSuffixes struct {
+	suffix string
+	flags  mailaccess.Flags
+	kept   string // "": none was asked for
+}
+
+func (k *keptSuffixes) of(b *mailbox, name index.FileName, flags mailaccess.Flags) string {
+	if k.kept == "" || k.suffix != name.Suffix || k.flags != flags {
+		*k = keptSuffixes{name.Suffix, flags, b.keptSuffix(name, flags)}
+	}
+	return k.kept
+}
+
 // keptDir returns the directory of what was expunged from a mailbox. The lead is held.
 func (a *account) keptDir(b *mailbox) (fsys.Dir, error) {
 	if b.kept != nil {

@@ -85,10 +85,20 @@ func (n *notifier) expect(x *naming) *watched {
 	if x.came {
 		kind = dirwatch.Came
 	}
-	d.own.doing.Store(true)
-	d.own.names = append(d.own.names, ownEvent{x.name, kind})
+	d.own.add(ownEvent{x.name, kind})
 	n.expecting[d] = struct{}{}
 	return d
+}
+
+// add expects one more, which is being done.
+func (o *ownEvents) add(e ownEvent) {
+	o.doing.Store(true)
+	if o.first > len(o.names)/2 {
+		rest := copy(o.names, o.names[o.first:])
+		clear(o.names[rest:])
+		o.names, o.first = o.names[:rest], 0
+	}
+	o.names = append(o.names, e)
 }
 
 // take reports whether an event is the next one that is expected.

@@ -80,11 +80,9 @@ func (x *expunge) plan(p *planner) (*record, error) {
 // fail, they have to be known. a.mu is held.
 func holdNames(b *mailbox, uids mailaccess.UIDSet) error {
 	for uid := range uids.All() {
-		name, err := b.ix.FileName(uid)
-		if err != nil {
+		if err := b.ix.HoldFileName(uid); err != nil {
 			return err
 		}
-		b.ix.SetFileName(uid, name)
 	}
 	return nil
 }

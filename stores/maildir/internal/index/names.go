@@ -25,6 +25,19 @@ func (m *Mailbox) FileName(uid mailaccess.UID) (FileName, error) {
 	return name, nil
 }
 
+// HoldFileName takes the name of a message's file into memory, from where FileName reads it without an
+// error until the next checkpoint. It is as FileName in all else.
+func (m *Mailbox) HoldFileName(uid mailaccess.UID) error {
+	if _, ok := m.names[uid]; ok {
+		return nil
+	}
+	name, err := m.FileName(uid)
+	if err == nil {
+		m.SetFileName(uid, name)
+	}
+	return err
+}
+
 func (m *Mailbox) fileName(x *cell) (FileName, error) {
 	if name, ok := m.names[x.uid]; ok {
 		return name, nil
