@@ -22,9 +22,9 @@ const (
 
 type accountListeners struct {
 	n     int // of listeners
-	byBox map[mailaccess.MailboxID]map[*Listener]struct{}
+	byBox map[mailaccess.MailboxID][]*Listener
 	// recent holds the emulated \Recent watermark of mailboxes that
-	// somebody has open.
+	// somebody has open; nil: of none.
 	recent map[mailaccess.MailboxID]mailaccess.UID
 	// looked is how far the poll has looked, in a store that does not ring.
 	looked looked
@@ -38,6 +38,7 @@ type Listener struct {
 	acct    mailaccess.Account // to ask what cannot ring
 
 	// Guarded by hub.mu.
+	place  int // among those who listen to the same
 	rung   bool
 	wake   func()
 	calls  uint64 // of AfterRing
@@ -54,18 +55,12 @@ func (h *hub) listen(account string, acct mailaccess.Account, box mailaccess.Mai
 	}
 	a := h.accounts[account]
 	if a == nil {
-		a = &accountListeners{
-			byBox:  make(map[mailaccess.MailboxID]map[*Listener]struct{}),
-			recent: make(map[mailaccess.MailboxID]mailaccess.UID),
-		}
+		a = &accountListeners{byBox: make(map[mailaccess.MailboxID][]*Listener)}
 		h.accounts[account] = a
 	}
 	ls := a.byBox[box]
-	if ls == nil {
-		ls = make(map[*Listener]struct{})
-		a.byBox[box] = ls
-	}
-	ls[l] = struct{}{}
+	l.place = len(ls)
+	a.byBox[box] = append(ls, l)
 	a.n++
 	return l
 }
@@ -127,8 +122,10 @@ func (l *Listener) Close() {
 	l.closed, l.wake = true, nil
 	a := h.accounts[l.account]
 	ls := a.byBox[l.box]
-	delete(ls, l)
-	if len(ls) == 0 {
+	last := len(ls) - 1
+	ls[l.place], ls[last].place = ls[last], l.place
+	ls[last] = nil
+	if a.byBox[l.box] = ls[:last]; last == 0 {
 		delete(a.byBox, l.box)
 		delete(a.recent, l.box)
 		delete(a.looked.boxes, l.box)
@@ -176,7 +173,7 @@ func (a *accountListeners) rouseAll(wakes []func()) []func() {
 func (a *accountListeners) rouse(wakes []func(), box mailaccess.MailboxID) []func() {
 	ls := a.byBox[box]
 	wakes = slices.Grow(wakes, len(ls))
-	for l := range ls {
+	for _, l := range ls {
 		wakes = l.rouse(wakes)
 	}
 	return wakes
@@ -208,6 +205,9 @@ func (h *hub) claimRecent(account string, box mailaccess.MailboxID, uidNext mail
 		from = uidNext
 	}
 	if !ok || claim && uidNext > from {
+		if a.recent == nil {
+			a.recent = make(map[mailaccess.MailboxID]mailaccess.UID)
+		}
 		a.recent[box] = uidNext
 	}
 	return from

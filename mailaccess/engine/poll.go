@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"go.uber.org/zap"
@@ -89,13 +90,14 @@ func (h *hub) lastLook(account string) (mailaccess.Account, mailaccess.State) {
 	defer h.mu.Unlock()
 	if a := h.accounts[account]; a != nil {
 		for _, ls := range a.byBox {
-			for l := range ls {
-				return l.acct, a.looked.state
-			}
+			return anyOf(ls).acct, a.looked.state
 		}
 	}
 	return nil, mailaccess.State{}
 }
+
+// anyOf returns another one each time: what one may not see another may.
+func anyOf(ls []*Listener) *Listener { return ls[rand.IntN(len(ls))] }
 
 // boxLook is how far the poll has looked in a mailbox, and an account that may read
 // it, as somebody has it open there.
@@ -116,10 +118,7 @@ func (h *hub) boxesToLookAt(account string) map[mailaccess.MailboxID]boxLook {
 		if box == accountItself || box == wholeAccount {
 			continue
 		}
-		for l := range ls {
-			boxes[box] = boxLook{l.acct, a.looked.boxes[box]}
-			break
-		}
+		boxes[box] = boxLook{anyOf(ls).acct, a.looked.boxes[box]}
 	}
 	return boxes
 }

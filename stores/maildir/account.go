@@ -227,7 +227,7 @@ func (h *handle) Mailboxes(ctx context.Context) iter.Seq2[mailaccess.Mailbox, er
 	return func(yield func(mailaccess.Mailbox, error) bool) {
 		err := h.begin(ctx, op, 0)
 		if err == nil {
-			err = h.lookForFolders(op)
+			err = h.lookAround(op)
 		}
 		if err != nil {
 			yield(mailaccess.Mailbox{}, err)
@@ -362,7 +362,7 @@ func (h *handle) Changes(ctx context.Context, since mailaccess.State) (mailacces
 	if err := h.begin(ctx, op, 0); err != nil {
 		return mailaccess.AccountChanges{}, err
 	}
-	if err := h.lookForFolders(op); err != nil {
+	if err := h.lookAround(op); err != nil {
 		return mailaccess.AccountChanges{}, err
 	}
 	h.mu.Lock()

@@ -366,7 +366,7 @@ func (c *checking) checkpoint(dir fsys.Dir) error {
 
 // opened checks an account that is open.
 func (c *checking) opened(a *account) error {
-	if err := a.lookForFolders(c.op); err != nil {
+	if err := a.lookAround(c.op); err != nil {
 		return err
 	}
 	if err := a.do(&change{op: c.op, alone: func() error { return c.numbers(a) }}); err != nil {

@@ -22,8 +22,17 @@ import (
 // known is a mailbox that was created, and one that is gone was deleted, unless its id turns
 // up in another directory.
 
-// lookForFolders notices what other programs did with folders and with the file of
+// lookAround notices what other programs did with folders and with the file of
 // subscriptions. It costs two system calls when they did nothing.
+func (a *account) lookAround(op string) error {
+	if err := a.lookForFolders(op); err != nil {
+		return err
+	}
+	return a.lookAtSubscriptions(op)
+}
+
+// lookForFolders notices what other programs did with folders. It costs one system call when
+// they did nothing.
 func (a *account) lookForFolders(op string) error {
 	info, err := a.dir.Stat()
 	if err != nil {
@@ -44,7 +53,7 @@ func (a *account) lookForFolders(op string) error {
 			}
 		}
 	}
-	return a.lookAtSubscriptions(op)
+	return nil
 }
 
 // folderList is what an account's directory holds besides INBOX.

@@ -826,7 +826,7 @@ func TestFolderChangesOnAFailingDisk(t *testing.T) {
 		"rename upwards": func(r *rig) error { return r.h.RenameMailbox(r.Context(), r.h.names["a/b"].ID, "a") },
 		"delete":         func(r *rig) error { return r.h.DeleteMailbox(r.Context(), r.h.names["a/b"].ID) },
 		"subscribe":      func(r *rig) error { return r.h.Subscribe(r.Context(), "a/b", true) },
-		"look":           func(r *rig) error { return r.h.lookForFolders("look") },
+		"look":           func(r *rig) error { return r.h.lookAround("look") },
 	}
 	setUp := func(name string) (*memfs.FS, *rig, map[string]string) {
 		fsm := memfs.New(nil)

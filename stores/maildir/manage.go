@@ -25,7 +25,7 @@ func (h *handle) CreateMailbox(ctx context.Context, name string, use mailaccess.
 	if use >= mailaccess.UseImportant<<1 {
 		return mailaccess.Mailbox{}, fail(op, mailaccess.KindUnsupported, name, errors.New("unknown special use"))
 	}
-	if err := h.lookForFolders(op); err != nil {
+	if err := h.lookAround(op); err != nil {
 		return mailaccess.Mailbox{}, err
 	}
 	c := creation{a: h.account, op: op, box: createdBox{Name: name, Use: use, UIDNext: 1}}
@@ -128,7 +128,7 @@ func (h *handle) RenameMailbox(ctx context.Context, box mailaccess.MailboxID, na
 	if err := mailaccess.CheckMailboxName(name); err != nil {
 		return err
 	}
-	if err := h.lookForFolders(op); err != nil {
+	if err := h.lookAround(op); err != nil {
 		return err
 	}
 	r := boxRenaming{a: h.account, op: op, box: box, name: name}
