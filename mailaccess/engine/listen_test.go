@@ -263,6 +263,43 @@ func TestUpdateAllocations(t *testing.T) {
 	}
 }
 
+// Opening a mailbox, as each SELECT does, takes a few allocations whatever it holds.
+func TestOpenViewAllocations(t *testing.T) {
+	w := newWorld(t, nil)
+	w.deliver(100)
+	s := w.session()
+	if n := testing.AllocsPerRun(100, func() { w.open(s, engine.ViewOptions{}).Close() }); n > 12 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// Whoever stops listening is not woken any more, whoever goes on is.
+func TestSomeStopListening(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, end := bubble(t, nil)
+		defer end()
+		v := w.open(w.session(), engine.ViewOptions{})
+		const n = 6
+		var ls [n]*engine.Listener
+		var woken [n]atomic.Bool
+		for i := range ls {
+			ls[i] = w.session().Listen(v.Status().ID)
+			ls[i].AfterRing(func() { woken[i].Store(true) })
+		}
+		for _, i := range []int{5, 0, 2, 2} {
+			ls[i].Close()
+		}
+		w.deliver(1)
+		synctest.Wait()
+		for i := range woken {
+			if want := i == 1 || i == 3 || i == 4; woken[i].Load() != want {
+				t.Errorf("listener %d woken: %v", i, !want)
+			}
+			ls[i].Close()
+		}
+	})
+}
+
 // An update that the store could not serve is tried again without a ring, less and
 // less often, and no longer once it went well.
 func TestUpdateIsRetried(t *testing.T) {

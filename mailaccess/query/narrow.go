@@ -17,13 +17,27 @@ type FlagSet struct {
 }
 
 // Narrow returns the messages that e can match for all that the sets tell, and what is left of
-// e to ask of them: nothing, an empty And, when the sets say it all. Its work grows with the size
-// of e and of the sets, not with the number of messages.
+// e to ask of them: nothing, an empty And, when the sets say it all. Its work grows with the
+// sets, not with the number of messages, and of a long e it looks at the first keys only.
 func (s *Sets) Narrow(e mailaccess.Expr) (among mailaccess.UIDSet, rest mailaccess.Expr) {
-	return s.narrow(e, s.UIDs)
+	n := narrowing{s, maxNarrowed}
+	return n.narrow(e, s.UIDs)
 }
 
-func (s *Sets) narrow(e mailaccess.Expr, uids mailaccess.UIDSet) (among mailaccess.UIDSet, rest mailaccess.Expr) {
+// narrowing is a Narrow under way, which may look at so many keys yet.
+type narrowing struct {
+	*Sets
+	left int
+}
+
+// maxNarrowed bounds the time that goes by before anybody else has a turn: sets may have
+// hundreds of thousands of runs.
+const maxNarrowed = 64
+
+func (s *narrowing) narrow(e mailaccess.Expr, uids mailaccess.UIDSet) (among mailaccess.UIDSet, rest mailaccess.Expr) {
+	if s.left--; s.left < 0 {
+		return uids, e
+	}
 	switch e := e.(type) {
 	case mailaccess.UIDIn:
 		return uids.Intersect(e.UIDs), mailaccess.And{}
@@ -41,15 +55,15 @@ func (s *Sets) narrow(e mailaccess.Expr, uids mailaccess.UIDSet) (among mailacce
 		}
 		return uids, left
 	case mailaccess.Or:
-		var any mailaccess.UIDSet
+		var found mailaccess.UIDSet
 		for _, x := range e {
 			some, left := s.narrow(x, uids)
 			if !isTrue(left) {
 				return uids, e
 			}
-			any = any.Union(some)
+			found = found.Union(some)
 		}
-		return any, mailaccess.And{}
+		return found, mailaccess.And{}
 	case mailaccess.Not:
 		if f, ok := e.X.(mailaccess.HasFlags); ok && f.Flags.Keywords.IsEmpty() {
 			if lack, known := s.with(f.Flags.System, false, uids); known {
@@ -65,7 +79,7 @@ func (s *Sets) narrow(e mailaccess.Expr, uids mailaccess.UIDSet) (among mailacce
 	return uids, e
 }
 
-func (s *Sets) flags(f mailaccess.Flags, uids mailaccess.UIDSet) (among mailaccess.UIDSet, rest mailaccess.Expr) {
+func (s *narrowing) flags(f mailaccess.Flags, uids mailaccess.UIDSet) (among mailaccess.UIDSet, rest mailaccess.Expr) {
 	for left := f.System; left != 0; left &= left - 1 {
 		one := left & -left
 		if some, known := s.with(one, true, uids); known {
@@ -80,7 +94,7 @@ func (s *Sets) flags(f mailaccess.Flags, uids mailaccess.UIDSet) (among mailacce
 }
 
 // with returns those of uids that have a flag, or lack it, if that is known.
-func (s *Sets) with(flag mailaccess.SystemFlags, have bool, uids mailaccess.UIDSet) (_ mailaccess.UIDSet, known bool) {
+func (s *narrowing) with(flag mailaccess.SystemFlags, have bool, uids mailaccess.UIDSet) (_ mailaccess.UIDSet, known bool) {
 	for _, k := range s.Flags {
 		switch {
 		case k.Flag != flag:

@@ -51,6 +51,22 @@ func TestNarrow(t *testing.T) {
 	}
 }
 
+// A long expression is left as it is, from some key on.
+func TestNarrowEnds(t *testing.T) {
+	sets := query.Sets{UIDs: mailaccess.UIDSetRange(1, 10)}
+	var all mailaccess.And
+	for range 1000 {
+		all = append(all, mailaccess.UIDIn{UIDs: mailaccess.UIDSetRange(1, 5)})
+	}
+	among, rest := sets.Narrow(all)
+	if left, ok := rest.(mailaccess.And); among.String() != "1:5" || !ok || len(left) < 900 {
+		t.Errorf("among %v, %d keys are left", among, len(left))
+	}
+	if among, rest := sets.Narrow(mailaccess.Or(all)); among.String() != "1:10" || len(rest.(mailaccess.Or)) != len(all) {
+		t.Errorf("among %v, left %T", among, rest)
+	}
+}
+
 // What is left, asked of what is left, finds what the whole finds.
 func TestNarrowFindsTheSame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
