@@ -32,11 +32,13 @@ type benchFlags struct {
 	rate      float64
 	calm      time.Duration
 	report    string
+	syscalls  bool
 }
 
 func (b *benchFlags) register(f *pflag.FlagSet) {
 	f.IntVar(&b.messages, "messages", 10000, "`number` of messages")
 	f.IntVar(&b.waiting, "connections", b.waiting, "`number` of connections that wait in idle-memory and idle-memory-tls")
+	f.BoolVar(&b.syscalls, "syscalls", false, "run each workload once more, under strace, and count the system calls of the server")
 	b.registerRuns(f)
 }
 
@@ -56,7 +58,7 @@ func (b *benchFlags) options() (bench.Options, error) {
 	o := bench.Options{
 		Corpus:    corpus.Corpus{Seed: b.seed, Messages: b.messages},
 		Workloads: b.workloads, Repeat: b.repeat, Duration: b.duration,
-		Connections: b.waiting, Listeners: b.listeners, Rate: b.rate, Calm: b.calm,
+		Connections: b.waiting, Listeners: b.listeners, Rate: b.rate, Calm: b.calm, Syscalls: b.syscalls,
 	}
 	switch {
 	case b.messages < 1:
@@ -145,6 +147,9 @@ func (o *benchRun) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if o.syscalls && o.pid == 0 {
+		return errors.New("--syscalls needs --pid PROCESS")
+	}
 	t, err := o.target()
 	if err != nil {
 		return err
@@ -172,11 +177,15 @@ func (o *benchRun) run(cmd *cobra.Command) error {
 	if err := o.write(cmd.OutOrStdout(), before, reports[0]); err != nil {
 		return err
 	}
+	page := &bench.Page{Title: "Measurements of " + t.Name, Reports: reports}
+	if calls := bench.SyscallsTable(reports); calls != nil {
+		page.Tables = append(page.Tables, calls)
+	}
 	if before != nil {
 		before.Target = "before: " + before.Target
-		reports = append(reports, before)
+		page.Reports = append(page.Reports, before)
 	}
-	if err := o.writePage(&bench.Page{Title: "Measurements of " + t.Name, Reports: reports}); err != nil {
+	if err := o.writePage(page); err != nil {
 		return err
 	}
 	return failedWorkloads(reports[:1])
@@ -186,8 +195,17 @@ func (o *benchRun) write(w io.Writer, before, now *bench.Report) error {
 	if o.json {
 		return now.Write(w)
 	}
-	if err := bench.WriteTable(w, now); err != nil || before == nil {
+	if err := bench.WriteTable(w, now); err != nil {
 		return err
+	}
+	if calls := bench.SyscallsTable([]*bench.Report{now}); calls != nil {
+		fmt.Fprintln(w)
+		if err := calls.Write(w); err != nil {
+			return err
+		}
+	}
+	if before == nil {
+		return nil
 	}
 	fmt.Fprintln(w)
 	return bench.WriteComparison(w, "the other", "this one", bench.Compare(before, now))

@@ -14,10 +14,7 @@ import (
 
 // benchGrowth are the flags of "bench growth".
 type benchGrowth struct {
-	benchFlags
-	peers     []string
-	dir       string
-	json      string
+	peersFlags
 	sizes     []int
 	memory    []int
 	idle      []int
@@ -25,7 +22,7 @@ type benchGrowth struct {
 }
 
 func newBenchGrowthCommand() *cobra.Command {
-	o := benchGrowth{benchFlags: benchFlags{messages: 1, waiting: 1, listeners: 50}}
+	o := benchGrowth{peersFlags: peersFlags{benchFlags: benchFlags{messages: 1, waiting: 1, listeners: 50}}}
 	cmd := &cobra.Command{
 		Use:   "growth",
 		Short: "Measure how work grows with messages and connections",
@@ -36,9 +33,7 @@ it should. --report draws the curves.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.peers, "peers", []string{"dovecot"}, "`names` of the other servers")
-	f.StringVar(&o.dir, "dir", "", "`directory` for mail and configurations, on the disk to measure (default one for the time being)")
-	f.StringVar(&o.json, "json", "", "`file` to write all figures to")
+	o.registerPeers(f)
 	f.IntSliceVar(&o.sizes, "sizes", []int{1000, 10000, 100000}, "`numbers` of messages; 0: none of it is measured")
 	f.IntSliceVar(&o.memory, "memory-sizes", []int{1000, 1000000}, "`numbers` of messages, small ones, in a memory store of this server; 0 as above")
 	f.IntSliceVar(&o.idle, "idle", []int{10, 1000, 10000}, "`numbers` of connections that wait; 0 as above")

@@ -3,25 +3,38 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench"
 	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench/peers"
 )
 
-// benchPeers are the flags of "bench peers".
-type benchPeers struct {
+// peersFlags are the flags that "bench peers" and "bench growth" share.
+type peersFlags struct {
 	benchFlags
 	peers []string
 	dir   string
-	crlf  bool
 	json  string
-	doc   string
+}
+
+func (p *peersFlags) registerPeers(f *pflag.FlagSet) {
+	f.StringSliceVar(&p.peers, "peers", []string{"dovecot"}, "`names` of the other servers, of "+strings.Join(peers.Names()[1:], ", "))
+	f.StringVar(&p.dir, "dir", "", "`directory` for mail and configurations, on the disk to measure (default one for the time being)")
+	f.StringVar(&p.json, "json", "", "`file` to write all figures to")
+}
+
+// benchPeers are the flags of "bench peers".
+type benchPeers struct {
+	peersFlags
+	crlf bool
+	doc  string
 }
 
 func newBenchPeersCommand() *cobra.Command {
-	o := benchPeers{benchFlags: benchFlags{waiting: 1000, listeners: 200}}
+	o := benchPeers{peersFlags: peersFlags{benchFlags: benchFlags{waiting: 1000, listeners: 200}}}
 	cmd := &cobra.Command{
 		Use:   "peers",
 		Short: "Measure this server beside others, on this machine",
@@ -31,11 +44,9 @@ the same messages, measure them in turns, and say how many times more the others
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.peers, "peers", []string{"dovecot"}, "`names` of the other servers")
-	f.StringVar(&o.dir, "dir", "", "`directory` for mail and configurations, on the disk to measure (default one for the time being)")
+	o.registerPeers(f)
 	f.BoolVar(&o.crlf, "crlf", false, "the lines of messages on disk end in CRLF")
-	f.StringVar(&o.json, "json", "", "`file` to write all figures to")
-	f.StringVar(&o.doc, "doc", "", "`file` in Markdown with the lines <!-- peers --> and <!-- /peers -->, between which the comparison goes")
+	f.StringVar(&o.doc, "doc", "", "`file` in Markdown with the lines <!-- peers --> and <!-- /peers -->, between which the comparison goes, and, for --syscalls, such lines with syscalls")
 	o.register(f)
 	return cmd
 }
@@ -74,7 +85,7 @@ func (o *benchPeers) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	out := cmd.OutOrStdout()
-	fmt.Fprintln(out, r.Physics)
+	fmt.Fprintf(out, "the machine before: %s\nand after: %s\n", r.Physics, r.After)
 	for i, report := range r.Reports {
 		fmt.Fprintf(out, "\n%s (%s)\n", r.Servers[i].Version, r.Servers[i].About)
 		if err := bench.WriteTable(out, report); err != nil {
@@ -84,6 +95,12 @@ func (o *benchPeers) run(cmd *cobra.Command) (err error) {
 	for _, report := range r.Reports[1:] {
 		fmt.Fprintln(out)
 		if err := bench.WriteComparison(out, report.Target, peers.Ours, bench.Compare(report, r.Reports[0])); err != nil {
+			return err
+		}
+	}
+	for _, t := range r.Tables() {
+		fmt.Fprintln(out)
+		if err := t.Write(out); err != nil {
 			return err
 		}
 	}

@@ -60,7 +60,7 @@ func TestBenchPeers(t *testing.T) {
 			t.Errorf("%s: no version", report.Target)
 		}
 	}
-	if p := r.Physics; p.Syncs <= 0 || p.Creates <= 0 || p.Copy <= 0 || p.Loopback <= 0 {
+	if p := r.Physics; p.Syncs <= 0 || p.Creates <= 0 || r.After.Opens <= 0 || p.Copy <= 0 || p.Loopback <= 0 {
 		t.Errorf("the machine: %+v", p)
 	}
 	text, err = os.ReadFile(doc)
@@ -82,6 +82,39 @@ func cyrusInstalled() bool {
 		}
 	}
 	return false
+}
+
+// TestBenchSyscalls: system calls of all processes of a server are counted, of those too that it starts meanwhile.
+func TestBenchSyscalls(t *testing.T) {
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Skip(err)
+	}
+	bin := build(t, "..")
+	dir := t.TempDir()
+	figures, doc := filepath.Join(dir, "peers.json"), filepath.Join(dir, "doc.md")
+	must(t, "write", os.WriteFile(doc, []byte("<!-- peers -->\n<!-- /peers -->\n<!-- syscalls -->\n<!-- /syscalls -->\n"), 0o644))
+	out, err := exec.CommandContext(t.Context(), bin.file, "bench", "peers", "--workloads", "noop,append", "--syscalls",
+		"--messages", "20", "--repeat", "1", "--duration", "1ms", "--calm", "1ms", "--json", figures, "--doc", doc).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	text, err := os.ReadFile(figures)
+	must(t, "read", err)
+	var r peers.Result
+	must(t, "decode", json.Unmarshal(text, &r))
+	for _, report := range r.Reports {
+		if one := report.Result("noop").Syscalls; one == nil || one.Error != "" || one.Units == 0 || one.Calls() < 2 || one.Syncs() > 0 {
+			t.Errorf("%s: noop: %+v", report.Target, one)
+		}
+		if one := report.Result("append").Syscalls; one == nil || one.Error != "" || one.Syncs() < 1 || one.Calls() < 5 {
+			t.Errorf("%s: append: %+v", report.Target, one)
+		}
+	}
+	text, err = os.ReadFile(doc)
+	must(t, "read", err)
+	if !regexp.MustCompile(`\| append \| message \| [0-9.]+ \| [0-9.]+ \| [0-9.]+ \| [0-9.]+ \|\n`).Match(text) || !strings.Contains(string(text), "| append | disk's syncs | ") {
+		t.Errorf("%s", text)
+	}
 }
 
 // TestBenchGrowth: all servers are measured at all sizes, and the curves are drawn.

@@ -72,7 +72,7 @@ func TestCompare(t *testing.T) {
 
 func TestNumbers(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
-		{number(0), "0"}, {number(0.0123), "0.012"}, {number(0.5), "0.50"}, {number(1), "1.0"}, {number(9.96), "10.0"}, {number(123.4), "123"},
+		{Number(0), "0"}, {Number(0.0123), "0.012"}, {Number(0.5), "0.50"}, {Number(1), "1.0"}, {Number(9.96), "10.0"}, {Number(123.4), "123"},
 		{Duration(12.3), "12 ns"}, {Duration(1500), "1.5 µs"}, {Duration(2.5e9), "2.5 s"}, {Octets(100), "100 B"}, {Octets(1536), "1.5 KiB"}, {Octets(3 << 30), "3.0 GiB"},
 	} {
 		if c.got != c.want {

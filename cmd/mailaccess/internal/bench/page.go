@@ -18,6 +18,7 @@ type Page struct {
 	Notes   []string  // versions, settings, what the machine can do
 	Reports []*Report // of one or more servers, the one that the others are compared with first
 	Curves  []Curve
+	Tables  []*Table
 }
 
 // A Curve is how a workload grows, at one or more servers.
@@ -43,7 +44,7 @@ func (p *Page) Write(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	v := pageView{Title: p.Title, Notes: p.Notes}
+	v := pageView{Title: p.Title, Notes: p.Notes, Tables: p.Tables}
 	for _, r := range p.Reports {
 		v.Servers = append(v.Servers, r.Target)
 	}
@@ -65,6 +66,7 @@ type pageView struct {
 	Servers   []string
 	Workloads []workloadView
 	Curves    []curveView
+	Tables    []*Table
 }
 
 type workloadView struct {
@@ -128,7 +130,7 @@ func (p *Page) workload(name string) workloadView {
 
 func (r *Result) detail() string {
 	duration := func(figure func(Sample) float64) string { return Duration(median(r.each(figure))) }
-	s := fmt.Sprintf("%s %ss a second; p50 %s, p99 %s, longest %s", number(median(r.each(func(s Sample) float64 { return float64(s.Units) / s.Wall.Seconds() }))), r.Unit,
+	s := fmt.Sprintf("%s %ss a second; p50 %s, p99 %s, longest %s", Number(median(r.each(func(s Sample) float64 { return float64(s.Units) / s.Wall.Seconds() }))), r.Unit,
 		duration(func(s Sample) float64 { return float64(s.P50) }), duration(func(s Sample) float64 { return float64(s.P99) }),
 		duration(func(s Sample) float64 { return float64(s.Max) }))
 	if text := r.unsettledText(); text != "" {
@@ -203,7 +205,7 @@ func (c Curve) draw() curveView {
 	atX := func(log float64) float64 { return v.Left + (log-x0)/(x1-x0)*(v.Right-v.Left) }
 	atY := func(log float64) float64 { return v.Lower - (log-y0)/(y1-y0)*(v.Lower-v.Top) }
 	for power := x0; power <= x1; power++ {
-		v.Columns = append(v.Columns, tickView{atX(power), number(math.Pow(10, power))})
+		v.Columns = append(v.Columns, tickView{atX(power), Number(math.Pow(10, power))})
 	}
 	for power := y0; power <= y1; power++ {
 		v.Rows = append(v.Rows, tickView{atY(power), label(math.Pow(10, power))})
@@ -216,7 +218,7 @@ func (c Curve) draw() curveView {
 			}
 			x, y := atX(math.Log10(p.X)), atY(math.Log10(p.Y))
 			line.Points += fmt.Sprintf("%.1f,%.1f ", x, y)
-			line.Dots = append(line.Dots, dotView{x, y, fmt.Sprintf("%s: %s at %s", l.Name, label(p.Y), number(p.X))})
+			line.Dots = append(line.Dots, dotView{x, y, fmt.Sprintf("%s: %s at %s", l.Name, label(p.Y), Number(p.X))})
 		}
 		v.Lines = append(v.Lines, line)
 	}

@@ -27,6 +27,8 @@ type Result struct {
 	NotOffered string   `json:"notOffered,omitempty"`
 	Error      string   `json:"error,omitempty"`
 	Samples    []Sample `json:"samples,omitempty"` // one for each run
+	// Syscalls are those of a run that is not among the samples; nil: not counted.
+	Syscalls *Syscalls `json:"syscalls,omitempty"`
 }
 
 // A Sample is what one run of a workload gave.
@@ -67,6 +69,8 @@ func ReadReport(from io.Reader) (*Report, error) {
 	}
 	return &r, nil
 }
+
+func (r *Report) last() *Result { return r.Results[len(r.Results)-1] }
 
 // Unsettled returns in how many runs the server did not become calm.
 func (r *Result) Unsettled() int {

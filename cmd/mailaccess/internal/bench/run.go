@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench/corpus"
 	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench/proc"
+	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench/strace"
 )
 
 // Options say what is measured and for how long.
@@ -27,6 +28,9 @@ type Options struct {
 	Connections int     // of idle-memory and idle-memory-tls; default 50
 	Listeners   int     // of idle-wake; default 50
 	Rate        float64 // commands in a second of mixed; default 200
+	// Syscalls says that each workload is run once more, after those that are timed, to count the system
+	// calls of the server: those whose processes are known (Target.PID). It takes strace.
+	Syscalls bool
 	// Progress, if not nil, is called when a run begins.
 	Progress func(workload, target string, run, runs int)
 }
@@ -50,20 +54,28 @@ func Measure(ctx context.Context, targets []*Target, o Options) ([]*Report, erro
 		}
 		reports[i] = &Report{Target: t.Name, Started: time.Now(), Messages: o.Corpus.Messages, Octets: e.octets, Seed: o.Corpus.Seed}
 	}
+	if o.Syscalls {
+		if err := canTrace(ctx, targets); err != nil {
+			return nil, err
+		}
+	}
 	for _, w := range picked {
 		for _, r := range reports {
 			r.Results = append(r.Results, w.result())
 		}
+		begin := func(i, number int) *run {
+			if o.Progress != nil {
+				o.Progress(w.name, targets[i].Name, number+1, o.Repeat)
+			}
+			return &run{Context: ctx, Target: targets[i], opts: o, corpus: o.Corpus, expect: e, samples: appended, number: max(0, number), base: base[i]}
+		}
 		for number := -1; number < o.Repeat; number++ { // the first one warms up
-			for i, t := range targets {
-				result := reports[i].Results[len(reports[i].Results)-1]
+			for i := range targets {
+				result := reports[i].last()
 				if result.NotOffered != "" || result.Error != "" {
 					continue
 				}
-				if o.Progress != nil {
-					o.Progress(w.name, t.Name, number+1, o.Repeat)
-				}
-				r := &run{Context: ctx, Target: t, opts: o, corpus: o.Corpus, expect: e, samples: appended, number: max(0, number), base: base[i]}
+				r := begin(i, number)
 				if number < 0 {
 					r.opts.Duration = o.Duration / 4
 				}
@@ -81,6 +93,14 @@ func Measure(ctx context.Context, targets []*Target, o Options) ([]*Report, erro
 				}
 			}
 		}
+		for i, t := range targets {
+			if result := reports[i].last(); o.Syscalls && t.PID != 0 && len(result.Samples) > 0 {
+				result.Syscalls = begin(i, o.Repeat).countSyscalls(w)
+				if ctx.Err() != nil {
+					return reports, ctx.Err()
+				}
+			}
+		}
 	}
 	return reports, nil
 }
@@ -95,6 +115,7 @@ func (w *workload) result() *Result {
 
 // once runs a workload once.
 func (r *run) once(w *workload) (s Sample, err error) {
+	defer func() { err = errors.Join(err, r.endTrace()) }()
 	if w.tls {
 		if r.Encrypted == nil {
 			return s, &notOffered{"no address over TLS"}
@@ -263,13 +284,20 @@ func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(t
 
 // A meter reads the clocks around a run.
 type meter struct {
+	run         *run
 	pid         int
 	begun       time.Time
 	cpu, client time.Duration
 }
 
 func (r *run) begin() (*meter, error) {
-	m := &meter{pid: r.PID}
+	if r.trace {
+		var err error
+		if r.tracer, err = strace.Attach(r, r.PID); err != nil {
+			return nil, err
+		}
+	}
+	m := &meter{run: r, pid: r.PID}
 	if m.pid != 0 {
 		var err error
 		if m.cpu, err = proc.CPU(m.pid); err != nil {
@@ -292,6 +320,9 @@ func (m *meter) finish(s *Sample, latencies *hdrhistogram.Histogram) {
 func (m *meter) read(s *Sample) error {
 	if m.pid == 0 {
 		return nil
+	}
+	if err := m.run.endTrace(); err != nil {
+		return err
 	}
 	u, err := proc.Tree(m.pid)
 	if err != nil {

@@ -32,7 +32,7 @@ func WriteTable(w io.Writer, r *Report) error {
 			note += ", " + text
 		}
 		fmt.Fprintf(t, "%s\t%s %ss\t%s\t%s\t%s\t%s\t%s\t%s\t%s%s\t\n", one.Workload,
-			number(median(one.each(func(s Sample) float64 { return float64(s.Units) / s.Wall.Seconds() }))), one.Unit,
+			Number(median(one.each(func(s Sample) float64 { return float64(s.Units) / s.Wall.Seconds() }))), one.Unit,
 			Octets(median(one.each(func(s Sample) float64 { return float64(s.Octets) / s.Wall.Seconds() }))),
 			Duration(median(one.each(func(s Sample) float64 { return float64(s.P50) }))),
 			Duration(median(one.each(func(s Sample) float64 { return float64(s.P99) }))),
@@ -92,11 +92,11 @@ func (r Ratio) String() string {
 	if !r.Known() {
 		return "-"
 	}
-	return fmt.Sprintf("%s (%s to %s)", number(r.Middle), number(r.Low), number(r.High))
+	return fmt.Sprintf("%s (%s to %s)", Number(r.Middle), Number(r.Low), Number(r.High))
 }
 
-// number writes a number with two digits or more.
-func number(v float64) string {
+// Number writes a number with two digits or more.
+func Number(v float64) string {
 	switch {
 	case v == 0:
 		return "0"
@@ -110,20 +110,20 @@ func number(v float64) string {
 func Octets(v float64) string {
 	for _, unit := range []string{"B", "KiB", "MiB"} {
 		if v < 1024 {
-			return number(v) + " " + unit
+			return Number(v) + " " + unit
 		}
 		v /= 1024
 	}
-	return number(v) + " GiB"
+	return Number(v) + " GiB"
 }
 
 // Duration writes a number of nanoseconds.
 func Duration(v float64) string {
 	for _, unit := range []string{"ns", "µs", "ms"} {
 		if v < 1000 {
-			return number(v) + " " + unit
+			return Number(v) + " " + unit
 		}
 		v /= 1000
 	}
-	return number(v) + " " + time.Second.String()[1:]
+	return Number(v) + " " + time.Second.String()[1:]
 }

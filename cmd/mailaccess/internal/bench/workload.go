@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench/corpus"
+	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench/strace"
 	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench/wire"
 )
 
@@ -64,6 +65,10 @@ type run struct {
 	samples []wire.Append // to append
 	number  int           // of the run, from 0; the same for all targets
 	base    int64         // octets of memory of the server before the first run
+
+	trace  bool // count the system calls of what is measured
+	tracer *strace.Tracer
+	calls  strace.Counts // that were counted
 }
 
 func (r *run) messages() int { return r.corpus.Messages }

@@ -129,7 +129,15 @@ func storeFlags(r *run, _ int) (session, error) {
 	if err != nil {
 		return session{}, err
 	}
+	// The first STORE changes what the run before left, too.
+	before, err := c.Do("SEARCH FLAGGED")
+	if err != nil {
+		return session{}, errors.Join(err, c.Close())
+	}
 	sign := "-"
+	if before.Numbers == r.messages() {
+		sign = "+"
+	}
 	do := func() (done, error) {
 		if sign == "-" {
 			sign = "+"

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench"
+	"github.com/hashmail/mailaccess/cmd/mailaccess/internal/bench/corpus"
 )
 
 func result() *Result {
@@ -86,8 +87,8 @@ func TestNames(t *testing.T) {
 
 func TestPhysics(t *testing.T) {
 	dir := t.TempDir()
-	p, err := MeasurePhysics(t.Context(), dir)
-	if err != nil || p.Syncs <= 0 || p.Creates <= 0 || p.Copy <= 0 || p.Loopback <= 0 {
+	p, err := MeasurePhysics(t.Context(), dir, corpus.Corpus{Seed: 1, Messages: 20}, time.Millisecond)
+	if err != nil || p.Syncs <= 0 || p.Syncs16 <= 0 || p.Creates <= 0 || p.Opens <= 0 || p.Renames <= 0 || p.Unlinks <= 0 || p.Copy <= 0 || p.Loopback <= 0 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {

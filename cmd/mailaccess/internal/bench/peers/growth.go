@@ -40,7 +40,7 @@ func MeasureGrowth(ctx context.Context, o GrowthOptions) (g *Growth, err error) 
 	at := func(name string, n int) Options {
 		one := o.Options
 		one.Dir = filepath.Join(o.Dir, fmt.Sprintf("%s-%d", name, n))
-		one.NoTLS = true
+		one.NoTLS, one.NoPhysics = true, true
 		return one
 	}
 	for _, n := range o.Messages {
@@ -209,8 +209,7 @@ func (g *Growth) Reports() (all []*bench.Report) {
 func (g *Growth) Page() *bench.Page {
 	p := &bench.Page{Title: "How work grows", Curves: g.Curves()}
 	if len(g.Messages) > 0 {
-		p.Notes = g.Messages[0].notes()
-		p.Notes = p.Notes[:len(p.Notes)-2] // the servers
+		p.Notes = g.Messages[0].servers()
 	}
 	return p
 }

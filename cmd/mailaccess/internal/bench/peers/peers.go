@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -29,8 +30,10 @@ type Options struct {
 	Dir     string   // where mail and configurations go, on the disk that is measured; it must not be there or be empty
 	CRLF    bool     // messages on disk end their lines with CRLF
 	NoTLS   bool     // nothing is measured over TLS
-	Version string   // of ours
-	Say     func(format string, args ...any)
+	// NoPhysics says that it is not measured what the machine can do.
+	NoPhysics bool
+	Version   string // of ours
+	Say       func(format string, args ...any)
 }
 
 // A kind is a server, ours or another.
@@ -70,6 +73,7 @@ func Names() []string {
 // A Result is what was measured of all servers, in the same run.
 type Result struct {
 	Physics Physics         `json:"physics"`
+	After   Physics         `json:"physicsAfter"` // the same at the end, so that a drift shows
 	Servers []Server        `json:"servers"`
 	Reports []*bench.Report `json:"reports"` // of the servers, in their order
 }
@@ -108,8 +112,7 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 		return nil, err
 	}
 	r := &Result{}
-	o.Say("measuring the machine")
-	if r.Physics, err = MeasurePhysics(ctx, dir); err != nil {
+	if r.Physics, err = o.physics(ctx, dir); err != nil {
 		return nil, err
 	}
 	lower, err := raiseWatches(o.Bench.Listeners)
@@ -144,10 +147,25 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 		}
 		targets = append(targets, t)
 	}
-	if r.Reports, err = bench.Measure(ctx, targets, o.Bench); err != nil || o.NoTLS {
+	if r.Reports, err = bench.Measure(ctx, targets, o.Bench); err != nil {
 		return r, err
 	}
-	return r, o.overTLS(ctx, targets, r)
+	if !o.NoTLS {
+		if err := o.overTLS(ctx, targets, r); err != nil {
+			return r, err
+		}
+	}
+	r.After, err = o.physics(ctx, dir)
+	return r, err
+}
+
+// physics is what the machine can do, while no server does anything.
+func (o *Options) physics(ctx context.Context, dir string) (p Physics, err error) {
+	if o.NoPhysics {
+		return p, nil
+	}
+	o.Say("measuring the machine")
+	return MeasurePhysics(ctx, dir, o.Bench.Corpus, cmp.Or(o.Bench.Duration, physicsTime))
 }
 
 // overTLS measures some workloads once more, over TLS.

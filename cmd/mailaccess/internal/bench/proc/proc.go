@@ -39,14 +39,8 @@ func tree(root int, memory bool) (Usage, error) {
 	if _, ok := stats[root]; !ok {
 		return Usage{}, fmt.Errorf("process %d: %w", root, os.ErrProcessDone)
 	}
-	children := make(map[int][]int)
-	for pid, s := range stats {
-		children[s.parent] = append(children[s.parent], pid)
-	}
 	var u Usage
-	for todo := []int{root}; len(todo) > 0; {
-		pid := todo[len(todo)-1]
-		todo = append(todo[:len(todo)-1], children[pid]...)
+	for _, pid := range below(stats, root) {
 		s := stats[pid]
 		u.Processes++
 		u.CPU += s.reaped
@@ -64,6 +58,31 @@ func tree(root int, memory bool) (Usage, error) {
 		}
 	}
 	return u, nil
+}
+
+// PIDs returns the process and all its descendants.
+func PIDs(root int) ([]int, error) {
+	stats, err := readStats()
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := stats[root]; !ok {
+		return nil, fmt.Errorf("process %d: %w", root, os.ErrProcessDone)
+	}
+	return below(stats, root), nil
+}
+
+// below returns the root and all its descendants.
+func below(stats map[int]stat, root int) []int {
+	children := make(map[int][]int)
+	for pid, s := range stats {
+		children[s.parent] = append(children[s.parent], pid)
+	}
+	pids := []int{root}
+	for i := 0; i < len(pids); i++ {
+		pids = append(pids, children[pids[i]]...)
+	}
+	return pids
 }
 
 // stat is what /proc/PID/stat tells. Its times are in ticks of 10 ms.
@@ -117,7 +136,7 @@ func parseStat(text string) (s stat, err error) {
 // readPSS returns the proportional set size. A process that has ended, and one of the kernel, has none.
 func readPSS(pid int) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-	if errors.Is(err, fs.ErrNotExist) || err != nil && ended(err) {
+	if errors.Is(err, fs.ErrNotExist) || err != nil && Ended(err) {
 		return 0, nil
 	} else if err != nil {
 		return 0, fmt.Errorf("memory of process %d: %w", pid, err)

@@ -19,8 +19,8 @@ func processTime(pid int) (time.Duration, error) {
 	return time.Duration(t.Nano()), nil
 }
 
-// ended says whether that is the error of reading about a process that is no more.
-func ended(err error) bool { return errors.Is(err, syscall.ESRCH) }
+// Ended says whether that is the error of reading about a process that is no more.
+func Ended(err error) bool { return errors.Is(err, syscall.ESRCH) }
 
 // Self returns the processor time of this process.
 func Self() time.Duration {

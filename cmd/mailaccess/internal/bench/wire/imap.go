@@ -329,7 +329,7 @@ func (c *IMAP) SendAppend(mailbox string, messages ...Append) (tag int, err erro
 			c.out = append(c.out, "+}\r\n"...)
 		} else {
 			c.out = append(c.out, "}\r\n"...)
-			if err := c.permission(); err != nil {
+			if err := c.permission("literal"); err != nil {
 				return c.tag, err
 			}
 		}
@@ -343,8 +343,8 @@ func (c *IMAP) SendAppend(mailbox string, messages ...Append) (tag int, err erro
 	return c.tag, c.end()
 }
 
-// permission sends what there is of a command, and waits until the server wants more.
-func (c *IMAP) permission() error {
+// permission sends what there is of a command, and waits until the server wants more (RFC 9051, section 7.6).
+func (c *IMAP) permission(name string) error {
 	if err := c.write(); err != nil {
 		return err
 	}
@@ -356,7 +356,7 @@ func (c *IMAP) permission() error {
 		case kind == '+':
 			return nil
 		case kind == 'a':
-			return &RefusedError{"literal", a.Text}
+			return &RefusedError{name, a.Text}
 		}
 	}
 }
@@ -364,21 +364,8 @@ func (c *IMAP) permission() error {
 // Idle begins to wait for changes (RFC 9051, section 6.3.13).
 func (c *IMAP) Idle() error {
 	c.begin()
-	c.out = append(c.out, "IDLE"...)
-	if err := c.end(); err != nil {
-		return err
-	}
-	for {
-		var a Answer
-		switch kind, err := c.response(&a); {
-		case err != nil:
-			return err
-		case kind == '+':
-			return nil
-		case kind == 'a':
-			return &RefusedError{"IDLE", a.Text}
-		}
-	}
+	c.out = append(c.out, "IDLE\r\n"...)
+	return c.permission("IDLE")
 }
 
 // Next waits for the next untagged response, in IDLE.
