@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/mailaccess/engine"
+	"github.com/hashmail/mailaccess/mailaccess/message"
+	"github.com/hashmail/mailaccess/mailaccess/query"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 	"github.com/hashmail/mailaccess/stores/memory"
 )
@@ -433,4 +436,126 @@ func BenchmarkUpkeep(b *testing.B) {
 		s.upkeep(now)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/account")
+}
+
+// keep offers the store what is derived of each of the n messages of [ground.pretend], as mail
+// makes them, so that their files need not be there.
+func (g *ground) keep(h *handle, box mailaccess.MailboxID) {
+	g.tb.Helper()
+	kinds := []struct {
+		kind mailaccess.DerivedKind
+		make func(i int, header message.Header) []byte
+	}{
+		{"imap-envelope/1", func(i int, _ message.Header) []byte {
+			return fmt.Appendf(nil, `ENVELOPE ("Mon, 2 Mar 2026 10:%02d:%02d +0100" "message %d of some" (("Sender %d" NIL "sender%d" "example.org")) (("Sender %[4]d" NIL "sender%[4]d" "example.org")) (("Sender %[4]d" NIL "sender%[4]d" "example.org")) (("Ann" NIL "ann" "example.org")) ((NIL NIL "list" "example.org")) NIL NIL "<%[3]d@example.org>")`,
+				i/60%60, i%60, i, i%100, i)
+		}},
+		{"imap-bodystructure/1", func(int, message.Header) []byte {
+			return []byte(`BODYSTRUCTURE (("text" "plain" ("charset" "utf-8") NIL NIL "7bit" 30 1 NIL NIL NIL NIL)("text" "html" ("charset" "utf-8") NIL NIL "7bit" 37 1 NIL NIL NIL NIL) "alternative" ("boundary" "b") NIL NIL NIL)`)
+		}},
+		{"header/1", func(_ int, header message.Header) []byte { return header }},
+		{"sort/1", func(_ int, header message.Header) []byte { return query.AppendSortKey(nil, header) }},
+		{"thread/1", func(_ int, header message.Header) []byte { return query.AppendThreadKey(nil, header) }},
+	}
+	items := make([][]mailaccess.Derived, len(kinds))
+	put := func() {
+		for k := range items {
+			if err := h.PutDerived(context.Background(), kinds[k].kind, items[k]); err != nil {
+				g.tb.Fatal(err)
+			}
+			items[k] = items[k][:0]
+		}
+	}
+	i := 0
+	for m, err := range h.Messages(context.Background(), box, mailaccess.UIDSetRange(1, 1<<32-1)) {
+		if err != nil {
+			g.tb.Fatal(err)
+		}
+		head, _, _ := strings.Cut(mail(i), "\r\n\r\n")
+		header := message.Header(head + "\r\n\r\n")
+		for k := range kinds {
+			items[k] = append(items[k], mailaccess.Derived{ID: m.EmailID, Bytes: engine.Sealed(kinds[k].make(i, header))})
+		}
+		if i++; i%512 == 0 {
+			put()
+		}
+	}
+	put()
+}
+
+// BenchmarkGenerated does over IMAP, in mailboxes of 10,000, 100,000 and 1,000,000 messages, what
+// needs no message file: there are none, but an index and what is kept of messages. It
+// reports the processor time of a message, the client's included.
+func BenchmarkGenerated(b *testing.B) {
+	sizes := []int{10_000, 100_000, 1_000_000}
+	clients := make([]*conn, len(sizes))
+	resync := make([]string, len(sizes))
+	for k, n := range sizes {
+		g := newGround(b)
+		g.pretend(n)
+		now := g.now()
+		g.now = func() time.Time { return now } // no file is renamed
+		s := g.open(nil)
+		h := g.account(s, "ann")
+		m, err := h.Lookup(b.Context(), mailaccess.Inbox)
+		if err != nil {
+			b.Fatal(err)
+		}
+		g.keep(h, m.ID)
+		clients[k] = serve(b, s).dial("ENABLE QRESYNC", "SELECT INBOX", "STORE 1:9 +FLAGS.SILENT (\\Answered)")
+		st, err := h.Status(b.Context(), m.ID)
+		if err != nil {
+			b.Fatal(err)
+		}
+		resync[k] = fmt.Sprintf("SELECT INBOX (QRESYNC (%d %d))", m.UIDValidity, st.ModSeq-1)
+	}
+	for _, test := range []struct {
+		name, line string
+		alone      bool // what it costs is not to depend on the number of messages
+	}{
+		{name: "select", line: "SELECT INBOX", alone: true},
+		{name: "noop", line: "NOOP", alone: true},
+		{name: "resync", alone: true},
+		{name: "fetch-flags", line: "FETCH 1:* (FLAGS)"},
+		{name: "fetch-envelope", line: "FETCH 1:* (ENVELOPE)"},
+		{name: "fetch-headers", line: "FETCH 1:* (BODY.PEEK[HEADER.FIELDS (FROM TO CC SUBJECT DATE MESSAGE-ID)])"},
+		{name: "fetch-structure", line: "FETCH 1:* (BODYSTRUCTURE)"},
+		{name: "search-flags", line: "SEARCH UNSEEN"},
+		{name: "search-subject", line: "SEARCH SUBJECT some"},
+		{name: "sort", line: "SORT (SUBJECT) UTF-8 ALL"},
+		{name: "thread", line: "THREAD REFERENCES UTF-8 ALL"},
+		{name: "store-flags", line: "STORE 1:* +FLAGS.SILENT (\\Flagged)"},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			least := make([]time.Duration, len(sizes))
+			for b.Loop() {
+				for k, c := range clients {
+					line, times := test.line, 1
+					if test.name == "resync" {
+						line = resync[k]
+					}
+					if test.alone {
+						times = 200
+					}
+					if test.name == "store-flags" {
+						c.do("STORE 1:* -FLAGS.SILENT (\\Flagged)")
+					}
+					from := processorTime(b)
+					for range times {
+						c.do(line)
+					}
+					if took := (processorTime(b) - from) / time.Duration(times); least[k] == 0 || took < least[k] {
+						least[k] = took
+					}
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			for k, n := range sizes {
+				if test.alone {
+					n = 1
+				}
+				b.ReportMetric(float64(least[k].Nanoseconds())/float64(n), fmt.Sprintf("ns-at-%d", sizes[k]))
+			}
+		})
+	}
 }
