@@ -406,7 +406,7 @@ func TestCalmAccountsAreLeftAlone(t *testing.T) {
 		o.mu.Lock()
 		before := o.due
 		o.mu.Unlock()
-		o.upkeep(d.clock.now())
+		o.upkeep(d.clock.now(), time.Time{})
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		return !o.due.Equal(before)

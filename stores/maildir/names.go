@@ -26,7 +26,7 @@ const (
 	quiet = 2 * time.Second
 	// renameMax is how many files are renamed while others wait.
 	renameMax = 256
-	// followFor is how long files of a mailbox are renamed in a second: of 100,000 for some seconds.
+	// followFor is how long files are renamed in each second. Of 100,000 that takes some.
 	followFor = 250 * time.Millisecond
 )
 
@@ -100,8 +100,8 @@ func (a *account) loadKeywords(b *mailbox) error {
 }
 
 // upkeep does what is due in an account: names of files, and looking for what others did
-// where nobody tells.
-func (a *account) upkeep(now time.Time) {
+// where nobody tells. Files are renamed until then, by the clock, and some in any case.
+func (a *account) upkeep(now, renaming time.Time) {
 	calm := a.calm.Swap(true) // what happens from here on is for the next time
 	a.mu.Lock()
 	if calm && now.Before(a.due) {
@@ -149,7 +149,7 @@ func (a *account) upkeep(now time.Time) {
 		a.quietly("do again what failed", a.do(&change{op: "look", alone: func() error { a.redoPending(); return nil }}))
 	}
 	for _, b := range lazy {
-		a.quietly("rename files", a.followFor(b, followFor))
+		a.quietly("rename files", a.followUntil(b, renaming))
 	}
 	for _, b := range look {
 		a.watch(b)
@@ -219,20 +219,20 @@ func (a *account) follow(b *mailbox) error {
 	return a.renameSome(b)
 }
 
-// followFor is follow, again and again for about that time, while names lag behind and no flags
-// change: others change the mailbox in between.
-func (a *account) followFor(b *mailbox, long time.Duration) error {
+// followUntil is follow, again and again until then, while names lag behind and no flags change.
+// Others change the mailbox in between.
+func (a *account) followUntil(b *mailbox, then time.Time) error {
 	a.mu.Lock()
 	flagged := b.flagged
 	a.mu.Unlock()
-	for begun := time.Now(); ; {
+	for {
 		if err := a.follow(b); err != nil {
 			return err
 		}
 		a.mu.Lock()
 		more := !b.lazy.IsEmpty() && b.flagged.Equal(flagged) && !b.deleted
 		a.mu.Unlock()
-		if !more || time.Since(begun) > long || a.store.closed.Load() {
+		if !more || time.Now().After(then) || a.store.closed.Load() {
 			return nil
 		}
 	}

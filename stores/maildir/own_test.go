@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -72,12 +73,23 @@ func TestFilesAreTouchedOnce(t *testing.T) {
 			if keep < 0 {
 				gone = fsys.OpRemove
 			}
+			rename := func() error {
+				h.mu.Lock()
+				boxes := slices.Collect(maps.Values(h.boxes))
+				h.mu.Unlock()
+				for _, b := range boxes {
+					for h.behind(b) > 0 {
+						s.upkeep(now.Add(quiet))
+					}
+				}
+				return nil
+			}
 			for _, test := range []struct {
 				what string
 				want map[fsys.Kind]int
 				do   func() error
 			}{
-				{"rename from new", map[fsys.Kind]int{fsys.OpRename: n}, func() error { s.upkeep(now.Add(quiet)); return nil }},
+				{"rename from new", map[fsys.Kind]int{fsys.OpRename: n}, rename},
 				{"copy", map[fsys.Kind]int{fsys.OpLink: n}, func() error {
 					_, err := h.Copy(t.Context(), ids[mailaccess.Inbox], all, ids["one"])
 					return err
@@ -86,7 +98,7 @@ func TestFilesAreTouchedOnce(t *testing.T) {
 					_, err := h.SetFlags(t.Context(), ids["one"], all, mailaccess.FlagChange{Add: mailaccess.Flags{System: mailaccess.FlagFlagged}}, mailaccess.AnyModSeq)
 					return err
 				}},
-				{"rename", map[fsys.Kind]int{fsys.OpRename: n}, func() error { s.upkeep(now.Add(quiet)); return nil }},
+				{"rename", map[fsys.Kind]int{fsys.OpRename: n}, rename},
 				{"move", map[fsys.Kind]int{fsys.OpRename: n}, func() error {
 					_, err := h.Move(t.Context(), ids["one"], all, ids["two"])
 					return err

@@ -29,9 +29,9 @@ func TestRest(t *testing.T) {
 		}
 		d.clock.advance(2 * restAfter)
 		o.stir()
-		o.upkeep(d.clock.now())
+		o.upkeep(d.clock.now(), time.Time{})
 		o.stir()
-		o.upkeep(d.clock.now())
+		o.upkeep(d.clock.now(), time.Time{})
 		for _, b := range boxes {
 			if o.isOpen(b) {
 				t.Errorf("%s: the directories are open", b.Name)
@@ -76,7 +76,7 @@ func TestRestLeavesWhatIsUsed(t *testing.T) {
 	o.unwatch(fresh)
 	d.clock.advance(restAfter - time.Second)
 	o.stir()
-	o.upkeep(d.clock.now())
+	o.upkeep(d.clock.now(), time.Time{})
 	if !o.isOpen(held) || !o.isOpen(fresh) {
 		t.Errorf("held is open: %v, the other: %v, want both", o.isOpen(held), o.isOpen(fresh))
 	}

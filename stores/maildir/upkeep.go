@@ -48,8 +48,9 @@ func (a *account) stir() { a.calm.Store(false) }
 func (s *Store) upkeep(now time.Time) {
 	s.upkeeping.Lock()
 	defer s.upkeeping.Unlock()
+	renaming := time.Now().Add(followFor)
 	for _, a := range s.loadedAccounts() {
-		a.upkeep(now)
+		a.upkeep(now, renaming)
 	}
 	s.putAwayIdle(now)
 	long := func() bool { return s.commits.Size() > s.opts.LogBytes/2 }
