@@ -53,9 +53,10 @@
 //
 // # Directories
 //
-// A mailbox in use is watched; an event for a name that the index knows is our own, since
-// names are in the index before they are on disk. Where the system cannot watch, the times of
-// cur and new are compared every second. Of a mailbox that is put away the times are kept if
+// A mailbox in use is watched; events for what we do ourselves are expected, in order, and
+// passed over. Names are in the index before they are on disk, so that nothing takes them for
+// another program's. Where the system cannot watch, or only by a descriptor for each file, the
+// times of cur and new are compared every second. Of a mailbox that is put away the times are kept if
 // everything was looked at and they are two seconds old; otherwise the next use lists the
 // directories. A file that is not there when it is opened makes them be listed at once, and is
 // found by the part of its name that does not change.
