@@ -35,6 +35,7 @@ type Conn struct {
 	cancel   context.CancelCauseFunc
 	pace     pace    // of its commands
 	holds    holding // of memory
+	waiting          // for the client, without Serve
 
 	given    *tls.Conn                // raw, when a listener handed out TLS connections
 	upgraded atomic.Pointer[tls.Conn] // TLS over wire, from the handshake on
@@ -79,6 +80,9 @@ func (c *Conn) Read(p []byte) (int, error) { return c.ReadWithin(p, 0) }
 // would hold while it waits. The idle timeout begins anew with the next Read.
 func (c *Conn) ReadWithin(p []byte, d time.Duration) (int, error) {
 	receiving, err := c.beginRead(d)
+	if err == nil {
+		err = c.awaitFailed()
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -100,13 +104,17 @@ func (c *Conn) ReadWithin(p []byte, d time.Duration) (int, error) {
 func (c *Conn) beginRead(within time.Duration) (receiving bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.beginReadLocked(within)
+}
+
+func (c *Conn) beginReadLocked(within time.Duration) (receiving bool, err error) {
 	if c.cause != nil {
 		return false, c.cause
 	}
 	if c.draining && !c.busy {
 		return false, ErrShutdown
 	}
-	c.readStart, c.within = time.Now(), within
+	c.readStart, c.within, c.quiet = time.Now(), within, false
 	c.wire.beside.Store(c.busy && !c.receiving)
 	c.armLocked(c.readStart)
 	return c.receiving, nil
@@ -147,6 +155,7 @@ func (c *Conn) readFailed(err error) error {
 		return ErrCommandTimeout
 	case c.within != 0 && c.within < c.idle:
 		c.patience.spend(now.Sub(c.readStart), 0, 0)
+		c.quiet = true
 		return ErrQuiet
 	}
 	return ErrIdle
@@ -172,11 +181,14 @@ func (c *Conn) wantLocked() time.Time {
 // is still ahead of now and not after the one wanted stays (see readFailed): a
 // connection that reads a thousand commands sets one deadline.
 func (c *Conn) armLocked(now time.Time) {
-	if c.closing || c.interrupt != nil || c.draining && !c.busy {
-		return
+	if want := c.wantLocked(); want.IsZero() || !c.armed.After(now) || c.armed.After(want) {
+		c.armAtLocked(want)
 	}
-	want := c.wantLocked()
-	if want.Equal(c.armed) || !want.IsZero() && c.armed.After(now) && !c.armed.After(want) {
+}
+
+// armAtLocked lets the present Read end at want, unless a shutdown lets it end.
+func (c *Conn) armAtLocked(want time.Time) {
+	if c.closing || c.interrupt != nil || c.draining && !c.busy || want.Equal(c.armed) {
 		return
 	}
 	c.deadlineLocked(want)

@@ -23,7 +23,8 @@ type Protocol interface {
 	// Serve converses with one client, from the greeting on, until the
 	// conversation ends; nil means in order. It need not close the connection:
 	// when it returns, what it wrote is delivered and the connection is closed.
-	// It must not leave goroutines behind that use c.
+	// It must not leave goroutines behind that use c, unless it returns what
+	// [Conn.Await] does: then the conversation goes on elsewhere.
 	//
 	// ctx is cancelled when the connection is closed hard: by Close, by a failed
 	// write, by the end of a shutdown's patience; its cause says which. The error
@@ -145,7 +146,7 @@ func (s *Server) serve(nl net.Listener, implicit bool) error {
 		case err == nil:
 			pause = 0
 			if c, ok := s.open(nc, implicit); ok {
-				go s.run(c)
+				go s.runAnew(c)
 			}
 		case s.stopping():
 			return ErrServerClosed
@@ -248,17 +249,38 @@ func (s *Server) remove(c *Conn) {
 
 // run serves an open connection to its end.
 func (s *Server) run(c *Conn) {
+	for s.goOn(c) {
+		c.await()
+	}
+}
+
+// runAnew is run in a goroutine that may end: where the connection waits, another takes its
+// place, whose stack is as small as that of a new one.
+func (s *Server) runAnew(c *Conn) {
+	if s.goOn(c) {
+		go s.awaitAnew(c)
+	}
+}
+
+func (s *Server) awaitAnew(c *Conn) {
+	c.await()
+	s.runAnew(c)
+}
+
+// goOn serves an open connection until it ends, or waits, which it reports.
+func (s *Server) goOn(c *Conn) (waits bool) {
 	err := errGoexit
 	defer func() {
+		if waits = err == errAwaits && c.resume != nil; waits {
+			return
+		}
 		c.wire.turn.leave() // it may have a place
 		c.end()
 		c.logEnd(err)
 		s.remove(c)
 	}()
-	if !c.proxied {
-		c.logOpen()
-	}
 	err = s.converse(c)
+	return waits
 }
 
 func (s *Server) converse(c *Conn) (err error) {
@@ -268,6 +290,13 @@ func (s *Server) converse(c *Conn) (err error) {
 			err = errPanicked
 		}
 	}()
+	if resume := c.resume; resume != nil {
+		c.resume = nil
+		return resume(c.ctx)
+	}
+	if !c.proxied {
+		c.logOpen()
+	}
 	if c.refused != nil {
 		return c.refuse()
 	}

@@ -16,6 +16,7 @@ type wire struct {
 	in, out atomic.Int64
 	turn    turn
 	beside  atomic.Bool // what is read is listened for while the connection works
+	ahead   ahead       // what was read while the connection waited
 
 	// eager is set where a write may not be continued after its deadline, as is
 	// so with a tls.Conn; then deadlines cannot be renewed lazily.
@@ -28,6 +29,9 @@ type wire struct {
 }
 
 func (w *wire) Read(p []byte) (int, error) {
+	if n := w.ahead.take(p); n > 0 {
+		return n, nil
+	}
 	rested := !w.beside.Load() && w.turn.rest()
 	n, err := w.Conn.Read(p)
 	if rested {

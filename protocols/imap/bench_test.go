@@ -8,9 +8,9 @@ import (
 	"io"
 	"net"
 	"runtime"
-	"strings"
+	"slices"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/hashmail/mailaccess/mailaccess"
 	"github.com/hashmail/mailaccess/mailaccess/auth"
@@ -202,66 +202,126 @@ func BenchmarkNoop(b *testing.B) {
 	}
 }
 
-// BenchmarkIdle holds 10,000 connections in IDLE on one mailbox, measures what each
-// costs, the client's end of the pipe included, and wakes all of them by an append.
+// BenchmarkIdle holds connections in IDLE on one mailbox, measures what each costs, the client's end of
+// the pipe included, and wakes all of them by an append.
 func BenchmarkIdle(b *testing.B) {
-	const n = 10_000
-	s := newBenchServer(b, 1000)
-	use := func() uint64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapInuse + m.StackInuse
+	for _, n := range []int{10, 1000, 10_000, 50_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s := newBenchServer(b, 1000)
+			dial := s.inMemory(b)
+			s.idle(b, 10, dial) // what is made once
+			before := inUse()
+			clients := s.idle(b, n, dial)
+			perConn := float64(inUse()-before) / float64(n)
+			var buf [4096]byte
+			for b.Loop() {
+				fill(b, s.store, 1)
+				for _, c := range clients {
+					until(b, c, buf[:], " EXISTS\r\n", " RECENT\r\n")
+				}
+			}
+			b.ReportMetric(perConn, "B/conn")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/wake")
+		})
 	}
-	before := use()
+}
+
+// inMemory returns what dials connections in memory, which are served as those of a listener.
+func (s *benchServer) inMemory(tb testing.TB) func() net.Conn {
+	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	s.serve(tb, l)
+	return l.dial
+}
+
+// overTCP returns what dials connections over TCP.
+func (s *benchServer) overTCP(tb testing.TB) func() net.Conn {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.serve(tb, l)
+	return func() net.Conn {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return c
+	}
+}
+
+func (s *benchServer) serve(tb testing.TB, l net.Listener) {
+	served := make(chan error, 1)
+	go func() { served <- s.server.Serve(l) }()
+	tb.Cleanup(func() {
+		l.Close()
+		<-served
+	})
+}
+
+// idle opens n connections that wait in IDLE.
+func (s *benchServer) idle(tb testing.TB, n int, dial func() net.Conn) []net.Conn {
+	tb.Helper()
 	clients := make([]net.Conn, n)
-	buf := make([]byte, 4096)
+	var buf [4096]byte
 	for i := range clients {
-		client, server := net.Pipe()
-		go s.server.ServeConn(server)
+		c := dial()
+		tb.Cleanup(func() { c.Close() })
+		until(tb, c, buf[:], "ready\r\n")
 		for _, step := range []struct{ say, until string }{
-			{"", "ready\r\n"},
 			{"a LOGIN demo demo\r\n", "a OK"},
 			{"b SELECT INBOX\r\n", "b OK"},
 			{"c IDLE\r\n", "+ idling\r\n"},
 		} {
-			// An empty write to a pipe waits for a reader.
-			if step.say != "" {
-				if _, err := io.WriteString(client, step.say); err != nil {
-					b.Fatal(err)
-				}
+			if _, err := io.WriteString(c, step.say); err != nil {
+				tb.Fatal(err)
 			}
-			for got := ""; !strings.Contains(got, step.until); {
-				k, err := client.Read(buf)
-				if err != nil {
-					b.Fatal(err)
-				}
-				got += string(buf[:k])
-			}
+			until(tb, c, buf[:], step.until)
 		}
-		clients[i] = client
+		clients[i] = c
 	}
-	perConn := float64(use()-before) / n
-	var took time.Duration
-	for b.Loop() {
-		start := time.Now()
-		fill(b, s.store, 1)
-		for _, c := range clients {
-			got := ""
-			for !strings.Contains(got, " EXISTS\r\n") || !strings.Contains(got, " RECENT\r\n") {
-				k, err := c.Read(buf)
-				if err != nil {
-					b.Fatal(err)
-				}
-				got += string(buf[:k])
-			}
+	return clients
+}
+
+// until reads until all of what was said.
+func until(tb testing.TB, c net.Conn, buf []byte, all ...string) {
+	tb.Helper()
+	for n := 0; ; {
+		k, err := c.Read(buf[n:])
+		if err != nil {
+			tb.Fatal(err)
 		}
-		took += time.Since(start)
-	}
-	b.ReportMetric(perConn, "B/conn")
-	b.ReportMetric(float64(took.Milliseconds())/float64(b.N), "ms/wake-all")
-	for _, c := range clients {
-		c.Close()
+		n += k
+		if !slices.ContainsFunc(all, func(s string) bool { return !bytes.Contains(buf[:n], []byte(s)) }) {
+			return
+		}
 	}
 }
+
+// A pipeListener accepts the other ends of the connections that are dialled.
+type pipeListener struct {
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *pipeListener) dial() net.Conn {
+	client, server := net.Pipe()
+	l.conns <- server
+	return client
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }

@@ -83,7 +83,11 @@ type rawSource conn
 
 func (s *rawSource) Read(p []byte) (int, error) {
 	if len(p) <= inflate.ParkedRead {
-		return s.nc.Read(p)
+		// The window is put away: there is nothing more to wait for here.
+		if s.quiet != 0 && s.nc.CanAwait() {
+			return 0, protocols.ErrQuiet
+		}
+		return s.nc.ReadWithin(p, s.quiet)
 	}
 	n, err := s.nc.ReadWithin(p, quiet)
 	if err == protocols.ErrQuiet {

@@ -35,8 +35,8 @@ const (
 // 30 minutes at least.
 const idleTimeout = 30*time.Minute + 30*time.Second
 
-// conn is one client's connection. It belongs to the goroutine of Serve; IDLE
-// hands it to the goroutines that push, one at a time.
+// conn is one client's connection. It belongs to the goroutine of serve; while the
+// client waits, to the goroutines that push, one at a time.
 type conn struct {
 	srv *Server
 	nc  *protocols.Conn
@@ -79,6 +79,13 @@ type conn struct {
 	// unread was read from the channel before it was known to be the client's plain
 	// text.
 	unread []byte
+	// quiet is after how long of silence a Read returns ErrQuiet; 0: it waits on.
+	quiet time.Duration
+	// pusher tells of changes while the client waits; nil when it does not, or has not to be
+	// told.
+	pusher *pusher
+	// idling: the client waits in IDLE.
+	idling bool
 }
 
 // userState is what a login leads to. UNAUTHENTICATE ends all of it (RFC 8437,
@@ -133,9 +140,9 @@ func (s *source) Read(p []byte) (n int, err error) {
 		n = copy(p, s.unread)
 		s.unread = s.unread[n:]
 	default:
-		n, err = s.nc.Read(p)
+		n, err = s.nc.ReadWithin(p, s.quiet)
 	}
-	if err != nil {
+	if err != nil && err != protocols.ErrQuiet {
 		s.broken = err
 	}
 	return n, err
@@ -169,6 +176,7 @@ func (c *conn) continueLiteral() error {
 }
 
 func (c *conn) close() {
+	c.stopPushing() //nolint:errcheck // the connection ends, whatever came of it
 	if c.z != nil {
 		c.z.in.Close()
 	}
@@ -202,37 +210,40 @@ func (c *conn) closeSession() {
 
 func (c *conn) log() *zap.Logger { return c.nc.Logger() }
 
-// serve is the life of a connection.
-func (c *conn) serve(ctx context.Context) error {
+// begin is the beginning of the conversation.
+func (c *conn) begin(ctx context.Context) error {
 	c.nc.SetIdleTimeout(idleTimeout)
 	if err := c.greet(); err != nil {
+		c.close()
 		return err
 	}
+	return c.serve(ctx)
+}
+
+// serve is the life of a connection, until the client is quiet, and from there on.
+func (c *conn) serve(ctx context.Context) error {
+	awaits := false
+	defer func() {
+		if !awaits {
+			c.close()
+		}
+	}()
 	for c.state != logoutState {
 		// Answers to pipelined commands go out together, but do not wait for
-		// the rest of a command that has only begun to come.
-		if !c.r.LineBuffered() {
+		// the rest of a command that has only begun to come. While somebody pushes it
+		// is that one who writes.
+		if c.pusher == nil && !c.r.LineBuffered() {
 			if err := c.w.Flush(); err != nil {
 				return err
 			}
 		}
-		if err := c.wait(ctx); err != nil {
+		if err := c.wait(ctx); err == protocols.ErrQuiet {
+			awaits = true
+			return c.nc.Await(c.serve)
+		} else if err != nil {
 			return c.ended(err)
 		}
-		if err := c.nc.Pace(c.w.Flush); err != nil {
-			return err
-		}
-		if c.state == notAuthenticated {
-			// A shutdown waits for nobody who is not logged in.
-			c.nc.CommandBegins()
-		} else {
-			c.nc.SetBusy(true)
-		}
-		// Many small commands are long work too.
-		err := c.nc.Step()
-		if err == nil {
-			err = c.command(ctx)
-		}
+		err := c.next(ctx)
 		c.nc.SetBusy(false)
 		if err != nil {
 			return c.ended(err)
@@ -241,12 +252,59 @@ func (c *conn) serve(ctx context.Context) error {
 	return c.w.Flush()
 }
 
-// wait waits for the next command, and tells meanwhile what NOTIFY asked for.
-func (c *conn) wait(ctx context.Context) error {
-	if !c.notify.pushes() {
-		return c.r.Wait()
+// next is the next command, or the end of IDLE. Its error ends the connection.
+func (c *conn) next(ctx context.Context) error {
+	if c.idling {
+		c.nc.SetBusy(true)
+		return c.endIdle(ctx)
 	}
-	return c.waitTelling(ctx, changeTeller{c, c.notify.delayed()})
+	if err := c.nc.Pace(c.w.Flush); err != nil {
+		return err
+	}
+	if c.state == notAuthenticated {
+		// A shutdown waits for nobody who is not logged in.
+		c.nc.CommandBegins()
+	} else {
+		c.nc.SetBusy(true)
+	}
+	// Many small commands are long work too.
+	if err := c.nc.Step(); err != nil {
+		return err
+	}
+	return c.command(ctx)
+}
+
+// wait waits until the client says something, and tells meanwhile of changes: all in IDLE, between
+// commands what NOTIFY asked for. ErrQuiet says that it will take a while.
+func (c *conn) wait(ctx context.Context) error {
+	if c.pusher == nil {
+		switch {
+		case c.idling:
+			c.startPushing(ctx, changeTeller{c: c})
+		case c.notify.pushes():
+			c.startPushing(ctx, changeTeller{c, c.notify.delayed()})
+		}
+	}
+	err := c.listen()
+	if err == protocols.ErrQuiet {
+		return err
+	}
+	return errorsFirst(c.stopPushing(), err)
+}
+
+// awaitAfter is how long a client must be silent to be taken for quiet.
+const awaitAfter = time.Second
+
+// listen waits until the client says something, or is quiet, as it is in IDLE from the beginning, unless
+// the decompressor may have something left.
+func (c *conn) listen() error {
+	if c.idling && c.z == nil && c.r.Buffered() == 0 && len(c.unread) == 0 && c.nc.CanAwait() {
+		return protocols.ErrQuiet
+	}
+	c.quiet = awaitAfter
+	err := c.r.Wait()
+	c.quiet = 0
+	return err
 }
 
 // greet says hello, with the capabilities, which saves the client a round trip
@@ -307,20 +365,32 @@ func (c *conn) command(ctx context.Context) error {
 		if errors.Is(err, errAnswered) {
 			return c.skip() // no command is in progress any more
 		}
-		// Whatever came of the command: it was in progress, so the client
-		// may be told what changed.
-		if uerr := c.update(ctx, cmd.keepsNumbers || c.keepsNumbers); uerr != nil {
+		if c.idling {
+			return nil // it goes on in endIdle
+		}
+		if uerr := c.tellAfter(ctx, cmd.keepsNumbers || c.keepsNumbers, err); uerr != nil {
 			return uerr
 		}
-		if err == nil {
-			if lerr := c.tellLimit(); lerr != nil {
-				return lerr
-			}
-		}
-		if serr := c.settle(err == nil); serr != nil {
-			return serr
+	}
+	return c.conclude(err)
+}
+
+// tellAfter tells what changed, whatever came of a command: it was in progress, so the client may be
+// told.
+func (c *conn) tellAfter(ctx context.Context, keepsNumbers bool, err error) error {
+	if uerr := c.update(ctx, keepsNumbers); uerr != nil {
+		return uerr
+	}
+	if err == nil {
+		if lerr := c.tellLimit(); lerr != nil {
+			return lerr
 		}
 	}
+	return c.settle(err == nil)
+}
+
+// conclude answers a command of which err came, and reads to its end.
+func (c *conn) conclude(err error) error {
 	if c.w.Err() != nil {
 		return c.w.Err()
 	}

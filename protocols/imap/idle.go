@@ -9,18 +9,23 @@ import (
 
 // idle is RFC 2177. While the client waits, its connection is one goroutine that
 // reads; what is to be told is written by a goroutine that lives for one ring.
-func idle(ctx context.Context, c *conn) error {
+func idle(_ context.Context, c *conn) error {
 	if _, err := c.w.WriteString("+ idling\r\n"); err != nil {
 		return err
 	}
-	// A shutdown may interrupt the wait: nothing is under way in it.
-	c.nc.SetBusy(false)
-	err := c.waitTelling(ctx, changeTeller{c: c})
-	c.nc.SetBusy(true)
-	if err != nil {
-		return err
+	c.idling = true
+	return nil
+}
+
+// endIdle is the end of IDLE, when the client has said something.
+func (c *conn) endIdle(ctx context.Context) error {
+	defer c.forget()
+	c.idling = false
+	err := c.r.ReadDone()
+	if uerr := c.tellAfter(ctx, false, err); uerr != nil {
+		return uerr
 	}
-	return c.r.ReadDone()
+	return c.conclude(err)
 }
 
 // changeTeller tells of the selected mailbox, and of what NOTIFY asked for.
@@ -67,17 +72,20 @@ type teller interface {
 	afterRing(f func()) (disarm func() bool)
 }
 
-// waitTelling waits until the client says something, as [imapwire.Reader.Wait] does,
-// and tells it of changes meanwhile. Only one goroutine at a time writes to the
-// client: this one does not before waitTelling returns.
-func (c *conn) waitTelling(ctx context.Context, t teller) error {
-	p := &pusher{ctx: ctx, c: c, teller: t}
-	defer p.stop()
-	p.push()
-	err := c.r.Wait()
-	if pushErr := p.stop(); pushErr != nil {
-		return pushErr
+// startPushing tells the client of changes from now on. Only one goroutine at a time writes to it:
+// this one does not before stopPushing returns.
+func (c *conn) startPushing(ctx context.Context, t teller) {
+	c.pusher = &pusher{ctx: ctx, c: c, teller: t}
+	c.pusher.push()
+}
+
+// stopPushing ends that, and returns what went wrong with it.
+func (c *conn) stopPushing() error {
+	if c.pusher == nil {
+		return nil
 	}
+	err := c.pusher.stop()
+	c.pusher = nil
 	return err
 }
 

@@ -38,6 +38,24 @@ func (a moodyAccount) Status(ctx context.Context, box mailaccess.MailboxID) (mai
 	return a.Account.Status(ctx, box)
 }
 
+// TestIdleMemory: a connection that waits in IDLE takes little, also after commands that needed more.
+func TestIdleMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector keeps its own accounts of memory within that of the program")
+	}
+	const n, most = 200, 7 << 10
+	s := newBenchServer(t, 100)
+	dial := s.overTCP(t)
+	s.idle(t, n, dial)
+	before := inUse()
+	s.idle(t, n, dial)
+	got := (inUse() - before) / n
+	t.Logf("a connection that waits: %d octets, the client's end included", got)
+	if got > most {
+		t.Errorf("a connection that waits takes %d octets, want %d at most", got, most)
+	}
+}
+
 // TestIdleTriesAgain: RFC 2177: what an idling client could not be told when it was
 // rung for, because the store failed, it is told though there is no other ring.
 func TestIdleTriesAgain(t *testing.T) {

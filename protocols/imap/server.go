@@ -94,7 +94,5 @@ func (s *Server) Refuse(reason string) []byte {
 
 // Serve converses with one client.
 func (s *Server) Serve(ctx context.Context, nc *protocols.Conn) error {
-	c := newConn(s, nc)
-	defer c.close()
-	return c.serve(ctx)
+	return newConn(s, nc).begin(ctx)
 }
