@@ -4,12 +4,15 @@ package attack
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -52,7 +55,7 @@ func dialWith(ctx context.Context, d *net.Dialer, addr string, conf *tls.Config)
 		}
 		nc = secure
 	}
-	return &client{nc: nc, r: bufio.NewReader(nc), w: nc, end: context.AfterFunc(ctx, func() { nc.Close() })}, nil
+	return &client{nc: nc, r: bufio.NewReaderSize(nc, 64<<10), w: nc, end: context.AfterFunc(ctx, func() { nc.Close() })}, nil
 }
 
 func (c *client) close() {
@@ -77,12 +80,18 @@ func (c *client) say(pieces ...string) error {
 
 // line hears a line, without its end. Of a long one it is the beginning.
 func (c *client) line() (string, error) {
-	b, err := c.r.ReadSlice('\n')
-	line := string(b)
+	line, _, err := c.hear()
+	return line, err
+}
+
+// hear is line, and the end of a long one.
+func (c *client) hear() (begin string, end []byte, err error) {
+	end, err = c.r.ReadSlice('\n')
+	begin = string(end)
 	for errors.Is(err, bufio.ErrBufferFull) {
-		_, err = c.r.ReadSlice('\n')
+		end, err = c.r.ReadSlice('\n')
 	}
-	return strings.TrimRight(line, "\r\n"), err
+	return strings.TrimRight(begin, "\r\n"), bytes.TrimRight(end, "\r\n"), err
 }
 
 // until hears lines until one begins with one of these, and returns it.
@@ -92,12 +101,43 @@ func (c *client) until(prefixes ...string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		for _, prefix := range prefixes {
-			if strings.HasPrefix(line, prefix) {
-				return line, nil
+		if beginsWith(line, prefixes) {
+			return line, nil
+		}
+	}
+}
+
+// answered is until that passes over literals: hundreds of megabytes of short lines would keep the
+// processors from the server, and whoever is measured in this process from the processors.
+func (c *client) answered(prefixes ...string) (string, error) {
+	for {
+		line, end, err := c.hear()
+		if err != nil {
+			return "", err
+		}
+		if beginsWith(line, prefixes) {
+			return line, nil
+		}
+		if n := literal(end); n > 0 {
+			if _, err := c.r.Discard(n); err != nil {
+				return "", err
 			}
 		}
 	}
+}
+
+// literal is the size of the literal that a line announces at its end.
+func literal(end []byte) int {
+	size, ok := bytes.CutSuffix(end[bytes.LastIndexByte(end, '{')+1:], []byte("}"))
+	n, err := strconv.Atoi(string(size))
+	if !ok || err != nil {
+		return 0
+	}
+	return n
+}
+
+func beginsWith(line string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(line, p) })
 }
 
 // ask says an IMAP command, of which there may be several pieces, and hears all of the
@@ -107,7 +147,7 @@ func (c *client) ask(command string, more ...string) (string, error) {
 	tag := fmt.Sprintf("t%d ", c.tags)
 	// The server may have answered, and hung up, before all was said.
 	said := c.say(append(append([]string{tag, command}, more...), "\r\n")...)
-	line, err := c.until(tag, "* BYE")
+	line, err := c.answered(tag, "* BYE")
 	if err != nil {
 		return "", errors.Join(said, err)
 	}
