@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashmail/mailaccess/mailaccess"
@@ -203,32 +204,55 @@ func BenchmarkNoop(b *testing.B) {
 }
 
 // BenchmarkIdle holds connections in IDLE on one mailbox, measures what each costs, the client's end of
-// the pipe included, and wakes all of them by an append.
+// the pipe included, and wakes all of them by an append: until the last has been told, and no client
+// keeps the server waiting.
 func BenchmarkIdle(b *testing.B) {
 	for _, n := range []int{10, 1000, 10_000, 50_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			s := newBenchServer(b, 1000)
-			dial := s.inMemory(b)
-			s.idle(b, 10, dial) // what is made once
+			told := new(told)
+			dial := s.inMemory(b, told)
 			before := inUse()
-			clients := s.idle(b, n, dial)
+			s.idle(b, n, dial)
 			perConn := float64(inUse()-before) / float64(n)
-			var buf [4096]byte
+			told.counts.Store(true)
 			for b.Loop() {
+				told.Add(n)
 				fill(b, s.store, 1)
-				for _, c := range clients {
-					until(b, c, buf[:], " EXISTS\r\n", " RECENT\r\n")
-				}
+				told.Wait()
 			}
 			b.ReportMetric(perConn, "B/conn")
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/wake")
+			told.counts.Store(false)
 		})
 	}
 }
 
+// told are those that have been told of a message, from when that counts.
+type told struct {
+	sync.WaitGroup
+	counts atomic.Bool
+}
+
+// tolling is a connection whose client hears what it is told at once, from when that counts.
+type tolling struct {
+	net.Conn
+	told *told
+}
+
+func (c tolling) Write(p []byte) (int, error) {
+	if !c.told.counts.Load() {
+		return c.Conn.Write(p)
+	}
+	if bytes.Contains(p, []byte(" EXISTS\r\n")) {
+		c.told.Done()
+	}
+	return len(p), nil
+}
+
 // inMemory returns what dials connections in memory, which are served as those of a listener.
-func (s *benchServer) inMemory(tb testing.TB) func() net.Conn {
-	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+func (s *benchServer) inMemory(tb testing.TB, told *told) func() net.Conn {
+	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{}), told: told}
 	s.serve(tb, l)
 	return l.dial
 }
@@ -302,11 +326,12 @@ type pipeListener struct {
 	conns  chan net.Conn
 	once   sync.Once
 	closed chan struct{}
+	told   *told
 }
 
 func (l *pipeListener) dial() net.Conn {
 	client, server := net.Pipe()
-	l.conns <- server
+	l.conns <- tolling{server, l.told}
 	return client
 }
 
