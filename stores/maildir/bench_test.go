@@ -249,7 +249,8 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 // BenchmarkServedBodies fetches 64 MiB of messages over loopback TCP, of files with LF and with
-// CRLF, in turns with copying the files to such a connection with io.Copy.
+// CRLF, in turns with copying the files to such a connection with io.Copy, and with the least
+// that can be done: each is opened, read, brought into canonical form if it has LF, and written.
 func BenchmarkServedBodies(b *testing.B) {
 	for _, size := range []int{4 << 10, 256 << 10} {
 		for _, ends := range []string{"LF", "CRLF"} {
@@ -265,11 +266,13 @@ func BenchmarkServedBodies(b *testing.B) {
 				c := v.greet(tcp(b, v.server.Serve), "SELECT INBOX")
 				const line = "FETCH 1:* BODY.PEEK[]"
 				octets := c.do(line)
-				copied := copying(b, filepath.Join(g.dir, "ann"))
+				copied := copying(b, filepath.Join(g.dir, "ann"), func(nc net.Conn, f *os.File) (int64, error) { return io.Copy(nc, f) })
+				bare := copying(b, filepath.Join(g.dir, "ann"), bareCopy(ends == "LF"))
 				allocs := allocated(func() { c.do(line) })
 				var x inTurns
 				x.add("copy", func() { copied(octets) })
 				x.add("served", func() { c.do(line) })
+				x.add("bare", func() { bare(octets) })
 				x.run(b, float64(n), "ns/msg")
 				b.ReportMetric(float64(octets)/1e6/x.fastest[1].Seconds(), "MB/s")
 				b.ReportMetric(allocs/float64(n), "allocs/msg")
@@ -294,9 +297,37 @@ func tcp(b *testing.B, serve func(net.Listener) error) net.Conn {
 	return nc
 }
 
+// bareCopy reads a file and writes it, in canonical form if that is asked for, through two
+// buffers.
+func bareCopy(convert bool) func(net.Conn, *os.File) (int64, error) {
+	in, out := make([]byte, 32<<10), make([]byte, 64<<10)
+	return func(nc net.Conn, f *os.File) (done int64, err error) {
+		var state message.CanonicalState
+		for {
+			n, err := f.Read(in)
+			if n == 0 {
+				if err == io.EOF {
+					err = nil
+				}
+				return done, err
+			}
+			p := in[:n]
+			if convert {
+				k, _ := state.Convert(out, p)
+				p = out[:k]
+			}
+			n, err = nc.Write(p)
+			done += int64(n)
+			if err != nil {
+				return done, err
+			}
+		}
+	}
+}
+
 // copying returns what opens each message file of an account, copies it to a connection, fills
 // up to so many octets and waits until they were read.
-func copying(b *testing.B, dir string) func(octets int) {
+func copying(b *testing.B, dir string, copy func(net.Conn, *os.File) (int64, error)) func(octets int) {
 	var names []string
 	for _, sub := range []string{"cur", "new"} {
 		entries, err := os.ReadDir(filepath.Join(dir, sub))
@@ -324,7 +355,7 @@ func copying(b *testing.B, dir string) func(octets int) {
 				if err != nil {
 					return err
 				}
-				k, err := io.Copy(nc, f)
+				k, err := copy(nc, f)
 				if left -= int(k); err != nil {
 					return err
 				}
