@@ -234,7 +234,7 @@ func TestKeysHaveALimit(t *testing.T) {
 	const commands = "b THREAD REFERENCES UTF-8 ALL\r\nc SORT (SUBJECT FROM TO CC DISPLAYFROM DISPLAYTO) UTF-8 ALL\r\nd SORT (SUBJECT) UTF-8 1\r\n"
 	for most, want := range map[string][]string{
 		"8000000": {"\r\nb OK ", "\r\nc OK ", "\r\nd OK "},
-		"2000000": {"\r\nb NO [LIMIT] this takes more memory than one connection may have\r\n", "\r\nc OK ", "\r\nd OK "},
+		"1200000": {"\r\nb NO [LIMIT] this takes more memory than one connection may have\r\n", "\r\nc OK ", "\r\nd OK "},
 		"200000":  {"\r\nb NO [LIMIT] ", "\r\nc NO [LIMIT] ", "\r\nd OK "},
 	} {
 		fx.Options = map[string]string{"per-connection": most}
