@@ -16,6 +16,7 @@ import (
 type benchGrowth struct {
 	peersFlags
 	sizes     []int
+	small     bool
 	memory    []int
 	idle      []int
 	peersIdle int
@@ -35,8 +36,9 @@ it should. --report draws the curves.`,
 	f := cmd.Flags()
 	o.registerPeers(f)
 	f.IntSliceVar(&o.sizes, "sizes", []int{1000, 10000, 100000}, "`numbers` of messages; 0: none of it is measured")
+	f.BoolVar(&o.small, "small", false, "these messages are small, of a few hundred octets: a million of them take 5 GiB of disk for each server")
 	f.IntSliceVar(&o.memory, "memory-sizes", []int{1000, 1000000}, "`numbers` of messages, small ones, in a memory store of this server; 0 as above")
-	f.IntSliceVar(&o.idle, "idle", []int{10, 1000, 10000}, "`numbers` of connections that wait; 0 as above")
+	f.IntSliceVar(&o.idle, "idle", []int{10, 1000, 10000, 50000}, "`numbers` of connections that wait; 0 as above; more than there may be descriptors are left out, which is told")
 	f.IntVar(&o.peersIdle, "peers-idle", 1000, "the most connections that the others are asked to hold")
 	o.registerRuns(f)
 	return cmd
@@ -69,7 +71,7 @@ func (o *benchGrowth) run(cmd *cobra.Command) (err error) {
 		Options: peers.Options{
 			Bench: options, Servers: append([]string{peers.Ours}, o.peers...), Dir: dir, Version: "mailaccess " + buildVersion(), Say: p.step,
 		},
-		Messages: o.sizes, Memory: o.memory, Connections: o.idle, MostOfPeers: o.peersIdle,
+		Messages: o.sizes, Small: o.small, Memory: o.memory, Connections: o.idle, MostOfPeers: o.peersIdle,
 	})
 	p.end()
 	if err != nil {

@@ -3,6 +3,7 @@ package bench
 import (
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -31,15 +32,32 @@ func idleWorkloads() (before, after []*workload) {
 		}}
 }
 
+// ports is how many connections go from one address to one other at most: systems have some
+// 28,000 ports for that.
+const ports = 20000
+
+// source returns the address from which connection i goes to a server on the loopback interface; nil:
+// the usual one.
+func (r *run) source(i int) net.IP {
+	host, _, err := net.SplitHostPort(r.IMAP)
+	if to := net.ParseIP(host).To4(); err != nil || to == nil || !to.IsLoopback() || i < ports {
+		return nil
+	}
+	return net.IPv4(127, 0, 0, byte(1+i/ports))
+}
+
 // listen opens connections that wait in IDLE.
 func (r *run) listen(n int, mailbox string) (all []*wire.IMAP, err error) {
+	if err := descriptorsFor(n); err != nil {
+		return nil, err
+	}
 	all = make([]*wire.IMAP, n)
 	errs := make([]error, min(n, parallel))
 	var dialing sync.WaitGroup
 	for w := range errs {
 		dialing.Go(func() {
 			for i := w; i < n && errs[w] == nil; i += len(errs) {
-				c, err := r.loginWith(r, lineBuffer)
+				c, err := r.loginWith(r, wire.DialOptions{Buffer: lineBuffer, From: r.source(i)})
 				if err == nil {
 					all[i] = c
 					if _, err = c.Do("SELECT " + mailbox); err == nil {

@@ -28,16 +28,15 @@ type Target struct {
 	PID       int // of the process above all of the server; 0: processor time and memory stay unknown
 }
 
-func (t *Target) options(buffer int) *wire.DialOptions {
-	return &wire.DialOptions{TLS: t.TLS, Buffer: buffer}
+// login opens an IMAP session.
+func (t *Target) login(ctx context.Context) (*wire.IMAP, error) {
+	return t.loginWith(ctx, wire.DialOptions{})
 }
 
-// login opens an IMAP session.
-func (t *Target) login(ctx context.Context) (*wire.IMAP, error) { return t.loginWith(ctx, 0) }
-
-// loginWith is login with a buffer of that size.
-func (t *Target) loginWith(ctx context.Context, buffer int) (*wire.IMAP, error) {
-	c, err := wire.DialIMAP(ctx, t.IMAP, t.options(buffer))
+// loginWith is login with these options; whether over TLS is the target's.
+func (t *Target) loginWith(ctx context.Context, o wire.DialOptions) (*wire.IMAP, error) {
+	o.TLS = t.TLS
+	c, err := wire.DialIMAP(ctx, t.IMAP, &o)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +65,7 @@ func (t *Target) selected(ctx context.Context, mailbox string, messages int) (*w
 
 // loginPOP3 opens a POP3 session.
 func (t *Target) loginPOP3(ctx context.Context) (*wire.POP3, error) {
-	c, err := wire.DialPOP3(ctx, t.POP3, t.options(0))
+	c, err := wire.DialPOP3(ctx, t.POP3, &wire.DialOptions{TLS: t.TLS})
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 type GrowthOptions struct {
 	Options
 	Messages    []int // in INBOX, ascending
+	Small       bool  // these are small ones
 	Memory      []int // in INBOX of our memory store, small ones, ascending; none: not measured
 	Connections []int // that wait, ascending
 	MostOfPeers int   // connections that others are asked to hold; default 1000
@@ -23,6 +24,7 @@ type GrowthOptions struct {
 
 // Growth is what was measured at different sizes.
 type Growth struct {
+	Small       bool      `json:"small,omitempty"` // messages, as those in memory
 	Messages    []*Result `json:"messages"`
 	Memory      []*Result `json:"memory"`
 	Connections []*Result `json:"connections"`
@@ -31,7 +33,7 @@ type Growth struct {
 // MeasureGrowth measures the servers with different numbers of messages, and of connections that wait.
 // Each time they are started anew.
 func MeasureGrowth(ctx context.Context, o GrowthOptions) (g *Growth, err error) {
-	g = &Growth{}
+	g = &Growth{Small: o.Small}
 	if o.MostOfPeers == 0 {
 		o.MostOfPeers = 1000
 	}
@@ -45,7 +47,7 @@ func MeasureGrowth(ctx context.Context, o GrowthOptions) (g *Growth, err error) 
 	}
 	for _, n := range o.Messages {
 		one := at("messages", n)
-		one.Bench.Corpus.Messages = n
+		one.Bench.Corpus.Messages, one.Bench.Corpus.Small = n, o.Small
 		one.Bench.Workloads = without(one.Bench.Workloads, waiting)
 		if g.Messages, err = runInto(ctx, g.Messages, one); err != nil {
 			return g, err
@@ -99,7 +101,11 @@ func runInto(ctx context.Context, list []*Result, o Options) ([]*Result, error) 
 // Curves returns a curve for each workload: what a unit takes, by the number of messages; and those of
 // connections.
 func (g *Growth) Curves() []bench.Curve {
-	curves := g.curves(g.Messages, "")
+	what := ""
+	if g.Small {
+		what = " (small messages)"
+	}
+	curves := g.curves(g.Messages, what)
 	curves = append(curves, g.curves(g.Memory, " (memory store, small messages)")...)
 	for _, workload := range waiting() {
 		curves = append(curves, g.connectionCurves(workload)...)
@@ -194,7 +200,30 @@ func (g *Growth) WriteTable(w io.Writer) error {
 			fmt.Fprintf(t, "%s, %s\t%s\t%s\t%s\t\n", c.Title, c.Y, l.Name, text, growth)
 		}
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, line := range g.lacking() {
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lacking says what could not be measured, and why.
+func (g *Growth) lacking() (lines []string) {
+	for _, r := range g.Reports() {
+		for _, one := range r.Results {
+			if one.NotOffered == "" {
+				continue
+			}
+			if line := fmt.Sprintf("%s, %s: not measured: %s", one.Workload, r.Target, one.NotOffered); !slices.Contains(lines, line) {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines
 }
 
 // Reports returns all reports.
@@ -211,5 +240,6 @@ func (g *Growth) Page() *bench.Page {
 	if len(g.Messages) > 0 {
 		p.Notes = g.Messages[0].servers()
 	}
+	p.Notes = append(p.Notes, g.lacking()...)
 	return p
 }

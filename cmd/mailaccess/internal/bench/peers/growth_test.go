@@ -48,12 +48,17 @@ func TestGrowth(t *testing.T) {
 	if over := curves[3]; over.Title != "idle-memory-tls" || len(over.Lines) != 1 || len(over.Lines[0].Points) != 1 || over.Lines[0].Points[0] != (bench.Point{X: 10, Y: 3072}) {
 		t.Errorf("%+v", over)
 	}
+	g.Connections = append(g.Connections, at(1000, &bench.Result{Workload: "idle-memory", NotOffered: "too many"}))
+	g.Small = true
+	if title := g.Curves()[0].Title; title != "noop (small messages)" {
+		t.Error(title)
+	}
 	var table bytes.Buffer
 	if err := g.WriteTable(&table); err != nil {
 		t.Fatal(err)
 	}
 	words := strings.Join(strings.Fields(table.String()), " ")
-	for _, line := range []string{"mailaccess 1000: 5.0 µs 10000: 5.0 µs 100000: 10 µs 2.00 ", "dovecot 1000: 20 µs 10000: 60 µs 3.00 ", "mailaccess 10: 2.0 KiB 10000: 4.0 KiB 2.00 ", "dovecot 10: 512 KiB "} {
+	for _, line := range []string{"mailaccess 1000: 5.0 µs 10000: 5.0 µs 100000: 10 µs 2.00 ", "dovecot 1000: 20 µs 10000: 60 µs 3.00 ", "mailaccess 10: 2.0 KiB 10000: 4.0 KiB 2.00 ", "dovecot 10: 512 KiB ", "idle-memory, mailaccess: not measured: too many"} {
 		if !strings.Contains(words, line) {
 			t.Errorf("no %q in %s", line, table.String())
 		}

@@ -39,6 +39,7 @@ type Answer struct {
 type DialOptions struct {
 	TLS    *tls.Config // nil: none
 	Buffer int         // octets to read at once; default 64 KiB
+	From   net.IP      // address to connect from; nil: the system's choice
 }
 
 func dial(ctx context.Context, addr string, o *DialOptions) (*stream, error) {
@@ -49,7 +50,11 @@ func dial(ctx context.Context, addr string, o *DialOptions) (*stream, error) {
 	if d.Buffer == 0 {
 		d.Buffer = 64 << 10
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	var dialer net.Dialer
+	if d.From != nil {
+		dialer.LocalAddr = &net.TCPAddr{IP: d.From}
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
