@@ -22,12 +22,16 @@ func startOurs(ctx context.Context, k kind, version string, f files) (*server, e
 	if k.memory {
 		store = "memory:"
 	}
+	args := []string{"serve", "--store", store, "--users", f.users,
+		"--imap", at(s.ports.imap), "--imaps", at(s.ports.imaps), "--pop3", at(s.ports.pop3), "--pop3s", at(s.ports.pop3s),
+		"--tls-cert", f.cert, "--tls-key", f.key, "--allow-plaintext-auth", "--log-level", "warn",
+		// One user of one address asks for all, as fast as it goes: Dovecot is told to allow that too.
+		"--max-connections", "0", "--max-per-address", "0", "--max-per-network", "0", "--max-per-user", "0", "--commands-per-second", "0"}
+	if k.unkept {
+		args = append(args, "--keep-expunged", "0")
+	}
 	s.command = func() *exec.Cmd {
-		cmd := exec.Command(file, "serve", "--store", store, "--users", f.users,
-			"--imap", at(s.ports.imap), "--imaps", at(s.ports.imaps), "--pop3", at(s.ports.pop3), "--pop3s", at(s.ports.pop3s),
-			"--tls-cert", f.cert, "--tls-key", f.key, "--allow-plaintext-auth", "--log-level", "warn",
-			// One user of one address asks for all, as fast as it goes: Dovecot is told to allow that too.
-			"--max-connections", "0", "--max-per-address", "0", "--max-per-network", "0", "--max-per-user", "0", "--commands-per-second", "0")
+		cmd := exec.Command(file, args...)
 		cmd.Dir = f.dir
 		f.owner.runAs(cmd)
 		return cmd

@@ -21,6 +21,7 @@ import (
 const (
 	Ours       = "mailaccess"
 	OursMemory = "mailaccess-memory"
+	OursUnkept = "mailaccess-unkept"
 )
 
 // Options say what is compared.
@@ -42,6 +43,7 @@ type kind struct {
 	about  string
 	ours   bool
 	memory bool // store
+	unkept bool // nothing expunged is kept
 	sdbox  bool
 	sync   bool
 	cyrus  bool
@@ -54,6 +56,7 @@ func kinds() []kind {
 	return []kind{
 		{name: Ours, about: "Maildir, sync=full", ours: true},
 		{name: OursMemory, about: "memory", ours: true, memory: true},
+		{name: OursUnkept, about: "Maildir, sync=full, nothing expunged is kept", ours: true, unkept: true},
 		{name: "dovecot", about: "Maildir, mail_fsync = optimized"},
 		{name: "dovecot-always", about: "Maildir, mail_fsync = always", sync: true},
 		{name: "dovecot-sdbox", about: "sdbox, mail_fsync = optimized", sdbox: true},
