@@ -12,7 +12,7 @@ import (
 // before, and in which order: whatever changes the names in the directories of an account holds its
 // lead. So what is told next is compared with what is expected next, and nobody looks for it in
 // the index or on the disk. What is told of another program differs, and if it does not, then as
-// much is told of ours that was not expected.
+// much is told of ours that was not expected; or ours fails, and then its names are looked at.
 
 // naming is a name that comes or goes by our doing.
 type naming struct {
@@ -55,8 +55,10 @@ func (a *account) naming(do func() error, all ...naming) error {
 	if err != nil {
 		n.mu.Lock()
 		for i, d := range slices.Backward(at[:]) {
-			if d != nil {
-				d.own.withdraw(all[i].name)
+			if d != nil && !d.own.withdraw(all[i].name) {
+				// It was told meanwhile, of another program.
+				n.happened(d).note(d, all[i].name)
+				n.ready()
 			}
 		}
 		n.mu.Unlock()
@@ -112,11 +114,14 @@ func (o *ownEvents) take(e dirwatch.Event) bool {
 	return true
 }
 
-// withdraw takes back the last name.
-func (o *ownEvents) withdraw(name string) {
-	if last := len(o.names) - 1; last >= o.first && o.names[last].name == name {
-		o.names = o.names[:last]
+// withdraw takes back the last name, and reports whether it was still expected.
+func (o *ownEvents) withdraw(name string) bool {
+	last := len(o.names) - 1
+	if last < o.first || o.names[last].name != name {
+		return false
 	}
+	o.names = o.names[:last]
+	return true
 }
 
 // forget expects nothing any more.

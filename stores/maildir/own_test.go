@@ -3,6 +3,7 @@ package maildir
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -161,17 +162,44 @@ func TestExpectedButNotDone(t *testing.T) {
 	}
 }
 
+// Another program does what we are about to do, and that is told before ours fails: it is looked at.
+func TestAnotherWasFaster(t *testing.T) {
+	d := realDisk(t)
+	o := d.open(nil)
+	if o.s.notify == nil {
+		t.Skip("nothing is told on this system")
+	}
+	o.hold("INBOX")
+	b := o.mailbox("INBOX")
+	before := o.view("INBOX")
+	r := o.listen()
+	err := o.do(&change{op: "test", boxes: []mailaccess.MailboxID{b.ID}, alone: func() error {
+		return o.naming(func() error {
+			program{t, d}.deliver("cur", "1.one.host:2,", "one")
+			n := o.s.notify
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			if err := n.drain(); err != nil {
+				t.Error(err)
+			}
+			return fs.ErrExist
+		}, naming{box: b, place: index.PlaceCur, name: "1.one.host:2,", came: true})
+	}})
+	if !errors.Is(err, fs.ErrExist) {
+		t.Fatal(err)
+	}
+	r.until(before.state.ID, before.state.ModSeq, func() bool { return o.delta("INBOX", before.state.ModSeq).changed.Len() == 1 })
+}
+
 // Only what was expected last is taken back, and of that nothing that was told already.
 func TestWithdraw(t *testing.T) {
 	var o ownEvents
 	o.names = []ownEvent{{name: "x"}, {name: "y"}}
-	o.withdraw("x")
-	o.withdraw("y")
-	if len(o.names) != 1 || o.names[0].name != "x" {
+	if x, y := o.withdraw("x"), o.withdraw("y"); x || !y || len(o.names) != 1 || o.names[0].name != "x" {
 		t.Errorf("%v is left, want x", o.names)
 	}
 	o.first = 1
-	if o.withdraw("x"); len(o.names) != 1 {
+	if o.withdraw("x") || len(o.names) != 1 {
 		t.Error("what was told is taken back")
 	}
 }

@@ -269,10 +269,11 @@ func (s *Store) Close() error {
 	}
 	close(s.stop)
 	s.work.Wait()
+	err := s.putAwayAll()
 	if s.notify != nil {
-		s.notify.close()
+		s.notify.close() // until here, so that what others do meanwhile is found next time: see takeTimes
 	}
-	err := errors.Join(s.putAwayAll(), s.release())
+	err = errors.Join(err, s.release())
 	if err != nil {
 		return failDisk("close store", "", err)
 	}

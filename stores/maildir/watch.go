@@ -98,12 +98,9 @@ func (s *Store) startWatching() {
 	})
 }
 
-// close ends it. What was told by then and is not looked at is known: see takeTimes.
+// close ends it.
 func (n *notifier) close() {
-	n.mu.Lock()
-	err := errors.Join(n.drain(), n.w.Close())
-	n.mu.Unlock()
-	if err != nil {
+	if err := n.w.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		n.store.log.Info("close the watch", zap.Error(err))
 	}
 	n.done.Wait()
@@ -144,13 +141,18 @@ func (n *notifier) drain() error {
 		d.own.forget()
 		delete(n.expecting, d)
 	}
+	n.ready()
+	return err
+}
+
+// ready has what happened looked at. n.mu is held.
+func (n *notifier) ready() {
 	if n.lost || len(n.fresh) > 0 {
 		select {
 		case n.due <- struct{}{}:
 		default: // it will be looked at too
 		}
 	}
-	return err
 }
 
 // take notes an event. n.mu is held.
@@ -163,18 +165,27 @@ func (n *notifier) take(e dirwatch.Event) {
 	if d == nil || d.own.take(e) {
 		return
 	}
+	if h := n.happened(d); e.Kind == dirwatch.Gone {
+		h.gone, h.all = true, true
+	} else {
+		h.note(d, string(e.Name))
+	}
+}
+
+// happened returns what happened in a directory's mailbox. n.mu is held.
+func (n *notifier) happened(d *watched) *happened {
 	h := n.fresh[d.box]
 	if h == nil {
 		h = &happened{account: d.account, names: make(map[found]struct{})}
 		n.fresh[d.box] = h
 	}
-	switch {
-	case e.Kind == dirwatch.Gone:
-		h.gone, h.all = true, true
-	case len(h.names) >= gatherMax:
-		h.all = true
-	default:
-		h.names[found{string(e.Name), d.place}] = struct{}{}
+	return h
+}
+
+// note notes that something was told about a name.
+func (h *happened) note(d *watched, name string) {
+	if h.all = h.all || len(h.names) >= gatherMax; !h.all {
+		h.names[found{name, d.place}] = struct{}{}
 	}
 }
 
@@ -313,6 +324,8 @@ func (a *account) watch(b *mailbox) {
 	if err := a.openDirs(b); err != nil {
 		return // whoever scans finds out
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	a.mu.Lock()
 	on, dirName := b.scan.watched || b.deleted, b.dirName
 	// Not that of the open directories: a mailbox may have been renamed since.
@@ -321,8 +334,6 @@ func (a *account) watch(b *mailbox) {
 	if on {
 		return
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	for at, name := range map[index.Place]string{index.PlaceNew: "new", index.PlaceCur: "cur"} {
 		id, err := n.add(filepath.Join(folder, name))
 		if err != nil {
@@ -371,15 +382,15 @@ func (a *account) unwatch(b *mailbox) {
 	if n == nil {
 		return
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	a.mu.Lock()
 	on := b.scan.watched
 	b.scan.watched = false
 	a.mu.Unlock()
 	if on {
-		n.mu.Lock()
 		n.drop(b)
 		n.full = false
-		n.mu.Unlock()
 	}
 }
 
@@ -443,7 +454,7 @@ func (a *account) takeTimes(b *mailbox) {
 	n := a.store.notify
 	n.mu.Lock()
 	err := n.drain()
-	quiet := (err == nil || errors.Is(err, os.ErrClosed)) && n.fresh[b] == nil && !n.looking[b]
+	quiet := err == nil && n.fresh[b] == nil && !n.looking[b]
 	n.mu.Unlock()
 	if !quiet {
 		return

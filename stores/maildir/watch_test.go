@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hashmail/mailaccess/mailaccess"
+	"github.com/hashmail/mailaccess/stores/maildir/internal/dirwatch"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/fsys"
 	"github.com/hashmail/mailaccess/stores/maildir/internal/index"
 )
@@ -89,6 +91,76 @@ func TestEventsThatWereTooMany(t *testing.T) {
 	n.mu.Unlock()
 	n.due <- struct{}{}
 	r.until(before.state.ID, v.ModSeq, func() bool { return o.delta("INBOX", v.ModSeq).changed.Len() == 1 })
+}
+
+// After what the system lost more is told, before anything was looked at.
+func TestEventsAfterAnOverflow(t *testing.T) {
+	d := realDisk(t)
+	o := d.open(nil)
+	o.hold("INBOX")
+	before := o.view("INBOX")
+	r := o.listen()
+	n := o.s.notify
+	n.mu.Lock()
+	program{t, d}.deliver("new", "1.one.host", "one")
+	n.take(dirwatch.Event{ID: -1, Kind: dirwatch.Lost})
+	err := n.drain()
+	n.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.until(before.state.ID, before.state.ModSeq, func() bool { return o.delta("INBOX", before.state.ModSeq).changed.Len() == 1 })
+}
+
+// Whoever begins to watch and whoever ends it agree on whether a mailbox is watched.
+func TestWatchAndUnwatch(t *testing.T) {
+	d := realDisk(t)
+	o := d.open(nil)
+	o.hold("INBOX")
+	b, n := o.mailbox("INBOX"), o.s.notify
+	for range 2000 {
+		var wg sync.WaitGroup
+		wg.Go(func() { o.watch(b) })
+		wg.Go(func() { o.watch(b) })
+		wg.Go(func() { o.unwatch(b) })
+		wg.Wait()
+		n.mu.Lock()
+		dirs := len(n.of[b])
+		n.mu.Unlock()
+		if on := o.isWatched("INBOX"); on != (dirs == 2) || !on && dirs != 0 {
+			t.Fatalf("watched: %v, with %d directories", on, dirs)
+		}
+	}
+}
+
+// What another program delivers while the store is closed, after the names of files were brought in
+// line, is not taken for known.
+func TestDeliveryDuringClose(t *testing.T) {
+	d := realDisk(t)
+	var ops fsys.Counters
+	root := d.root
+	d.root = func() fsys.Dir { return fsys.Counting(root(), &ops) }
+	o, p := prepared(t, d)
+	o.hold("INBOX")
+	o.texts("INBOX", 3)
+	o.setFlags("INBOX", o.list("INBOX")[0].UID, mailaccess.FlagChange{Add: mailaccess.Flags{System: mailaccess.FlagFlagged}})
+	var once sync.Once
+	ops.Observe(func(op fsys.Op) {
+		if op.Kind != fsys.OpRename || filepath.Base(op.Dir) != "cur" && filepath.Base(op.Dir) != "new" {
+			return
+		}
+		once.Do(func() {
+			path := p.dir("new").Path()
+			if err := os.WriteFile(filepath.Join(path, "9.nine.host"), []byte("nine\n"), 0o600); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	d.clock.nanos.Store(time.Now().Add(time.Hour).UnixNano()) // all times have settled
+	o.close()
+	ops.Observe(nil)
+	o = d.open(nil)
+	o.texts("INBOX", 4)
 }
 
 // What happens within the resolution of the clock after a scan is seen all the same.

@@ -154,6 +154,25 @@ func TestManyKeywordSets(t *testing.T) {
 	}
 }
 
+// A name that is held is in memory, whatever becomes of the checkpoint that is under way.
+func TestHeldNameOutlastsCheckpoint(t *testing.T) {
+	disk := memfs.New(nil)
+	m, w := New(disk.Root(), "box", nil), newModel(defaultHistory)
+	play(m, w, script())
+	uid := w.uids()[0]
+	c := m.Capture(1)
+	if err := m.HoldFileName(uid); err != nil {
+		t.Fatal(err)
+	}
+	err := c.Write()
+	if m.Done(c, err); err != nil {
+		t.Fatal(err)
+	}
+	if _, held := m.names[uid]; !held {
+		t.Error("the name is not in memory any more")
+	}
+}
+
 // Writing, and reading names, go on while the mailbox changes; readers read together.
 func TestAtTheSameTime(t *testing.T) {
 	disk := memfs.New(nil)

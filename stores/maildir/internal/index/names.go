@@ -26,9 +26,11 @@ func (m *Mailbox) FileName(uid mailaccess.UID) (FileName, error) {
 }
 
 // HoldFileName takes the name of a message's file into memory, from where FileName reads it without an
-// error until the next checkpoint. It is as FileName in all else.
+// error until the next checkpoint is captured, whether or not the one before is done. It is as
+// FileName in all else.
 func (m *Mailbox) HoldFileName(uid mailaccess.UID) error {
-	if _, ok := m.names[uid]; ok {
+	// Not if it is in memory: those that a checkpoint has captured go when that is done.
+	if _, x := m.rows().get(uid); x != nil && x.state&cellNamed != 0 {
 		return nil
 	}
 	name, err := m.FileName(uid)
