@@ -90,8 +90,9 @@ func (w *writer) put(c *Cache, t *table, items []Item, size int64) error {
 	return w.writeSlots(c, t)
 }
 
-// segmentTries is how often a segment is begun when somebody removes them.
-const segmentTries = 2
+// segmentTries is how often a segment is begun when somebody removes them: others who put
+// things may need its room before it is written, several times in a row where there is little.
+const segmentTries = 8
 
 // values writes the values of items and makes their slots ready.
 func (w *writer) values(c *Cache, t *table, items []Item, size int64) error {
