@@ -359,6 +359,7 @@ func settle(ctx context.Context, calm time.Duration, cpu func() (time.Duration, 
 	tick := time.NewTicker(settleStep)
 	defer tick.Stop()
 	start := time.Now()
+	looked := start
 	for still := time.Duration(0); still < calm; {
 		if time.Since(start) >= settleLimit {
 			return true, nil
@@ -372,10 +373,12 @@ func settle(ctx context.Context, calm time.Duration, cpu func() (time.Duration, 
 		if err != nil {
 			return false, err
 		}
-		if still += settleStep; now-last > settleStep/50 {
+		// To look at a thousand processes takes longer than a step.
+		took := time.Since(looked)
+		if still += took; now-last > took/50 {
 			still = 0
 		}
-		last = now
+		last, looked = now, looked.Add(took)
 	}
 	return false, nil
 }

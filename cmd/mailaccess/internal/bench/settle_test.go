@@ -42,6 +42,20 @@ func TestSettle(t *testing.T) {
 	}
 }
 
+// To look at many processes takes long, and all of them together do a little now and then.
+func TestSettleOfMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		unsettled, err := settle(t.Context(), time.Second, func() (time.Duration, error) {
+			time.Sleep(3 * settleStep)
+			return time.Since(start) / 100, nil
+		})
+		if unsettled || err != nil {
+			t.Errorf("unsettled %t, %v", unsettled, err)
+		}
+	})
+}
+
 // What did not become calm is marked in the tables.
 func TestUnsettledIsTold(t *testing.T) {
 	result := func(unsettled bool) *Report {
