@@ -110,6 +110,15 @@ func (c *Conn) Step() error {
 	return c.wire.turn.take(c.ctx, c.owner())
 }
 
+// Rest says that the connection waits for something that is not its client, such as a disk, until the
+// function that it returns is called: its place goes to others meanwhile.
+func (c *Conn) Rest() (work func()) {
+	if !c.wire.turn.rest() {
+		return func() {} // it does already
+	}
+	return c.wire.turn.work
+}
+
 // owner returns whose share the connection's work counts to.
 func (c *Conn) owner() owner {
 	c.mu.Lock()

@@ -276,6 +276,44 @@ func TestNoPlaceWhileWriting(t *testing.T) {
 	})
 }
 
+// Who waits for a disk has no place, and needs one again when it has worked for long.
+func TestNoPlaceWhileResting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(nil)
+		l.turns = newTurns(1)
+		synced, again := make(chan struct{}), false
+		client, s := talk(func(_ context.Context, c *Conn) error {
+			if err := worked(c); err != nil {
+				return err
+			}
+			work := c.Rest()
+			c.Rest()() // within another
+			<-synced
+			work()
+			err := worked(c)
+			again = c.wire.turn.from.Load() != 0
+			return err
+		}).converse(l)
+		time.Sleep(freeWork)
+		synctest.Wait()
+		begun := time.Now()
+		other := worker(l.turns)
+		if err := other.step(t.Context(), owner{user: "ann"}); err != nil || time.Since(begun) != 0 {
+			t.Errorf("another waited for %v: %v", time.Since(begun), err)
+		}
+		other.leave()
+		close(synced)
+		time.Sleep(freeWork)
+		synctest.Wait()
+		if !again {
+			t.Error("it worked on without a place")
+		}
+		client.Close()
+		s.Close()
+		l.turns.untouched(t, 1)
+	})
+}
+
 // Who has memory and waits for a place, and who has a place and waits for memory, do not
 // wait for each other.
 func TestNoPlaceWhileWaitingForMemory(t *testing.T) {

@@ -12,6 +12,7 @@ func (s *Session) copyTo(ctx context.Context, src mailaccess.MailboxID, uids mai
 	if s.caps.Copy == nil || uids.Len() > 1 && !s.caps.CopyMany {
 		return mailaccess.Copied{}, unsupported("copy")
 	}
+	defer s.resting()()
 	done, err := s.caps.Copy.Copy(ctx, src, uids, dst)
 	s.e.changed(s.id.Account, dst)
 	return done, err
@@ -25,7 +26,9 @@ func (s *Session) move(ctx context.Context, src mailaccess.MailboxID, uids maila
 	// to it is, and has the effect of a copy and an expunge. A Mover takes two
 	// different mailboxes.
 	if s.caps.Move != nil && src != dst {
+		work := s.resting()
 		done, err := s.caps.Move.Move(ctx, src, uids, dst)
+		work()
 		if !errors.Is(err, mailaccess.ErrSkip) {
 			return done, err
 		}
@@ -44,6 +47,7 @@ func (s *Session) moveByCopy(ctx context.Context, src mailaccess.MailboxID, uids
 	moved, total := 0, uids.Len()
 	for uid := range uids.All() {
 		one := mailaccess.UIDSetOf(uid)
+		work := s.resting()
 		c, err := s.caps.Copy.Copy(ctx, src, one, dst)
 		if err == nil && !c.Source.IsEmpty() {
 			done.UIDValidity = c.UIDValidity
@@ -51,6 +55,7 @@ func (s *Session) moveByCopy(ctx context.Context, src mailaccess.MailboxID, uids
 			to.AddUID(c.Dest.Min())
 			_, err = s.caps.Expunge.Expunge(ctx, src, one, 0)
 		}
+		work()
 		if moved++; err == nil {
 			err = progress.tell(moved, total)
 		}

@@ -32,7 +32,9 @@ func (v *View) Replace(ctx context.Context, uid mailaccess.UID, dst mailaccess.M
 		return mailaccess.Appended{}, m.Upload.err
 	}
 	if r := v.s.caps.Replace; r != nil {
+		work := v.s.resting()
 		done, err := r.Replace(ctx, v.at.ID, uid, dst, m.staged(v.s))
+		work()
 		v.s.e.changed(v.s.id.Account, dst)
 		v.s.e.changed(v.s.id.Account, v.at.ID)
 		if !errors.Is(err, mailaccess.ErrSkip) {
@@ -70,6 +72,7 @@ func (s *Session) replaceByAppend(ctx context.Context, src mailaccess.MailboxID,
 
 // expungeOne removes a message and says whether it was this that removed it.
 func (s *Session) expungeOne(ctx context.Context, box mailaccess.MailboxID, uid mailaccess.UID) (bool, error) {
+	defer s.resting()()
 	done, err := s.caps.Expunge.Expunge(ctx, box, mailaccess.UIDSetOf(uid), 0)
 	s.e.changed(s.id.Account, box)
 	return len(done) > 0, err

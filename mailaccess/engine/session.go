@@ -14,7 +14,8 @@ type Session struct {
 	id   mailaccess.Identity
 	acct mailaccess.Account
 	caps mailaccess.Capabilities
-	step func() error // nil: none
+	step func() error         // nil: none
+	rest func() (work func()) // nil: none
 }
 
 // Identity returns who logged in.

@@ -14,6 +14,19 @@ import (
 // lock. It must be set before the session is used by others.
 func (s *Session) SetStep(step func() error) { s.step = step }
 
+// SetRest makes the session say when it waits for the store to change something, which is mostly
+// for a disk: rest is called before, and what it returns after that. It must be set before the session
+// is used by others.
+func (s *Session) SetRest(rest func() (work func())) { s.rest = rest }
+
+// resting says that the store is waited for, until the function that it returns is called.
+func (s *Session) resting() (work func()) {
+	if s.rest == nil {
+		return func() {}
+	}
+	return s.rest()
+}
+
 // stepped calls the session's step whenever something is read.
 func (s *Session) stepped(c mailaccess.Content) mailaccess.Content {
 	if s.step == nil {

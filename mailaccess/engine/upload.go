@@ -95,7 +95,9 @@ func (s *Session) Append(ctx context.Context, box mailaccess.MailboxID, msgs ...
 		}
 		staged[i] = m.staged(s)
 	}
+	work := s.resting()
 	done, err := s.caps.Append.Append(ctx, box, staged)
+	work()
 	s.e.changed(s.id.Account, box)
 	return done, err
 }

@@ -282,6 +282,7 @@ func (v *View) SetFlags(ctx context.Context, uids mailaccess.UIDSet, change mail
 	// Messages that nobody else changed since the last update first: what we
 	// do to them is all that there is to know. The others will be shown.
 	known := min(unchangedSince, v.applied)
+	defer v.s.resting()()
 	res, err := v.s.caps.Flags.SetFlags(ctx, v.at.ID, uids.Intersect(v.uids), change, known)
 	v.s.e.changed(v.s.id.Account, v.at.ID)
 	if !v.frozen {
@@ -306,6 +307,7 @@ func (v *View) Expunge(ctx context.Context, uids mailaccess.UIDSet, need mailacc
 	if v.s.caps.Expunge == nil || v.readOnly {
 		return v.refused("expunge", v.s.caps.Expunge != nil)
 	}
+	defer v.s.resting()()
 	_, err := v.s.caps.Expunge.Expunge(ctx, v.at.ID, uids.Intersect(v.uids), need)
 	v.s.e.changed(v.s.id.Account, v.at.ID)
 	return err

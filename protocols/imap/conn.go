@@ -483,6 +483,7 @@ func (c *conn) login(ctx context.Context, id mailaccess.Identity) error {
 		return errors.Join(err, sess.Close(), c.nc.SetUser(""))
 	}
 	sess.SetStep(c.nc.Step)
+	sess.SetRest(c.nc.Rest)
 	c.sess, c.state = sess, authenticated
 	c.r.SetLimits(c.wireLimits())
 	return nil

@@ -212,7 +212,7 @@ func (c *conn) loggedIn(ctx context.Context, id mailaccess.Identity) error {
 	if !c.srv.delays.over(id.Account, wait, time.Now()) {
 		return errors.Join(refuse(codeLoginDelay, "too soon after the last login"), c.nc.SetUser(""))
 	}
-	drop, err := openMaildrop(ctx, c.srv.opts.Engine, id, &c.srv.opts.Policy, c.nc.Keep, c.nc.Step)
+	drop, err := openMaildrop(ctx, c.srv.opts.Engine, id, &c.srv.opts.Policy, c.nc.Keep, c.nc.Step, c.nc.Rest)
 	if err != nil {
 		c.nc.Keep(0)
 		return errors.Join(err, c.nc.SetUser(""))

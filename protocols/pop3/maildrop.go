@@ -52,14 +52,15 @@ const sizeMemory = 8
 
 // openMaildrop opens the account and its maildrop.
 //
-// keep is told how much memory the maildrop will take, and says whether it may; step is
-// for [engine.Session.SetStep].
-func openMaildrop(ctx context.Context, e *engine.Engine, id mailaccess.Identity, p *Policy, keep func(n int64) bool, step func() error) (*maildrop, error) {
+// keep is told how much memory the maildrop will take, and says whether it may; step and
+// rest are for [engine.Session.SetStep] and [engine.Session.SetRest].
+func openMaildrop(ctx context.Context, e *engine.Engine, id mailaccess.Identity, p *Policy, keep func(n int64) bool, step func() error, rest func() func()) (*maildrop, error) {
 	sess, err := e.Open(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	sess.SetStep(step)
+	sess.SetRest(rest)
 	d := &maildrop{policy: p, sess: sess, keep: keep}
 	if err := d.open(ctx); err != nil {
 		return nil, errors.Join(err, d.close())
