@@ -23,6 +23,7 @@ func FuzzConn(f *testing.F) {
 		f.Add(uint8(state), uint8(3), []byte("STAT\r\nLIST\nRETR 1\r\nTOP 1 1\r\nUIDL 2\r\nDELE 1\r\nRSET\r\n"))
 		f.Add(uint8(state), uint8(255), []byte("AUTH PLAIN AGRlbW8AZGVtbw==\r\nCAPA\r\nNOOP\r\n"))
 		f.Add(uint8(state), uint8(5), []byte("AUTH SCRAM-SHA-256 biwsbj1kZW1vLHI9YWJj\r\nYz1iaXdzLHI9YWJjLHA9AA==\r\nAUTH LOGIN\r\nZGVtbw==\r\n=\r\nAUTH OAUTHBEARER bixhPWRlbW8sAWF1dGg9QmVhcmVyIHgBAQ==\r\nAQ==\r\n"))
+		f.Add(uint8(state), uint8(27), []byte("AUTH LOGIN"))
 		f.Add(uint8(state), uint8(1), []byte("*\r\nAUTH PLAIN =\r\nSTLS\r\n\x00\r\r\nPASS \xff\r\n"))
 		f.Add(uint8(state), uint8(100), bytes.Repeat([]byte("x"), 20_000))
 		f.Add(uint8(state), uint8(7), []byte("RETR 18446744073709551617\r\nTOP 1 99999999999999999999\r\nQUIT"))
@@ -36,7 +37,7 @@ func FuzzConn(f *testing.F) {
 			t.Fatal(err)
 		}
 		go func() {
-			all := preludes[int(state)%len(preludes)] + string(said) + "\r\n\r\nCAPA\r\nQUIT\r\n"
+			all := preludes[int(state)%len(preludes)] + string(said) + "\r\n\r\n\r\nCAPA\r\nQUIT\r\n" // AUTH LOGIN asks for two lines
 			for len(all) > 0 {
 				n := min(len(all), int(piece)*8+1)
 				if _, err := io.WriteString(nc, all[:n]); err != nil {
